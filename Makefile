@@ -1,0 +1,30 @@
+# Developer verbs; each is one line, so what it does can be read here.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check down status unit toy
+
+help:    ## print these lines
+	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/'
+
+setup:   ## create .venv and install pinned dependencies
+	@scripts/setup
+
+run:     ## start a local cluster and run the closed loop on flights (FRESH=1 repeats)
+	@scripts/run
+
+test:    ## every test
+	@scripts/test
+
+unit: setup    ## tests without Ray, seconds
+	@.venv/bin/python -m pytest tests/unit tests/architecture -q
+
+check: setup   ## ruff (lint and format), mypy, import-linter
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+
+toy: setup     ## the closed loop on two minutes of toy data
+	@scripts/run tests.toy
+
+status:  ## what is up, and how the loop is doing
+	@scripts/heliostat status
+
+down:    ## stop what `make run` started, and nothing else
+	@scripts/heliostat down

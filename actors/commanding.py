@@ -1,0 +1,165 @@
+"""Carries out what the loop decides: jobs, aliases, routing. Each command may be carried out twice."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from actors.leases import Holder
+from actors.monitor import Watch
+from actors.proxy import Proxy, catalog
+from cluster import applications, names, submit
+from heliostat.errors import NotFoundError
+from heliostat.govern.commands import (
+    Command,
+    Deferred,
+    Ended,
+    MakeChampion,
+    Refused,
+    Route,
+    Stop,
+    Submit,
+    TurnRecord,
+    Withdraw,
+)
+from heliostat.govern.stored import record_to_json
+from heliostat.settings import Settings
+
+TURNS = "turns"
+PUBLISH_TIMEOUT_S = 180.0
+
+
+def run_id(workload: str, turn: int) -> str:
+    """The name of a turn's run; every attempt goes on under it."""
+    return f"{workload}-turn-{turn}"
+
+
+def submission_id(workload: str, turn: int, attempt: int) -> str:
+    """The id of one attempt's job; Ray refuses an id a second time, also after a failure."""
+    return f"{run_id(workload, turn)}-attempt-{attempt}"
+
+
+class Commander:
+    """The hands of a steward: knows how, never whether."""
+
+    def __init__(self, watch: Watch, *, module: str, settings: Settings, holder: Holder) -> None:
+        self._name, self._module = watch.workload, module
+        self._settings, self._holder = settings, holder
+
+    def carry_out(self, command: Command, *, clock: datetime) -> None:
+        """Do it; when it was done before, nothing changes."""
+        match command:
+            case Submit():
+                self._submit(command)
+            case Stop():
+                self._stop(command)
+            case Route():
+                self._trial(command.version, command.share, reasons=(f"turn {command.turn}",), clock=clock)
+            case MakeChampion():
+                inputs = self._judged(command.turn)
+                self.promote(command.version, by=self._holder.name, reasons=command.reasons, inputs=inputs, clock=clock)
+            case Withdraw():
+                self._trial(None, 0.0, reasons=command.reasons, clock=clock)
+            case Ended():
+                self._write_down(command.record)
+            case Deferred() | Refused():
+                self._note(command, clock=clock)
+
+    def promote(
+        self, version: int, *, by: str, reasons: Sequence[str], inputs: dict[str, Any], clock: datetime
+    ) -> None:
+        """The version is champion in the catalog and on every replica."""
+        catalog().promote(
+            self._name,
+            version,
+            reasons=reasons,
+            inputs={**inputs, "clock": clock.isoformat()},
+            by=by,
+            at=datetime.now(UTC),
+            lease=self._holder.lease(),
+        )
+        self.publish()
+
+    def roll_back(self, *, by: str, clock: datetime) -> None:
+        """Champion and previous change places, in the catalog and on every replica."""
+        catalog().rollback(
+            self._name,
+            reasons=("asked for",),
+            inputs={"clock": clock.isoformat()},
+            by=by,
+            at=datetime.now(UTC),
+            lease=self._holder.lease(),
+        )
+        self.publish()
+
+    def publish(self) -> None:
+        """Every replica has the route of the catalog when this returns."""
+        Proxy(names.CATALOG, timeout_s=PUBLISH_TIMEOUT_S).publish()
+        applications.wait_until_running(self._settings, names.application(self._name), timeout_s=PUBLISH_TIMEOUT_S)
+
+    def _submit(self, command: Submit) -> None:
+        run = run_id(self._name, command.turn)
+        submit.submit(
+            self._settings,
+            "jobs.retrain",
+            arguments=[
+                self._module,
+                *("--run", run),
+                *("--as-of", command.as_of.isoformat()),
+                *("--onset", command.onset_at.isoformat()),
+                *("--by", self._holder.name),
+            ],
+            submission_id=submission_id(self._name, command.turn, command.attempt),
+            tags=submit.JobTags(
+                job_class="retrain", workload=self._name, turn=str(command.turn), attempt=command.attempt
+            ),
+        )
+
+    def _stop(self, command: Stop) -> None:
+        identifier = submission_id(self._name, command.turn, command.attempt)
+        if submit.state(self._settings, identifier) is not None:
+            submit.stop(self._settings, identifier)
+
+    def _trial(self, version: int | None, share: float, *, reasons: Sequence[str], clock: datetime) -> None:
+        catalog().set_candidate(
+            self._name,
+            version,
+            share=share,
+            reasons=reasons,
+            inputs={"clock": clock.isoformat()},
+            by=self._holder.name,
+            at=datetime.now(UTC),
+            lease=self._holder.lease(),
+        )
+        self.publish()
+
+    def _judged(self, turn: int) -> dict[str, Any]:
+        """What the gate saw, for the journal and for the monitor's reference."""
+        try:
+            result = catalog().run(run_id(self._name, turn)).result or {}
+        except NotFoundError:
+            return {"turn": turn}
+        kept = ("scores", "holdout_rows", "constant")
+        return {"turn": turn, **{name: result[name] for name in kept if name in result}}
+
+    def _write_down(self, record: TurnRecord) -> None:
+        stored = catalog().get_state(self._name, TURNS) or {"turns": []}
+        if any(turn["turn"] == record.turn for turn in stored["turns"]):
+            return
+        written = record_to_json(record)
+        catalog().put_state(
+            self._name,
+            TURNS,
+            {"turns": [*stored["turns"], written]},
+            by=self._holder.name,
+            at=datetime.now(UTC),
+            lease=self._holder.lease(),
+            journal=[("turn_ended", {"at": written["ended_at"], **written})],
+        )
+
+    def _note(self, command: Deferred | Refused, *, clock: datetime) -> None:
+        why = command.why if isinstance(command, Refused) else f"waits until {command.until.isoformat()}"
+        payload = {"reasons": list(command.reasons), "why": why, "clock": clock.isoformat()}
+        kind = "ask_refused" if isinstance(command, Refused) else "ask_deferred"
+        catalog().append(
+            kind, self._name, payload, by=self._holder.name, at=datetime.now(UTC), lease=self._holder.lease()
+        )

@@ -1,0 +1,205 @@
+"""Watches one workload: drift by window, quality by matured cohort, and says when to retrain.
+
+Reads:  lake: predictions, labels; catalog: aliases, versions, journal; bundles: reference profiles
+Writes: catalog: its state, and its decisions in the journal
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from actors.leases import Holder
+from actors.proxy import catalog
+from heliostat import cohorts
+from heliostat.columns import Column
+from heliostat.records import JournalEntry
+from heliostat.settings import Settings
+from heliostat.store.bundles import read_bundle
+from heliostat.store.lake import Lake
+from heliostat.store.schema import prediction_schema
+from heliostat.triggers import Trigger
+from heliostat.watch.cohorts import score_cohort
+from heliostat.watch.events import Alert, ChampionChanged, Decision, Event, ReferenceScore, Retrain, Tick, TurnEnded
+from heliostat.watch.monitor import MonitorState
+from heliostat.watch.profile import Profile
+from heliostat.watch.windows import Windows, window_start
+from heliostat.workload import Loop
+
+STATE = "monitor"
+RETRAIN, ALERT = "retrain_asked", "alert"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What the actors need of a workload's declaration; made of plain values, so that they need no torch."""
+
+    workload: str
+    columns: Sequence[Column]
+    triggers: Sequence[Trigger]
+    loop: Loop
+
+
+class Monitor:
+    """Follows the lake's tables in order; its decisions depend on their content and on the clock it is given."""
+
+    def __init__(self, watch: Watch, settings: Settings) -> None:
+        self._watch = watch
+        self._lake = Lake(settings.lake_uri)
+        self._holder = Holder(f"monitor/{watch.workload}")
+        self._state: MonitorState | None = None
+        self._windows: Windows | None = None
+        self._read_until: int | None = None
+        self._matured_until: datetime | None = None
+        self._seen_sequence = 0
+
+    def observe(self, clock: datetime) -> datetime:
+        """Take in all that is in the lake, and close every window that ended by `clock`; the clock it has reached.
+
+        Decisions are in the journal, in the same transaction as the state that led to them. Called again with the
+        same clock and tables it decides nothing new.
+        """
+        try:
+            state = self._restored()
+            decisions = [decision for event in self._events(clock) for decision in state.handle(event)]
+            self._store(clock, decisions)
+        except BaseException:
+            self._state = self._windows = None  # what was decided but not stored must be decided again
+            raise
+        return clock
+
+    def status(self) -> dict[str, Any]:
+        """How far it is, and the version it watches."""
+        champion = self._restored().champion
+        return {
+            "matured_until": self._matured_until,
+            "watched_version": None if champion is None else champion.version,
+            "num_too_late": 0 if self._windows is None else self._windows.num_too_late,
+        }
+
+    def _events(self, clock: datetime) -> list[Event]:
+        """In the order in which they are told: who serves, what ended, what moved, what matured, the time."""
+        events: list[Event] = [*self._turns_ended(), *self._champion_changes()]
+        events += self._closed_windows(clock)
+        events += self._matured_cohorts(clock)
+        return [*events, Tick(at=clock)]
+
+    def _champion_changes(self) -> list[Event]:
+        """The champion, if it is another one than the watched."""
+        name, state = self._watch.workload, self._restored()
+        number = catalog().aliases(name).get("champion")
+        if number is None or (state.champion is not None and state.champion.version == number):
+            return []
+        change = _last_change(name, number)
+        lineage = catalog().version(name, number).lineage
+        inputs = change.payload["inputs"]
+        self._windows = Windows(self._profile(number), version=number, span=self._watch.loop.window)
+        return [
+            ChampionChanged(
+                at=datetime.fromisoformat(inputs["clock"]) if "clock" in inputs else change.at,
+                version=number,
+                trained_until=datetime.fromisoformat(lineage["as_of"]),
+                reference_by_metric={
+                    metric: ReferenceScore(score=score, num_rows=inputs["holdout_rows"])
+                    for metric, score in inputs.get("scores", {}).items()
+                },
+            )
+        ]
+
+    def _turns_ended(self) -> list[Event]:
+        ended = catalog().entries(self._watch.workload, kind="turn_ended", after_sequence=self._seen_sequence)
+        if not ended:
+            return []
+        self._seen_sequence = ended[-1].sequence
+        return [TurnEnded(at=datetime.fromisoformat(entry.payload["at"])) for entry in ended]
+
+    def _closed_windows(self, clock: datetime) -> list[Event]:
+        rows, self._read_until = self._lake.changes(
+            self._watch.workload,
+            "predictions",
+            after_version=self._read_until,
+            schema=prediction_schema(self._watch.columns),
+        )
+        if self._windows is None:
+            return []
+        if rows.num_rows:
+            self._windows.add(rows, rows["probability"].to_numpy())
+        return list(self._windows.close(clock))
+
+    def _matured_cohorts(self, clock: datetime) -> list[Event]:
+        """The cohorts that fell due up to `clock`, each judged on the labels known at its end."""
+        span = self._watch.loop.window
+        reached = window_start(clock, span)
+        since = self._matured_until or self._first_cohort(reached)
+        events: list[Event] = []
+        while since + span <= reached:
+            until = since + span
+            due = cohorts.due(
+                self._lake, self._watch.workload, self._watch.columns, since=since, until=until, known_by=until
+            )
+            if due.num_rows:
+                events.append(score_cohort(due, since=since, until=until))
+            since = until
+        self._matured_until = since
+        return events
+
+    def _first_cohort(self, reached: datetime) -> datetime:
+        """Where to start: the window of the oldest prediction, or where the clock is when there is none."""
+        oldest = cohorts.first_event_at(self._lake, self._watch.workload)
+        return reached if oldest is None else min(reached, window_start(oldest, self._watch.loop.window))
+
+    def _profile(self, number: int) -> Profile:
+        version = catalog().version(self._watch.workload, number)
+        return Profile.from_json(json.loads(read_bundle(version.bundle_uri, version.bundle_hash)["profile.json"]))
+
+    def _restored(self) -> MonitorState:
+        """The state in memory, or after a start the one that was stored last."""
+        if self._state is not None:
+            return self._state
+        stored = catalog().get_state(self._watch.workload, STATE)
+        if stored is None:
+            self._state = MonitorState(self._watch.triggers)
+            self._read_until = self._matured_until = None
+            self._seen_sequence = 0
+            return self._state
+        self._state = MonitorState.from_json(stored["state"], triggers=self._watch.triggers)
+        self._read_until, self._seen_sequence = stored["read_until"], stored["seen_sequence"]
+        self._matured_until = datetime.fromisoformat(stored["matured_until"])
+        if stored["windows"] is not None:
+            profile = self._profile(stored["windows"]["version"])
+            self._windows = Windows.from_json(stored["windows"], profile=profile, span=self._watch.loop.window)
+        return self._state
+
+    def _store(self, clock: datetime, decisions: Sequence[Decision]) -> None:
+        assert self._matured_until is not None  # set by every observation
+        stored = {
+            "clock": clock,
+            "state": self._restored().to_json(),
+            "windows": None if self._windows is None else self._windows.to_json(),
+            "read_until": self._read_until,
+            "seen_sequence": self._seen_sequence,
+            "matured_until": self._matured_until.isoformat(),
+        }
+        catalog().put_state(
+            self._watch.workload,
+            STATE,
+            stored,
+            by=self._holder.name,
+            at=datetime.now(UTC),
+            lease=self._holder.lease(),
+            journal=[self._journalled(decision) for decision in decisions],
+        )
+
+    def _journalled(self, decision: Decision) -> tuple[str, dict[str, Any]]:
+        kind = RETRAIN if isinstance(decision, Retrain) else ALERT
+        tables = {"predictions": self._read_until}
+        return kind, {**asdict(decision), "tables": tables}
+
+
+def _last_change(workload: str, number: int) -> JournalEntry:
+    """The journal row that made the version champion."""
+    found = catalog().entries(workload, kind="version_promoted") + catalog().entries(
+        workload, kind="version_rolled_back"
+    )
+    return max((entry for entry in found if entry.payload["version"] == number), key=lambda entry: entry.sequence)

@@ -1,0 +1,40 @@
+"""Calls to a named actor: found by name each time, because it may have moved, with a time limit."""
+
+from typing import Any, cast
+
+import ray
+
+from cluster import names
+from heliostat.errors import ClusterError
+from heliostat.store.catalog import Catalog
+
+CALL_TIMEOUT_S = 60.0  # an actor that was killed is back within seconds; a call that waits longer never ends
+
+
+class Proxy:
+    """Has the methods of a named actor, and waits for their answers."""
+
+    def __init__(self, name: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self._name = name
+        self._timeout_s = timeout_s
+
+    def __getattr__(self, method: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                handle = ray.get_actor(self._name, namespace=names.NAMESPACE)
+            except ValueError as error:
+                raise ClusterError(f"The actor {self._name!r} is not up. Start it: jobs.deploy.") from error
+            try:
+                return ray.get(getattr(handle, method).remote(*args, **kwargs), timeout=self._timeout_s)
+            except ray.exceptions.GetTimeoutError as error:
+                raise ClusterError(
+                    f"The actor {self._name!r} did not answer {method} within {self._timeout_s:.0f} s. "
+                    "See its log on the Ray dashboard; jobs.deploy starts it anew."
+                ) from error
+
+        return call
+
+
+def catalog() -> Catalog:
+    """The catalog, with the methods of `heliostat.store.catalog.Catalog`."""
+    return cast(Catalog, Proxy(names.CATALOG))

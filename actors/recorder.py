@@ -1,0 +1,74 @@
+"""Moves acknowledged predictions and labels from write-ahead segments into the lake.
+
+Reads:  write-ahead segments of this node
+Writes: lake: predictions, labels
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from heliostat.columns import Column
+from heliostat.errors import LakeError
+from heliostat.store.commits import SegmentCommitter
+from heliostat.store.lake import Lake
+from heliostat.store.segments import SUFFIX
+
+logger = logging.getLogger(__name__)
+PAUSE_S = 0.1
+
+
+class Recorder:
+    """The one committer of a workload's predictions and labels on this node."""
+
+    def __init__(
+        self, workload: str, *, columns: Sequence[Column], lake_uri: str, directory: Path, stream: str
+    ) -> None:
+        self._directory = directory / workload
+        self._committer = SegmentCommitter(
+            Lake(lake_uri), workload, directory=self._directory, stream=stream, columns=columns
+        )
+        self._stepping = threading.Lock()
+        self._last_error: str | None = None
+        threading.Thread(target=self._run, name="recorder", daemon=True).start()
+
+    def drain(self, timeout_s: float = 50.0) -> None:
+        """Return when every row that was acknowledged before this call is in the lake; LakeError after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        waiting = self._waiting()
+        while waiting := waiting & self._waiting():
+            if time.monotonic() > deadline:
+                raise LakeError(
+                    f"{len(waiting)} segments in {self._directory} are not in the lake after {timeout_s:.0f} s; "
+                    f"last error: {self._last_error}. They are kept; see the recorder's log."
+                )
+            self.step()
+            time.sleep(PAUSE_S / 5)
+
+    def step(self) -> None:
+        """Commit what is sealed now."""
+        with self._stepping:
+            self._committer.step()
+
+    def status(self) -> dict[str, object]:
+        """Segments that wait, and the last error if there was one since the last success."""
+        return {"segments_waiting": len(self._waiting()), "last_error": self._last_error}
+
+    def _waiting(self) -> set[Path]:
+        """Every segment there is: a writer opens one only to append to it at once."""
+        return set(self._directory.glob(f"*{SUFFIX}"))
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.step()
+                self._last_error = None
+            # The outer edge of a background thread: a full disk or a lost store must not end it. Nothing is lost
+            # while it fails, because segments are removed only after their commit.
+            except Exception as error:  # noqa: BLE001
+                self._last_error = f"{type(error).__name__}: {error}"
+                logger.exception("Segments could not be committed; trying again.")
+                time.sleep(1.0)
+            time.sleep(PAUSE_S)

@@ -1,0 +1,90 @@
+"""Serve applications, declared through the dashboard's REST API; every call replaces the whole declaration.
+
+One owner holds the merged declaration: `deploy` reads what is declared, changes one application, and puts it back.
+"""
+
+import time
+from typing import Any
+
+from cluster import dashboard
+from heliostat.errors import ClusterError
+from heliostat.settings import Settings
+
+_PATH = "/api/serve/applications/"
+_POLL_S = 0.1
+_FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
+
+Application = dict[str, Any]  # one entry of Serve's own schema, passed through as it is
+
+
+def declaration(settings: Settings, applications: list[Application], *, request_timeout_s: float) -> dict[str, Any]:
+    """The whole of what Serve is told: those applications, on loopback, on this installation's ports."""
+    return {
+        "proxy_location": "HeadOnly",
+        # Replicas bind this host too, so nothing of Serve listens on another interface.
+        "http_options": {
+            "host": "127.0.0.1",
+            "port": settings.ports.http,
+            "request_timeout_s": request_timeout_s,
+        },
+        "grpc_options": {"port": settings.ports.grpc, "grpc_servicer_functions": []},
+        "applications": applications,
+    }
+
+
+def merged(applications: list[Application], changed: Application) -> list[Application]:
+    """The applications with the one of that name replaced, or added at the end."""
+    names = [application["name"] for application in applications]
+    if changed["name"] not in names:
+        return [*applications, changed]
+    return [changed if each["name"] == changed["name"] else each for each in applications]
+
+
+def declared(settings: Settings) -> list[Application]:
+    """The applications as they were last declared."""
+    found = details(settings)["applications"].values()
+    return [application["deployed_app_config"] for application in found if application["deployed_app_config"]]
+
+
+def details(settings: Settings) -> dict[str, Any]:
+    """Everything that Serve says of itself."""
+    answer: dict[str, Any] = dashboard.request(settings, _PATH)
+    return answer
+
+
+def apply(settings: Settings, applications: list[Application], *, request_timeout_s: float = 60.0) -> None:
+    """Serve works towards exactly these applications; any other is deleted. Does not wait."""
+    body = declaration(settings, applications, request_timeout_s=request_timeout_s)
+    # The first call starts Serve and its ingress, which takes seconds.
+    dashboard.request(settings, _PATH, method="PUT", body=body, timeout_s=120.0)
+
+
+def deploy(settings: Settings, application: Application) -> None:
+    """Serve works towards that application beside the others already declared. Does not wait."""
+    apply(settings, merged(declared(settings), application))
+
+
+def delete(settings: Settings, name: str) -> None:
+    """Serve takes that application down, and leaves the others."""
+    apply(settings, [application for application in declared(settings) if application["name"] != name])
+
+
+def wait_until_running(settings: Settings, name: str, *, timeout_s: float) -> None:
+    """Every replica of the application is healthy; raises ClusterError with Serve's own reason if not."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        application = details(settings)["applications"].get(name)
+        if application is not None and application["status"] == "RUNNING":
+            return
+        if application is None or application["status"] in _FAILED or time.monotonic() > deadline:
+            raise ClusterError(_reason(name, application, timeout_s=timeout_s))
+        time.sleep(_POLL_S)
+
+
+def _reason(name: str, application: Application | None, *, timeout_s: float) -> str:
+    if application is None:
+        return f"Serve has no application {name!r}: deploy it first."
+    messages = [application["message"]]
+    messages += [f"{each['name']}: {each['message']}" for each in application["deployments"].values()]
+    said = "; ".join(message.strip() for message in messages if message and message.strip(": "))
+    return f"Application {name!r} is {application['status']}, not running within {timeout_s:.0f} s: {said[:4000]}"

@@ -1,0 +1,52 @@
+"""What each role asks of the pool; on two cores every whole CPU given away starves somebody."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorResources:
+    """How Ray places an actor that must always be there, and how often it repeats a call that was lost."""
+
+    num_cpus: float = 0.0  # it waits most of the time; the scheduler must never refuse it
+    max_restarts: int = -1  # it comes back for ever, and rebuilds its state from the stores
+    max_task_retries: int = 0
+    num_concurrent_calls: int = 1  # one call at a time: its state needs no lock
+
+    def options(self, *, name: str, namespace: str) -> dict[str, Any]:
+        """The arguments of `.options()` for the one detached actor of that name."""
+        return {
+            "name": name,
+            "namespace": namespace,
+            "lifetime": "detached",
+            "get_if_exists": True,
+            "num_cpus": self.num_cpus,
+            "max_restarts": self.max_restarts,
+            "max_task_retries": self.max_task_retries,
+            "max_concurrency": self.num_concurrent_calls,
+        }
+
+
+# A lost call to the catalog may have been committed: only the caller, who knows the expected state, may repeat it.
+CATALOG_ACTOR = ActorResources(max_task_retries=0)
+# These three name what they do (segment, table version, turn), so that doing it again changes nothing.
+RECORDER_ACTOR = ActorResources(max_task_retries=3)
+MONITOR_ACTOR = ActorResources(max_task_retries=3)
+STEWARD_ACTOR = ActorResources(max_task_retries=3)
+
+PREDICTOR_CPUS_PER_REPLICA = 0.1
+# Below one CPU, so that Ray Data's tasks fit beside the workers that wait for their rows.
+TRAIN_CPUS_PER_WORKER = 0.5
+# A driver mostly waits for what it started.
+JOB_DRIVER_CPUS = 0.0
+
+
+def predictor_actor_options() -> dict[str, Any]:
+    """Serve's `ray_actor_options` for a replica that answers requests."""
+    return {"num_cpus": PREDICTOR_CPUS_PER_REPLICA}
+
+
+def train_worker_resources(*, num_gpus: float = 0.0) -> dict[str, float]:
+    """Ray Train's `resources_per_worker`."""
+    cpus = {"CPU": TRAIN_CPUS_PER_WORKER}
+    return {**cpus, "GPU": num_gpus} if num_gpus else cpus

@@ -1,0 +1,25 @@
+"""The names that a workload file may import."""
+
+from heliostat.columns import Binary, Category, Number
+from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
+from heliostat.triggers import Age, Decay, Drift
+from heliostat.workload import Batch, Encoded, Loop, Replay, Serving, Training, Workload
+
+__all__ = [
+    "Age",
+    "AtMost",
+    "Batch",
+    "BetterThanConstant",
+    "Binary",
+    "Category",
+    "Decay",
+    "Drift",
+    "Encoded",
+    "Loop",
+    "NoWorseThanChampion",
+    "Number",
+    "Replay",
+    "Serving",
+    "Training",
+    "Workload",
+]

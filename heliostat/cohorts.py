@@ -1,0 +1,128 @@
+"""Rows by due date: which rows may be learned from and judged by at a moment, composed of lake and outcomes.
+
+A row counts only once it is due: rows whose label merely arrived early are a biased sample
+(`docs/decisions.md`, matured cohorts).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heliostat.columns import Column
+from heliostat.errors import TrainingError
+from heliostat.store.lake import Lake
+from heliostat.store.schema import label_schema, prediction_schema, raw_schema
+from heliostat.watch import outcomes
+from heliostat.workload import Workload
+
+INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def joined(
+    lake: Lake,
+    name: str,
+    columns: Sequence[Column],
+    *,
+    since: datetime,
+    until: datetime,
+    known_by: datetime,
+    versions: Mapping[str, int] | None = None,
+) -> pa.Table:
+    """Predictions with `since` <= event_at < `until`, each with its label as it was known by `known_by` (or null)."""
+    pinned = versions or {}
+    days = [("event_date", ">=", since.date()), ("event_date", "<=", until.date())]
+    predictions = lake.read(
+        name, "predictions", where=days, version=pinned.get("predictions"), schema=prediction_schema(columns)
+    )
+    labels = lake.read(
+        name, "labels", where=[("event_date", ">=", since.date())], version=pinned.get("labels"), schema=label_schema()
+    )
+    return outcomes.join(_between(predictions, "event_at", since, until), labels, known_by=known_by).table
+
+
+def due(
+    lake: Lake, name: str, columns: Sequence[Column], *, since: datetime, until: datetime, known_by: datetime
+) -> pa.Table:
+    """Predictions whose outcome fell due in the span, each with its label as known by `known_by` (or null)."""
+    predictions = lake.read(
+        name,
+        "predictions",
+        where=[("due_at", ">=", pa.scalar(since, INSTANT)), ("due_at", "<", pa.scalar(until, INSTANT))],
+        schema=prediction_schema(columns),
+    )
+    first = pc.min(predictions["event_date"]).as_py()
+    where = [] if first is None else [("event_date", ">=", first)]
+    labels = lake.read(name, "labels", where=where, schema=label_schema())
+    return outcomes.join(predictions, labels, known_by=known_by).table
+
+
+def first_event_at(lake: Lake, name: str) -> datetime | None:
+    """The event time of the oldest prediction; None when there is none."""
+    schema = pa.schema([pa.field("event_at", INSTANT)])
+    oldest = pc.min(lake.read(name, "predictions", columns=["event_at"], schema=schema)["event_at"]).as_py()
+    return None if oldest is None else cast(datetime, oldest)
+
+
+def training_rows(
+    lake: Lake, workload: Workload, *, as_of: datetime, versions: Mapping[str, int] | None = None
+) -> pa.Table:
+    """Every labelled row that was due and known before `as_of`, by event time: key, event_at, label, columns.
+
+    From raw and, for what was answered since, from predictions with their labels. `versions` pins table versions.
+    """
+    names = ["key", "event_at", "due_at", "label", "label_known_at", *(column.name for column in workload.columns)]
+    pinned = versions or {}
+    raw = lake.read(workload.name, "raw", version=pinned.get("raw"), schema=raw_schema(workload.columns))
+    answered_rows = joined(
+        lake,
+        workload.name,
+        workload.columns,
+        since=datetime(1970, 1, 1, tzinfo=as_of.tzinfo),
+        until=as_of,
+        known_by=as_of,
+        versions=versions,
+    )
+    rows = pa.concat_tables([raw.select(names), answered_rows.select(names)])
+    moment = pa.scalar(as_of, INSTANT)
+    due = pc.and_(pc.less_equal(rows["due_at"], moment), pc.less_equal(rows["label_known_at"], moment))
+    usable = pc.and_(pc.fill_null(due, False), pc.is_valid(rows["label"]))
+    return rows.filter(usable).sort_by([("event_at", "ascending"), ("key", "ascending")])
+
+
+def history(lake: Lake, workload: Workload, *, before: datetime) -> pa.Table:
+    """Raw rows with a label that was known before `before`."""
+    return training_rows(lake, workload, as_of=before)
+
+
+def answered(lake: Lake, workload: Workload, *, since: datetime) -> pa.Table:
+    """Every answered row since `since` that has a label by now."""
+    end = datetime(2200, 1, 1, tzinfo=since.tzinfo)
+    rows = joined(lake, workload.name, workload.columns, since=since, until=end, known_by=end)
+    return rows.filter(pc.is_valid(rows["label"])).sort_by([("event_at", "ascending"), ("key", "ascending")])
+
+
+def holdout_since(rows: pa.Table, span: timedelta) -> datetime:
+    """Where the hold-out starts: the newest row that is due, less `span`. Counted from rows, because labels come late."""
+    newest = pc.max(rows["event_at"]).as_py()
+    if newest is None:
+        raise TrainingError(
+            "No row has a label that was due and known by then, so nothing can be learned or judged. "
+            "Ingest more, or choose a later instant."
+        )
+    return cast(datetime, newest) - span
+
+
+def split_by_time(rows: pa.Table, *, at: datetime) -> tuple[pa.Table, pa.Table]:
+    """(rows before `at`, rows from `at` on), by event time."""
+    before = pc.less(rows["event_at"], pa.scalar(at, INSTANT))
+    return rows.filter(before), rows.filter(pc.invert(before))
+
+
+def _between(rows: pa.Table, column: str, since: datetime, until: datetime) -> pa.Table:
+    inside = pc.and_(
+        pc.greater_equal(rows[column], pa.scalar(since, INSTANT)), pc.less(rows[column], pa.scalar(until, INSTANT))
+    )
+    return rows.filter(pc.fill_null(inside, False))

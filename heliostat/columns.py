@@ -1,0 +1,139 @@
+"""The contract of a workload's rows: what each column may hold, and which rows break it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heliostat.errors import ContractError, WorkloadError
+
+
+@dataclass(frozen=True)
+class Number:
+    """A numeric column; values outside `low` to `high` (both allowed) break the contract."""
+
+    name: str
+    low: float
+    high: float
+    optional: bool = False
+
+    arrow_type = pa.float64()
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise WorkloadError(
+                f"Number({self.name!r}, low={self.low}, high={self.high}): low must be below high; "
+                "give the range of values that can really occur."
+            )
+
+
+@dataclass(frozen=True)
+class Category:
+    """A text column; `closed` lists all allowed values, without it a new value is normal."""
+
+    name: str
+    closed: tuple[str, ...] | None = None
+    optional: bool = False
+
+    arrow_type = pa.string()
+
+    def __post_init__(self) -> None:
+        if self.closed is not None and not self.closed:
+            raise WorkloadError(
+                f"Category({self.name!r}, closed=()) allows nothing; list the allowed values or leave `closed` out."
+            )
+
+
+Column = Number | Category
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A label that is 0 or 1."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One cell that breaks the contract: which row, which column, what it holds, and why."""
+
+    row: int
+    column: str
+    value: object
+    reason: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}: column {self.column!r} {self.reason}; got {self.value!r}"
+
+
+def normalise(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
+    """The declared columns in declared order, Number as float64, Category as string, NaN as null.
+
+    Raises ContractError when a column is absent (optional ones become null) or of a type that cannot be cast.
+    """
+    arrays = [_normalise_column(table, column) for column in columns]
+    return pa.Table.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def _normalise_column(table: pa.Table, column: Column) -> pa.ChunkedArray:
+    if column.name not in table.column_names:
+        if column.optional:
+            return pa.chunked_array([pa.nulls(table.num_rows, column.arrow_type)])
+        raise ContractError(
+            f"Column {column.name!r} is missing; the rows have {sorted(table.column_names)}. "
+            "Send it, or declare it optional."
+        )
+    values = table.column(column.name)
+    try:
+        cast = values.cast(column.arrow_type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ContractError(
+            f"Column {column.name!r} must be {_type_name(column)}; got {values.type} ({error})."
+        ) from error
+    if isinstance(column, Number):
+        return pc.if_else(pc.is_nan(cast), pa.scalar(None, pa.float64()), cast)
+    return cast
+
+
+def _type_name(column: Column) -> str:
+    return "a number" if isinstance(column, Number) else "text"
+
+
+def violations(table: pa.Table, columns: Sequence[Column]) -> list[Violation]:
+    """Every cell of a normalised table that breaks the contract, column by column."""
+    return [violation for column in columns for violation in _column_violations(table, column)]
+
+
+def _column_violations(table: pa.Table, column: Column) -> Iterator[Violation]:
+    values = table.column(column.name)
+    if not column.optional and values.null_count:
+        yield from _at(values, column, pc.is_null(values), "must not be null")
+    if isinstance(column, Number):
+        outside = pc.or_(pc.less(values, column.low), pc.greater(values, column.high))
+        yield from _at(values, column, outside, f"must lie between {column.low} and {column.high}")
+    elif column.closed is not None:
+        known = pc.or_kleene(pc.is_in(values, value_set=pa.array(column.closed, pa.string())), pc.is_null(values))
+        yield from _at(values, column, pc.invert(known), f"must be one of {', '.join(column.closed)}")
+
+
+def _at(values: pa.ChunkedArray, column: Column, broken: pa.ChunkedArray, reason: str) -> Iterator[Violation]:
+    mask = pc.fill_null(broken, False).to_numpy()
+    for row in np.flatnonzero(mask).tolist():
+        yield Violation(row=row, column=column.name, value=values[row].as_py(), reason=reason)
+
+
+def split(table: pa.Table, columns: Sequence[Column]) -> tuple[pa.Table, pa.Table]:
+    """(rows that keep the contract, rows that break it with a `reason` column); no row is lost."""
+    reason_by_row: dict[int, list[str]] = {}
+    for violation in violations(normalise(table, columns), columns):
+        text = f"{violation.column} {violation.reason}; got {violation.value!r}"
+        reason_by_row.setdefault(violation.row, []).append(text)
+    broken = np.zeros(table.num_rows, dtype=bool)
+    broken[list(reason_by_row)] = True
+    rejected = table.filter(pa.array(broken)).append_column(
+        "reason", pa.array(["; ".join(reason_by_row[row]) for row in sorted(reason_by_row)], pa.string())
+    )
+    return table.filter(pa.array(~broken)), rejected

@@ -1,0 +1,121 @@
+"""What must hold before a candidate may serve: promote, or hold with reasons."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from heliostat.errors import WorkloadError
+from heliostat.metrics import Metric, log_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Candidate against champion on the same hold-out rows: mean loss difference (below zero: candidate better)."""
+
+    champion: int
+    num_rows: int
+    mean_difference: float
+    standard_error: float
+    score_by_metric: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the gates look at: scores on a hold-out later in time than training."""
+
+    num_rows: int
+    candidate: Mapping[str, float]
+    constant: Mapping[str, float]
+    paired: Paired | None = None
+
+
+@dataclass(frozen=True)
+class Promote:
+    """The candidate may take traffic."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The candidate may not take traffic, and why."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One gate's answer in one sentence."""
+
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """The candidate's score is at most `limit` (at least, where higher is better)."""
+
+    metric: Metric
+    limit: float
+
+    def check(self, evidence: Evidence) -> Finding:
+        """Whether the gate holds."""
+        score = evidence.candidate[self.metric.name]
+        if self.metric.higher_is_better:
+            return Finding(score >= self.limit, f"{self.metric} {score:.4f}, at least {self.limit} asked")
+        return Finding(score <= self.limit, f"{self.metric} {score:.4f}, at most {self.limit} asked")
+
+
+@dataclass(frozen=True)
+class BetterThanConstant:
+    """The candidate beats the answer that is always the training rate."""
+
+    metric: Metric
+
+    def check(self, evidence: Evidence) -> Finding:
+        """Whether the gate holds."""
+        score, constant = evidence.candidate[self.metric.name], evidence.constant[self.metric.name]
+        passed = score > constant if self.metric.higher_is_better else score < constant
+        return Finding(passed, f"{self.metric} {score:.4f} against {constant:.4f} of the constant rate")
+
+
+@dataclass(frozen=True)
+class NoWorseThanChampion:
+    """The candidate's loss is not worse than the champion's on the same rows by more than `margin`.
+
+    One-sided at 95%: fails when the difference less 1.64 standard errors lies above the margin, or when there
+    are no rows to compare on.
+    """
+
+    metric: Metric
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.metric.name != log_loss.name:
+            raise WorkloadError(
+                f"NoWorseThanChampion({self.metric}) cannot be judged: only log_loss is compared row by row. "
+                "Use NoWorseThanChampion(log_loss), with AtMost for other metrics."
+            )
+
+    def check(self, evidence: Evidence) -> Finding:
+        """Whether the gate holds; it does when there is no champion yet."""
+        paired = evidence.paired
+        if paired is None:
+            return Finding(True, "no champion to compare with")
+        best_case = paired.mean_difference - 1.64 * paired.standard_error
+        return Finding(
+            best_case <= self.margin,  # NaN, the difference on no rows, fails
+            f"loss {paired.mean_difference:+.4f} ± {1.96 * paired.standard_error:.4f} against "
+            f"version {paired.champion} on {paired.num_rows:,} rows",
+        )
+
+
+Gate = AtMost | BetterThanConstant | NoWorseThanChampion
+
+
+def decide(gates: Sequence[Gate], evidence: Evidence) -> Promote | Hold:
+    """Promote when every gate holds, else hold; the reasons name every gate looked at."""
+    findings = [gate.check(evidence) for gate in gates]
+    failed = tuple(finding.reason for finding in findings if not finding.passed)
+    if failed:
+        return Hold(failed)
+    return Promote(tuple(finding.reason for finding in findings))

@@ -1,0 +1,98 @@
+"""What the loop asks for. Each may be carried out twice: the second time changes nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Outcome = Literal["promoted", "held", "rolled_back", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnRecord:
+    """One turn of the loop: why, when each step was reached, and what came of it."""
+
+    turn: int
+    reasons: tuple[str, ...]
+    onset_at: datetime
+    detected_at: datetime
+    started_at: datetime
+    attempt: int = 1
+    retrained_at: datetime | None = None
+    gated_at: datetime | None = None
+    canary_at: datetime | None = None
+    full_at: datetime | None = None
+    ended_at: datetime | None = None
+    candidate: int | None = None
+    outcome: Outcome | None = None
+    outcome_reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submit:
+    """Start the job of an attempt; every attempt of a turn works on the rows known at `as_of`."""
+
+    turn: int
+    attempt: int
+    as_of: datetime
+    onset_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """End the job of an attempt: nobody waits for it any more."""
+
+    turn: int
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Give the candidate a share of the traffic."""
+
+    turn: int
+    version: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeChampion:
+    """Give the candidate all traffic."""
+
+    turn: int
+    version: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdraw:
+    """Take the traffic back from the candidate."""
+
+    turn: int
+    version: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The turn is over: write it down and tell the monitor."""
+
+    record: TurnRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deferred:
+    """An ask waits for the end of the cooldown."""
+
+    reasons: tuple[str, ...]
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """An ask is not followed, and why."""
+
+    reasons: tuple[str, ...]
+    why: str
+
+
+Command = Submit | Stop | Route | MakeChampion | Withdraw | Ended | Deferred | Refused

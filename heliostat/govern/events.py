@@ -1,0 +1,67 @@
+"""What the loop is told."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from heliostat.gates import Hold, Paired, Promote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Somebody asks for a new candidate: why, since when it is so, and when it was seen."""
+
+    at: datetime
+    reasons: tuple[str, ...]
+    onset_at: datetime
+    detected_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded:
+    """The job of a turn's attempt came to its end; `candidate` is None when it registered no version."""
+
+    at: datetime
+    turn: int
+    attempt: int
+    candidate: int | None
+    verdict: Promote | Hold
+    retrained_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLost:
+    """The job of a turn's attempt is gone without a result."""
+
+    at: datetime
+    turn: int
+    attempt: int
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanarySeen:
+    """How the candidate does on live rows: matured pairs since the canary began (None: no pair yet)."""
+
+    at: datetime
+    turn: int
+    paired: Paired | None
+    num_errors: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    """A person ends the turn, by hold, rollback or promoting something else."""
+
+    at: datetime
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticked:
+    """The clock of the events has reached `at`."""
+
+    at: datetime
+
+
+Event = Asked | RunEnded | RunLost | CanarySeen | Cancelled | Ticked

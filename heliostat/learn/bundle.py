@@ -1,0 +1,95 @@
+"""What a bundle holds, as files: weights, the workload's source, what was learned about columns, where all is from.
+
+Nothing in it is a pickle; loading runs the workload's own source and nothing else.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.resources import files as package_files
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from heliostat.columns import Column, Number
+from heliostat.learn import source_code
+from heliostat.learn.fit import Fitted
+from heliostat.learn.served_model import FORMAT, KIND, SOURCE_FOLDER, ServedModel
+from heliostat.learn.source_code import SourceCode
+from heliostat.workload import Workload
+
+__all__ = ["ServedModel", "served", "to_files"]
+
+
+def to_files(
+    module: str, fitted: Fitted, *, profile: Mapping[str, Any], lineage: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """The files of a bundle by path, the same bytes for the same arguments.
+
+    `module` names the workload's module, whose source travels; `lineage` adds what the caller knows (snapshot, run).
+    """
+    source = source_code.collect(module)
+    described = {"format": FORMAT, "kind": KIND, "module": module, "source_digest": source.digest}
+    contract = [_described(column) for column in source_code.load(source).columns]
+    return {
+        **{SOURCE_FOLDER + path: content for path, content in source.files.items()},
+        # Clones, because tied weights share memory, which the format refuses.
+        "weights.safetensors": save({name: tensor.contiguous().clone() for name, tensor in fitted.weights.items()}),
+        "preparation.json": fitted.preparation.to_json().encode(),
+        "calibration.json": fitted.calibration.to_json().encode(),
+        "profile.json": _to_json(profile),
+        "contract.json": _to_json(contract),
+        "lineage.json": _to_json({**_origin(fitted, source), **lineage}),
+        "model.json": _to_json(described),
+    }
+
+
+def served(workload: Workload, fitted: Fitted) -> ServedModel:
+    """A fitted network that answers at once, as it will after its way through a bundle."""
+    return ServedModel(
+        workload,
+        fitted.weights,
+        preparation=fitted.preparation,
+        calibration=fitted.calibration,
+        lineage={},
+        profile={},
+    )
+
+
+def _origin(fitted: Fitted, source: SourceCode) -> dict[str, Any]:
+    """Where a model is from, as far as this side knows."""
+    return {
+        "source_digest": source.digest,
+        "learn_digest": _learn_digest(),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "seed": fitted.seed,
+        "num_rows": fitted.num_rows,
+        "num_validation_rows": fitted.num_validation_rows,
+        "label_rate": fitted.label_rate,
+        "first_event_at": fitted.first_event_at.isoformat(),
+        "last_event_at": fitted.last_event_at.isoformat(),
+        "validated_until": fitted.validated_until.isoformat(),
+        "best_epoch": fitted.best_epoch,
+        "history": [asdict(scores) for scores in fitted.history],
+    }
+
+
+def _learn_digest() -> str:
+    """Names the code of this package, which prepares, fits and calibrates."""
+    digest = hashlib.sha256()
+    for file in sorted(package_files("heliostat.learn").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".py"):
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _described(column: Column) -> dict[str, Any]:
+    return {"kind": "number" if isinstance(column, Number) else "category", **asdict(column)}
+
+
+def _to_json(value: object) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()

@@ -1,0 +1,161 @@
+"""Fit one candidate: the same rows, settings and seed give the same network, however often a worker is lost."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from heliostat.errors import TrainingError
+from heliostat.learn.calibrate import Calibration
+from heliostat.learn.epochs import Examples, Learner
+from heliostat.learn.prepare import Preparation
+from heliostat.learn.rows import EVENT_AT, LABEL, ordered
+from heliostat.learn.state import EpochScores, FitState, Tensors, optimizer_tensors, restore_optimizer
+from heliostat.workload import Workload
+
+OnEpoch = Callable[[FitState], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A network at its best epoch, what was learned beside its weights, and what it was learned from."""
+
+    preparation: Preparation
+    calibration: Calibration
+    weights: Tensors
+    history: tuple[EpochScores, ...]
+    best_epoch: int
+    seed: int
+    num_rows: int
+    num_validation_rows: int
+    label_rate: float
+    first_event_at: datetime
+    last_event_at: datetime
+    validated_until: datetime
+
+
+def fit(
+    workload: Workload,
+    train: pa.Table,
+    validation: pa.Table,
+    *,
+    seed: int,
+    on_epoch: OnEpoch | None = None,
+    resume: FitState | None = None,
+    device: str = "cpu",
+) -> Fitted:
+    """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins.
+
+    Both tables have key, event_at, label (known for every row) and the declared columns. In a group of workers each
+    one calls this with the same arguments and gets the same answer. `on_epoch` is called after every epoch with a
+    state from which another call goes on, to the same last bit. Raises TrainingError when no usable network can come
+    of it.
+    """
+    train = ordered(train, workload, purpose="training")
+    validation = ordered(validation, workload, purpose="validation")
+    _check(train, validation)
+    preparation = Preparation.fit(train, workload.columns)
+    seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
+    with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):  # the caller's own stay as they are
+        torch.manual_seed(seed)
+        learner = Learner(workload, workload.model(preparation.sizes).to(device), seed=seed, device=device)
+        state = _begin(learner, resume, fingerprint=_fingerprint(workload, train, validation, seed=seed))
+        state = _run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
+    learner.module.load_state_dict(state.best_weights)
+    logits = learner.logits(unseen).numpy().astype(np.float64)
+    return Fitted(
+        preparation=preparation,
+        calibration=Calibration.fit(logits, unseen.labels, blocks=_days(validation)),
+        weights=state.best_weights,
+        history=state.history,
+        best_epoch=state.best_epoch,
+        seed=seed,
+        num_rows=seen.num_rows,
+        num_validation_rows=unseen.num_rows,
+        label_rate=float(seen.labels.mean()),
+        first_event_at=pc.min(train[EVENT_AT]).as_py(),
+        last_event_at=pc.max(train[EVENT_AT]).as_py(),
+        validated_until=pc.max(validation[EVENT_AT]).as_py(),
+    )
+
+
+def _days(rows: pa.Table) -> NDArray[np.int64]:
+    """The number of the day of each row: what happens on one day errs together."""
+    days: NDArray[np.int64] = rows[EVENT_AT].cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
+    return days
+
+
+def _check(train: pa.Table, validation: pa.Table) -> None:
+    values = sorted(pc.unique(train[LABEL]).to_pylist())
+    if values != [0.0, 1.0]:
+        raise TrainingError(
+            f"The labels of {train.num_rows:,} training rows are {values[:5]}; both 0 and 1 must occur, "
+            "and nothing else. Train on a longer span, or mend the label."
+        )
+    last, first = pc.max(train[EVENT_AT]).as_py(), pc.min(validation[EVENT_AT]).as_py()
+    if first < last:
+        raise TrainingError(
+            f"Validation rows begin at {first}, before training rows end at {last}; "
+            "a score on them would not tell how the network does later. Split with rows.split_by_time."
+        )
+
+
+def _fingerprint(workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int) -> str:
+    """What a checkpoint must have been made from to be gone on with."""
+    digest = hashlib.sha256(f"{workload.name} {workload.training} {seed}".encode())
+    for table in (train, validation):
+        for batch in table.combine_chunks().to_batches():
+            digest.update(batch.serialize())
+    return digest.hexdigest()
+
+
+def _begin(learner: Learner, resume: FitState | None, *, fingerprint: str) -> FitState:
+    if resume is None:
+        return FitState(fingerprint=fingerprint, weights={}, best_weights={}, optimizer={}, history=())
+    if resume.fingerprint != fingerprint:
+        raise TrainingError(
+            f"The checkpoint after epoch {resume.num_epochs} was made from other rows, settings or another seed; "
+            "give the run a new name, or leave `resume` out to start anew."
+        )
+    learner.module.load_state_dict(resume.weights)
+    restore_optimizer(learner.optimizer, resume.optimizer)
+    return resume
+
+
+def _run(learner: Learner, state: FitState, *, seen: Examples, unseen: Examples, on_epoch: OnEpoch | None) -> FitState:
+    for epoch in range(state.num_epochs, learner.workload.training.epochs):
+        train_loss = learner.run_epoch(epoch, seen)
+        scores = EpochScores(train_loss=train_loss, validation_loss=learner.mean_loss(unseen))
+        _check_finite(scores, learner, epoch=epoch)
+        state = _after_epoch(learner, state, scores=scores)
+        if on_epoch is not None:
+            on_epoch(state)
+    return state
+
+
+def _check_finite(scores: EpochScores, learner: Learner, *, epoch: int) -> None:
+    if not math.isfinite(scores.train_loss) or not math.isfinite(scores.validation_loss):
+        raise TrainingError(
+            f"In epoch {epoch + 1} the loss became {scores.train_loss} in training and {scores.validation_loss} in "
+            f"validation; lower the learning rate (now {learner.workload.training.learning_rate}), "
+            "or see that encode gives finite numbers also for missing values."
+        )
+
+
+def _after_epoch(learner: Learner, state: FitState, *, scores: EpochScores) -> FitState:
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in learner.module.state_dict().items()}
+    is_best = all(scores.validation_loss < earlier.validation_loss for earlier in state.history)
+    return FitState(
+        fingerprint=state.fingerprint,
+        weights=weights,
+        best_weights=weights if is_best else state.best_weights,
+        optimizer={name: tensor.cpu().clone() for name, tensor in optimizer_tensors(learner.optimizer).items()},
+        history=(*state.history, scores),
+    )

@@ -1,0 +1,38 @@
+"""Several workers that fit one network: each takes its share of every batch, and the gradients are averaged.
+
+Without an initialised process group (no Ray Train, or one worker) everything here does nothing.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def num_ranks() -> int:
+    """How many workers fit together; 1 when nobody else does."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def own_rank() -> int:
+    """The number of this worker, from 0."""
+    return dist.get_rank() if num_ranks() > 1 else 0
+
+
+def averaging(module: nn.Module) -> nn.Module:
+    """The module itself, or a wrapper of it whose backward pass averages the gradients of all workers."""
+    return DistributedDataParallel(module) if num_ranks() > 1 else module
+
+
+def sum_over_ranks(value: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over all workers, in place."""
+    if num_ranks() > 1:
+        dist.all_reduce(value)
+    return value
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Give every worker the first one's running statistics, which no gradient keeps equal."""
+    if num_ranks() > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)

@@ -1,0 +1,170 @@
+"""What a network may see: numbers clamped to the range of training, categories as codes that were all trained."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from heliostat.columns import Category, Column, Number
+from heliostat.errors import BundleError
+
+UNKNOWN_CODE = 0
+MISSING_CODE = 1
+FIRST_LEVEL_CODE = 2
+RARE_BELOW = 10  # a level, or a missing value, seen in fewer training rows teaches a network nothing
+FEW_ROWS = 128  # up to here one look-up a row is quicker than finding the distinct values first
+FORMAT = 1
+
+Prepared = dict[str, NDArray[np.generic]]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberRange:
+    """What training saw of one number: its range and median, None when it saw no value; whether some were missing."""
+
+    name: str
+    low: float | None
+    high: float | None
+    median: float | None
+    missing_seen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """What training saw of one category: its frequent levels, in alphabetical order; whether some were missing."""
+
+    name: str
+    levels: tuple[str, ...]
+    missing_seen: bool
+
+    @property
+    def num_codes(self) -> int:
+        """How many codes there are, unknown and missing included."""
+        return FIRST_LEVEL_CODE + len(self.levels)
+
+    @cached_property
+    def _code_by_value(self) -> Mapping[str | None, int]:
+        codes: dict[str | None, int] = {level: code for code, level in enumerate(self.levels, FIRST_LEVEL_CODE)}
+        codes[None] = MISSING_CODE if self.missing_seen else UNKNOWN_CODE
+        return codes
+
+    def codes(self, values: pa.ChunkedArray) -> NDArray[np.int64]:
+        """One code a value: 0 unknown or rare, 1 missing (0 if training saw none missing), from 2 on the levels."""
+        if len(values) <= FEW_ROWS:
+            return self._look_up(values.to_pylist())
+        encoded = values.combine_chunks().dictionary_encode(null_encoding="encode")
+        return np.asarray(self._look_up(encoded.dictionary.to_pylist())[encoded.indices.to_numpy()])
+
+    def _look_up(self, values: list[str | None]) -> NDArray[np.int64]:
+        known = self._code_by_value
+        return np.array([known.get(value, UNKNOWN_CODE) for value in values], np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What was learned from the training rows about single columns; the same for a row whichever batch it is in."""
+
+    numbers: tuple[NumberRange, ...]
+    categories: tuple[Vocabulary, ...]
+
+    @classmethod
+    def fit(cls, table: pa.Table, columns: Sequence[Column], *, rare_below: int = RARE_BELOW) -> "Preparation":
+        """Learn from normalised training rows; their order does not matter."""
+        numbers = [_number_range(table[c.name], c, rare_below) for c in columns if isinstance(c, Number)]
+        categories = [_vocabulary(table[c.name], c, rare_below) for c in columns if isinstance(c, Category)]
+        return cls(numbers=tuple(numbers), categories=tuple(categories))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of codes of each category: what an embedding needs."""
+        return {category.name: category.num_codes for category in self.categories}
+
+    def prepare(self, table: pa.Table) -> Prepared:
+        """Normalised rows as arrays: numbers float64, NaN only where training saw NaN too; categories int64 codes."""
+        batch: Prepared = {}
+        if self.numbers:
+            matrix = self._clamp(np.stack([_to_floats(table.column(name)) for name in self._number_names]))
+            batch.update(zip(self._number_names, matrix, strict=True))
+        for category in self.categories:
+            batch[category.name] = category.codes(table.column(category.name))
+        return batch
+
+    def unknown_counts(self, table: pa.Table) -> dict[str, int]:
+        """How many values of each category are present, yet unknown or rare in training."""
+        return {
+            category.name: int(np.count_nonzero(category.codes(table[category.name].drop_null()) == UNKNOWN_CODE))
+            for category in self.categories
+        }
+
+    @cached_property
+    def _number_names(self) -> tuple[str, ...]:
+        return tuple(number.name for number in self.numbers)
+
+    @cached_property
+    def _limits(self) -> tuple[Matrix, Matrix, Matrix]:
+        """Low, high and what stands for a missing value, each as a column; NaN where there is none."""
+        fills = [None if number.missing_seen else number.median for number in self.numbers]
+        limits = [number.low for number in self.numbers], [number.high for number in self.numbers], fills
+        low, high, fill = (np.array(values, np.float64)[:, np.newaxis] for values in limits)
+        return low, high, fill
+
+    def _clamp(self, matrix: Matrix) -> Matrix:
+        low, high, fill = self._limits
+        clamped = np.minimum(np.maximum(matrix, low), high)
+        return np.where(np.isnan(clamped), fill, clamped)
+
+    def to_json(self) -> str:
+        """All of it as JSON; `from_json` gives an equal preparation back, to the last bit."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Preparation":
+        """The preparation that `to_json` wrote."""
+        stored = json.loads(text)
+        if stored.get("format") != FORMAT:
+            raise BundleError(
+                f"The preparation has format {stored.get('format')!r}, this program reads format {FORMAT}; "
+                "use the Heliostat version that wrote it."
+            )
+        return cls(
+            numbers=tuple(NumberRange(**number) for number in stored["numbers"]),
+            categories=tuple(
+                Vocabulary(**{**category, "levels": tuple(category["levels"])}) for category in stored["categories"]
+            ),
+        )
+
+
+def _to_floats(values: pa.ChunkedArray) -> NDArray[np.float64]:
+    floats: NDArray[np.float64] = values.to_numpy()  # null becomes NaN
+    return floats
+
+
+def _number_range(values: pa.ChunkedArray, column: Number, rare_below: int) -> NumberRange:
+    present = values.drop_null()
+    missing_seen = values.null_count >= rare_below
+    if not len(present):
+        return NumberRange(name=column.name, low=None, high=None, median=None, missing_seen=missing_seen)
+    floats = _to_floats(present)
+    return NumberRange(
+        name=column.name,
+        low=float(floats.min()),
+        high=float(floats.max()),
+        median=float(np.median(floats)),
+        missing_seen=missing_seen,
+    )
+
+
+def _vocabulary(values: pa.ChunkedArray, column: Category, rare_below: int) -> Vocabulary:
+    counts = pc.value_counts(values.drop_null().combine_chunks())
+    frequent = [entry["values"] for entry in counts.to_pylist() if entry["counts"] >= rare_below]
+    return Vocabulary(
+        name=column.name,
+        levels=tuple(sorted(frequent)),
+        missing_seen=values.null_count >= rare_below,
+    )

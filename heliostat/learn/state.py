@@ -1,0 +1,93 @@
+"""Where a fit stands after an epoch: enough to go on as if nothing had happened."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import safetensors
+import torch
+from safetensors.torch import load, save
+
+from heliostat.errors import TrainingError
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochScores:
+    """Mean loss of one epoch, on the rows trained on and on the later rows that were not."""
+
+    train_loss: float
+    validation_loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitState:
+    """A fit after some epochs. `fingerprint` names the data, the seed and the settings that it belongs to."""
+
+    fingerprint: str
+    weights: Tensors
+    best_weights: Tensors
+    optimizer: Tensors
+    history: tuple[EpochScores, ...]
+
+    @property
+    def num_epochs(self) -> int:
+        """How many epochs are done."""
+        return len(self.history)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 0, with the lowest validation loss; the earlier one of two."""
+        return min(range(self.num_epochs), key=lambda epoch: self.history[epoch].validation_loss)
+
+    def to_bytes(self) -> bytes:
+        """The state as one safetensors file."""
+        tensors = {
+            f"{part}/{name}": tensor.detach().cpu().contiguous().clone()
+            for part, named in self._parts().items()
+            for name, tensor in named.items()
+        }
+        history = json.dumps([asdict(scores) for scores in self.history])
+        return save(tensors, metadata={"fingerprint": self.fingerprint, "history": history})
+
+    def _parts(self) -> Mapping[str, Tensors]:
+        return {"weights": self.weights, "best": self.best_weights, "optimizer": self.optimizer}
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "FitState":
+        """The state that `to_bytes` wrote; TrainingError when it is not one."""
+        try:
+            tensors = load(data)
+        except safetensors.SafetensorError as error:
+            raise TrainingError(f"The checkpoint cannot be read ({error}); remove it to start anew.") from error
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
+        for path, tensor in tensors.items():
+            part, name = path.split("/", 1)
+            parts[part][name] = tensor
+        return cls(
+            fingerprint=header["fingerprint"],
+            weights=parts["weights"],
+            best_weights=parts["best"],
+            optimizer=parts["optimizer"],
+            history=tuple(EpochScores(**scores) for scores in json.loads(header["history"])),
+        )
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The moments and step counts of an optimizer, by "<number of the parameter>.<name>"."""
+    return {
+        f"{number}.{name}": tensor
+        for number, moments in optimizer.state_dict()["state"].items()
+        for name, tensor in moments.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    """Give an optimizer the moments and step counts that `optimizer_tensors` took."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for path, tensor in tensors.items():
+        number, name = path.split(".", 1)
+        state.setdefault(int(number), {})[name] = tensor.clone()
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

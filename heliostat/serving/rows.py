@@ -1,0 +1,151 @@
+"""What a caller asks about: rows read, checked against the contract, and kept as plain columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from heliostat.columns import Column
+from heliostat.errors import ContractError
+from heliostat.serving.cells import Values, checked
+from heliostat.serving.instants import instants
+from heliostat.serving.problem import MalformedError
+from heliostat.workload import Workload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What a row of a request may hold: the inputs, and the names of its identity and times."""
+
+    columns: tuple[Column, ...]
+    key: str
+    event_time: str
+    due_time: str
+
+    @classmethod
+    def of(cls, workload: Workload) -> "Contract":
+        """The contract that a workload declares."""
+        return cls(
+            columns=tuple(workload.columns),
+            key=workload.key,
+            event_time=workload.event_time,
+            due_time=workload.due_time,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Checked rows, column by column: numbers are float, text is str, missing is None."""
+
+    values_by_column: Mapping[str, Values]
+    keys: list[str]
+    event_at: list[datetime]
+    due_at: list[datetime | None]
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows."""
+        return len(self.keys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What a row gets that does not say it: from the request alone, so a repeated request gives the same rows."""
+
+    request_id: str
+    received_at: datetime
+    key: str | None = None
+
+
+class RowReader:
+    """Reads requests of one workload; raises ContractError naming the row, the column and the value."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._names = [column.name for column in contract.columns]
+        # The workload's own name first; the general one works for every workload.
+        self._key_names = _aliases(contract.key, "key", taken=self._names)
+        self._event_names = _aliases(contract.event_time, "event_time", taken=self._names)
+        self._due_names = _aliases(contract.due_time, "due_time", taken=self._names)
+        self.extra_names = (*self._key_names, *self._event_names, *self._due_names)
+        self._allowed = frozenset((*self._names, *self.extra_names))
+        self._required = [column.name for column in contract.columns if not column.optional]
+
+    def from_rows(self, rows: Sequence[Mapping[str, Any]], defaults: Defaults) -> Rows:
+        """Checked rows from a list of objects."""
+        if set(map(type, rows)) != {dict}:
+            raise MalformedError('`rows` must be a list of at least one object: {"rows": [{...}]}.')
+        for index, row in enumerate(rows):
+            if not row.keys() <= self._allowed:
+                self._refuse_unknown(row, index)
+        named = {name: [row.get(name) for row in rows] for name in self._names}
+        for name in self._required:
+            if None in named[name]:
+                _refuse_absent(rows, name)
+        extras = {name: [row.get(name) for row in rows] for name in self.extra_names}
+        return self._checked(named, extras, num_rows=len(rows), defaults=defaults)
+
+    def from_columns(self, values_by_name: Mapping[str, Values], defaults: Defaults) -> Rows:
+        """Checked rows from lists of equal length, one a name."""
+        if not values_by_name.keys() <= self._allowed:
+            self._refuse_unknown(values_by_name, None)
+        lengths = {len(values) for values in values_by_name.values()}
+        if len(lengths) != 1 or lengths == {0}:
+            raise MalformedError(f"All columns must have the same number of rows, at least 1; got {sorted(lengths)}.")
+        missing = [name for name in self._required if name not in values_by_name]
+        if missing:
+            raise ContractError(
+                f"Column {missing[0]!r} is missing; got {sorted(values_by_name)}. Send it with every row."
+            )
+        num_rows = lengths.pop()
+        nothing: Values = [None] * num_rows
+        named = {name: values_by_name.get(name, nothing) for name in self._names}
+        extras = {name: values_by_name.get(name, nothing) for name in self.extra_names}
+        return self._checked(named, extras, num_rows=num_rows, defaults=defaults)
+
+    def _checked(
+        self, named: Mapping[str, Values], extras: Mapping[str, Values], *, num_rows: int, defaults: Defaults
+    ) -> Rows:
+        keys = _first_given(extras, self._key_names, num_rows)
+        event_at = instants(_first_given(extras, self._event_names, num_rows), column=self._event_names[0])
+        return Rows(
+            values_by_column={column.name: checked(named[column.name], column) for column in self._contract.columns},
+            keys=_keys(keys, self._key_names[0], defaults),
+            event_at=[defaults.received_at if at is None else at for at in event_at],
+            due_at=instants(_first_given(extras, self._due_names, num_rows), column=self._due_names[0]),
+        )
+
+    def _refuse_unknown(self, row: Mapping[str, Any], index: int | None) -> None:
+        unknown = sorted(set(row) - self._allowed)[0]
+        where = "" if index is None else f"row {index}: "
+        raise ContractError(
+            f"{where}column {unknown!r} is not declared; got {row[unknown]!r:.80}. "
+            f"Declared are: {', '.join(self._names)}; a row may carry {', '.join(self.extra_names)} too."
+        )
+
+
+def _refuse_absent(rows: Sequence[Mapping[str, Any]], name: str) -> None:
+    for index, row in enumerate(rows):
+        if name not in row:
+            raise ContractError(f"row {index}: column {name!r} is missing; got {sorted(row)}. Send it with every row.")
+
+
+def _aliases(own: str, general: str, *, taken: Sequence[str]) -> list[str]:
+    return [own] if general == own or general in taken else [own, general]
+
+
+def _first_given(extras: Mapping[str, Values], names: Sequence[str], num_rows: int) -> Values:
+    merged: Values = [None] * num_rows
+    for name in names:
+        if any(value is not None for value in extras[name]):
+            merged = [new if old is None else old for old, new in zip(merged, extras[name], strict=True)]
+    return merged
+
+
+def _keys(given: Values, name: str, defaults: Defaults) -> list[str]:
+    for index, key in enumerate(given):
+        if key is None:
+            given[index] = defaults.key or f"{defaults.request_id}/{index}"
+        elif type(key) is not str or not key:
+            raise ContractError(f"row {index}: column {name!r} must be text that is not empty; got {key!r:.80}.")
+    return given

@@ -1,0 +1,98 @@
+"""The columns of the lake's tables, one function a table."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from heliostat.columns import Column
+from heliostat.errors import WorkloadError
+
+INSTANT = pa.timestamp("us", tz="UTC")
+PARTITION = "event_date"
+
+RAW, REJECTED, PREDICTIONS, LABELS = "raw", "rejected", "predictions", "labels"
+
+_DATE = pa.field(PARTITION, pa.date32())
+# Which Delta application transaction wrote the row: what a reader that follows the table goes on from.
+_COMMIT = [pa.field("stream", pa.string()), pa.field("sequence", pa.int64()), _DATE]
+_RAW = [
+    pa.field("key", pa.string()),
+    pa.field("event_at", INSTANT),
+    pa.field("due_at", INSTANT),
+    pa.field("label", pa.float64()),
+    pa.field("label_known_at", INSTANT),
+]
+_PREDICTION = [
+    pa.field("id", pa.string()),
+    pa.field("request_id", pa.string()),
+    pa.field("row", pa.int32()),
+    pa.field("key", pa.string()),
+    pa.field("event_at", INSTANT),
+    pa.field("due_at", INSTANT),
+    pa.field("received_at", INSTANT),
+    pa.field("version", pa.int32()),
+    pa.field("arm", pa.string()),
+    pa.field("degraded", pa.bool_()),
+    pa.field("probability", pa.float64()),
+    pa.field("champion_probability", pa.float64()),
+    pa.field("candidate_probability", pa.float64()),
+    pa.field("latency_ms", pa.float32()),
+]
+_LABEL = [
+    pa.field("id", pa.string()),
+    pa.field("key", pa.string()),
+    pa.field("value", pa.float64()),
+    pa.field("known_at", INSTANT),
+    pa.field("received_at", INSTANT),
+    pa.field("source", pa.string()),
+]
+RESERVED = frozenset(field.name for field in (*_RAW, *_PREDICTION, *_LABEL, *_COMMIT))
+
+
+def raw_schema(columns: Sequence[Column]) -> pa.Schema:
+    """Rows as ingested: who, when, the label if it is known yet, and the declared columns."""
+    return pa.schema([*_RAW, *_declared(columns), _DATE])
+
+
+def rejected_schema() -> pa.Schema:
+    """Rows that break the contract: the reason, and the row as JSON."""
+    return pa.schema(
+        [
+            pa.field("key", pa.string()),
+            pa.field("event_at", INSTANT),
+            pa.field("reason", pa.string()),
+            pa.field("row", pa.string()),
+            _DATE,
+        ]
+    )
+
+
+def prediction_schema(columns: Sequence[Column], *, with_commit: bool = True) -> pa.Schema:
+    """What was asked and answered; without the commit columns it is what a segment holds."""
+    return pa.schema([*_PREDICTION, *_declared(columns), *(_COMMIT if with_commit else [])])
+
+
+def label_schema(*, with_commit: bool = True) -> pa.Schema:
+    """What became known later; without the commit columns it is what a segment holds."""
+    return pa.schema([*_LABEL, *(_COMMIT if with_commit else [])])
+
+
+def _declared(columns: Sequence[Column]) -> list[pa.Field]:
+    taken = sorted({column.name for column in columns} & RESERVED)
+    if taken:
+        raise WorkloadError(
+            f"The columns {', '.join(taken)} have names that the lake's tables use themselves; "
+            f"rename them in the source. Taken are: {', '.join(sorted(RESERVED))}."
+        )
+    return [pa.field(column.name, column.arrow_type) for column in columns]
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with exactly the columns of `schema`, in its order and types; an absent column becomes null."""
+    arrays = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.chunked_array([pa.nulls(table.num_rows, field.type)])
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,143 @@
+"""Whether a trigger's condition holds on what the monitor has seen since the champion came."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from heliostat.blocks import BlockMean, block_mean, one_sided_95
+from heliostat.triggers import Age, Decay, Drift
+from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
+from heliostat.watch.profile import MIN_WINDOW_ROWS, OUTPUT
+
+MIN_COVERAGE = 0.5  # with fewer labels the labelled rows may be of another kind than the rest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A trigger's condition that holds: the reason in one sentence, since when, and the numbers."""
+
+    reason: str
+    onset_at: datetime
+    evidence: Mapping[str, Any]
+
+
+def drifting(trigger: Drift, windows: Sequence[WindowClosed]) -> Condition | None:
+    """The condition of the column with the longest run of drifting windows up to the newest, if long enough.
+
+    Windows are given in time order. One with few rows says nothing: it neither lengthens nor breaks a run.
+    """
+    told = [window for window in windows if window.num_rows >= MIN_WINDOW_ROWS]
+    if not told:
+        return None
+    run_by_column = {
+        name: _run(trigger, told, column=name) for name in sorted(told[-1].drift_by_column) if name != OUTPUT
+    }
+    drifted = {name: run for name, run in run_by_column.items() if len(run) >= trigger.windows}
+    if not drifted:
+        return None
+    first = max(drifted, key=lambda name: len(drifted[name]))
+    excess = {name: round(told[-1].drift_by_column[name].effect, 4) for name in drifted}
+    return Condition(
+        reason=f"{first} drifted: index {excess[first]} beyond calm, limit {trigger.psi}, "
+        f"{len(drifted[first])} windows in a row ({len(drifted)} columns in all)",
+        onset_at=drifted[first][0].since,
+        evidence={"trigger": "drift", "excess_psi_by_column": excess, "num_windows": len(drifted[first])},
+    )
+
+
+def _run(trigger: Drift, windows: Sequence[WindowClosed], *, column: str) -> list[WindowClosed]:
+    """The newest windows in a row in which the column exceeds the limit, in time order."""
+    run: list[WindowClosed] = []
+    for window in reversed(windows):
+        found = window.drift_by_column.get(column)
+        if found is None or found.effect <= trigger.psi:
+            break
+        run.append(window)
+    return run[::-1]
+
+
+def decaying(trigger: Decay, cohorts: Sequence[CohortMatured], *, champion: ChampionChanged) -> Condition | None:
+    """The condition that the champion's matured score since its promotion is surely worse than its reference.
+
+    Surely: worse by more than the margin even at the one-sided 95% bound, with cohorts as blocks.
+    Unlabelled rows are not errors; a cohort with few labels says nothing.
+    """
+    reference = champion.reference_by_metric.get(trigger.metric.name)
+    scored = scored_cohorts(trigger, cohorts, version=champion.version)
+    if reference is None or not scored:
+        return None
+    sign = -1.0 if trigger.metric.higher_is_better else 1.0
+    live = _live(trigger, [score for _, score in scored])
+    worse_by = sign * (live.mean - reference.score)
+    error = one_sided_95(live.num_blocks) * math.hypot(live.standard_error, reference.standard_error)
+    if live.num_rows < trigger.min_rows or not worse_by - error > trigger.margin:
+        return None
+    return Condition(
+        reason=f"{trigger.metric} {live.mean:.4f} on {live.num_rows:,} matured rows, "
+        f"{reference.score:.4f} on the hold-out: worse by {worse_by:.4f} ± {error:.4f}, margin {trigger.margin}",
+        onset_at=_onset(trigger, scored, reference=reference, sign=sign),
+        evidence=_evidence(trigger, live, reference=reference),
+    )
+
+
+def scored_cohorts(
+    trigger: Decay, cohorts: Sequence[CohortMatured], *, version: int
+) -> list[tuple[CohortMatured, CohortScore]]:
+    """The cohorts that say something about the version's quality, in the order given."""
+    found = [(one, one.score_by_version[version]) for one in cohorts if version in one.score_by_version]
+    return [
+        (one, score)
+        for one, score in found
+        if score.num_labelled
+        and score.coverage >= MIN_COVERAGE
+        and math.isfinite(score.score_by_metric.get(trigger.metric.name, math.nan))
+    ]
+
+
+def _live(trigger: Decay, scores: Sequence[CohortScore]) -> BlockMean:
+    num_rows = np.array([score.num_labelled for score in scores], np.float64)
+    means = np.array([score.score_by_metric[trigger.metric.name] for score in scores], np.float64)
+    return block_mean(means * num_rows, num_rows)
+
+
+def _onset(
+    trigger: Decay,
+    scored: Sequence[tuple[CohortMatured, CohortScore]],
+    *,
+    reference: ReferenceScore,
+    sign: float,
+) -> datetime:
+    """The start of the first cohort after the lowest point of the summed excess (Page's estimate of a change)."""
+    calm = reference.score + sign * trigger.margin / 2
+    excess = [sign * (score.score_by_metric[trigger.metric.name] - calm) * score.num_labelled for _, score in scored]
+    sums = np.concatenate([[0.0], np.cumsum(excess)])[:-1]
+    return scored[int(np.argmin(sums))][0].since
+
+
+def _evidence(trigger: Decay, live: BlockMean, *, reference: ReferenceScore) -> dict[str, Any]:
+    return {
+        "trigger": "decay",
+        "metric": trigger.metric.name,
+        "score": live.mean,
+        "standard_error": live.standard_error,
+        "num_rows": live.num_rows,
+        "num_cohorts": live.num_blocks,
+        "reference": reference.score,
+        "margin": trigger.margin,
+    }
+
+
+def aged(trigger: Age, at: datetime, *, champion: ChampionChanged) -> Condition | None:
+    """The condition that the champion's training rows end longer ago than the limit."""
+    age = at - champion.trained_until
+    if age <= trigger.limit:
+        return None
+    return Condition(
+        reason=f"the champion's training rows end {age.days} days ago, limit {trigger.limit.days} days",
+        onset_at=champion.trained_until + trigger.limit,
+        evidence={"trigger": "age", "trained_until": champion.trained_until.isoformat()},
+    )

@@ -1,0 +1,100 @@
+"""What the monitor is told, and what it decides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from heliostat.watch.drift import ColumnDrift
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowClosed:
+    """Rows of a span of event time, against the profile of `version`; told again, it replaces itself."""
+
+    since: datetime
+    until: datetime
+    version: int
+    num_rows: int
+    drift_by_column: Mapping[str, ColumnDrift]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortScore:
+    """One version's answers in a cohort: how many, how many with a label, and how good those were."""
+
+    num_predictions: int
+    num_labelled: int
+    score_by_metric: Mapping[str, float]
+
+    @property
+    def coverage(self) -> float:
+        """The share with a label, 0 without rows; below 1 is normal: some outcomes never become known."""
+        return self.num_labelled / self.num_predictions if self.num_predictions else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortMatured:
+    """All predictions that fell due in a span; told again after late labels, it replaces itself."""
+
+    since: datetime
+    until: datetime
+    score_by_version: Mapping[int, CohortScore]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceScore:
+    """What a version scored on its hold-out when the gate let it pass; the error is 0 where not known."""
+
+    score: float
+    num_rows: int
+    standard_error: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampionChanged:
+    """Another version answers from `at` on, trained on rows up to `trained_until`."""
+
+    at: datetime
+    version: int
+    trained_until: datetime
+    reference_by_metric: Mapping[str, ReferenceScore] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnEnded:
+    """The loop's turn is over, whatever came of it: what still holds may be said again."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """The clock of the events has reached `at`."""
+
+    at: datetime
+
+
+Event = WindowClosed | CohortMatured | ChampionChanged | TurnEnded | Tick
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain:
+    """Ask for a new candidate: why, since when it is so, when it was seen, and the numbers looked at."""
+
+    reasons: tuple[str, ...]
+    onset_at: datetime
+    detected_at: datetime
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """Something a person should know; nothing is retrained for it."""
+
+    reason: str
+    detected_at: datetime
+    evidence: Mapping[str, Any]
+
+
+Decision = Retrain | Alert

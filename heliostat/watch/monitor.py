@@ -1,0 +1,180 @@
+"""The monitor as a state machine: closed windows and matured cohorts in, reasons to retrain out."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from heliostat.triggers import Age, Decay, Drift, Trigger
+from heliostat.watch.conditions import MIN_COVERAGE, Condition, aged, decaying, drifting
+from heliostat.watch.events import (
+    Alert,
+    ChampionChanged,
+    CohortMatured,
+    Decision,
+    Event,
+    Retrain,
+    Tick,
+    TurnEnded,
+    WindowClosed,
+)
+from heliostat.watch.monitor_json import (
+    champion_from_json,
+    champion_to_json,
+    cohort_from_json,
+    cohort_to_json,
+    window_from_json,
+    window_to_json,
+)
+
+Kept = TypeVar("Kept")
+NUM_KEPT = 400  # windows and cohorts remembered: more than a year of days
+
+
+class MonitorState:
+    """What has been seen since the champion came; the same events give the same decisions.
+
+    Each condition is said once, until the champion changes or the loop's turn ends.
+    """
+
+    def __init__(self, triggers: Sequence[Trigger]) -> None:
+        self._triggers = tuple(triggers)
+        self._champion: ChampionChanged | None = None
+        self._windows: dict[datetime, WindowClosed] = {}
+        self._cohorts: dict[datetime, CohortMatured] = {}
+        self._said: set[str] = set()
+        self._latest_at: datetime | None = None
+
+    @property
+    def champion(self) -> ChampionChanged | None:
+        """The version that is watched; None before the first."""
+        return self._champion
+
+    def handle(self, event: Event) -> list[Decision]:
+        """Take in one event and return what follows from it; an event told twice changes nothing."""
+        match event:
+            case WindowClosed():
+                return self._close(event)
+            case CohortMatured():
+                return self._mature(event)
+            case ChampionChanged():
+                return self._change_champion(event)
+            case TurnEnded():
+                self._said = {name for name in self._said if not name.startswith("retrain:")}
+                return []
+            case Tick():
+                return self._check(Age, self._clock_at(event.at))
+
+    def _close(self, event: WindowClosed) -> list[Decision]:
+        if self._champion is None or event.version != self._champion.version:
+            return []  # compared with a profile that no longer serves
+        self._windows = _newest(self._windows | {event.since: event})
+        return self._check(Drift, self._clock_at(event.until))
+
+    def _mature(self, event: CohortMatured) -> list[Decision]:
+        if self._champion is None or event.until <= self._champion.at:
+            return []  # fell due before the champion came
+        self._cohorts = _newest(self._cohorts | {event.since: event})
+        at = self._clock_at(event.until)
+        return self._alert_of_coverage(event, self._champion.version) + self._check(Decay, at)
+
+    def _clock_at(self, at: datetime) -> datetime:
+        """The latest time heard of: what is told late is detected now, not then."""
+        self._latest_at = at if self._latest_at is None else max(self._latest_at, at)
+        return self._latest_at
+
+    def _change_champion(self, event: ChampionChanged) -> list[Decision]:
+        if self._champion is not None and (event.version, event.at) == (
+            self._champion.version,
+            self._champion.at,
+        ):
+            return []
+        self._champion = event
+        self._windows, self._cohorts, self._said = {}, {}, set()
+        return [
+            Alert(
+                reason=f"version {event.version} has no hold-out {trigger.metric}: its decay cannot be seen",
+                detected_at=event.at,
+                evidence={"metric": trigger.metric.name},
+            )
+            for trigger in self._triggers
+            if isinstance(trigger, Decay) and trigger.metric.name not in event.reference_by_metric
+        ]
+
+    def _alert_of_coverage(self, event: CohortMatured, version: int) -> list[Decision]:
+        score = event.score_by_version.get(version)
+        if score is None:
+            return []
+        if score.coverage >= MIN_COVERAGE:
+            self._said.discard("alert:coverage")
+            return []
+        if "alert:coverage" in self._said:
+            return []
+        self._said.add("alert:coverage")
+        share, due = f"{score.coverage:.0%} of {score.num_predictions:,}", event.until.isoformat()
+        evidence = {"num_labelled": score.num_labelled, "num_predictions": score.num_predictions}
+        return [
+            Alert(
+                reason=f"only {share} predictions due by {due} have a label",
+                detected_at=self._clock_at(event.until),
+                evidence=evidence,
+            )
+        ]
+
+    def _check(self, kind: type[Drift] | type[Decay] | type[Age], at: datetime) -> list[Decision]:
+        """One Retrain for all conditions of a kind that hold and were not said yet."""
+        held: list[Condition] = []
+        for place, trigger in enumerate(self._triggers):
+            name = f"retrain:{place}"
+            if not isinstance(trigger, kind) or name in self._said:
+                continue
+            condition = self._condition(trigger, at)
+            if condition is not None:
+                self._said.add(name)
+                held.append(condition)
+        if not held:
+            return []
+        return [
+            Retrain(
+                reasons=tuple(condition.reason for condition in held),
+                onset_at=min(condition.onset_at for condition in held),
+                detected_at=at,
+                evidence={"conditions": [dict(condition.evidence) for condition in held]},
+            )
+        ]
+
+    def _condition(self, trigger: Trigger, at: datetime) -> Condition | None:
+        if self._champion is None:
+            return None
+        match trigger:
+            case Drift():
+                return drifting(trigger, [self._windows[since] for since in sorted(self._windows)])
+            case Decay():
+                cohorts = [self._cohorts[since] for since in sorted(self._cohorts)]
+                return decaying(trigger, cohorts, champion=self._champion)
+            case Age():
+                return aged(trigger, at, champion=self._champion)
+
+    def to_json(self) -> dict[str, Any]:
+        """What to store between restarts; the triggers are in the workload."""
+        return {
+            "champion": None if self._champion is None else champion_to_json(self._champion),
+            "windows": [window_to_json(self._windows[since]) for since in sorted(self._windows)],
+            "cohorts": [cohort_to_json(self._cohorts[since]) for since in sorted(self._cohorts)],
+            "said": sorted(self._said),
+            "latest_at": None if self._latest_at is None else self._latest_at.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, triggers: Sequence[Trigger]) -> "MonitorState":
+        """The state that `to_json` wrote: it goes on where the first one stopped."""
+        state = cls(triggers)
+        state._champion = None if value["champion"] is None else champion_from_json(value["champion"])
+        state._windows = {window.since: window for window in map(window_from_json, value["windows"])}
+        state._cohorts = {cohort.since: cohort for cohort in map(cohort_from_json, value["cohorts"])}
+        state._said = set(value["said"])
+        state._latest_at = None if value["latest_at"] is None else datetime.fromisoformat(value["latest_at"])
+        return state
+
+
+def _newest(by_since: dict[datetime, Kept]) -> dict[datetime, Kept]:
+    return {since: by_since[since] for since in sorted(by_since)[-NUM_KEPT:]}

@@ -1,0 +1,93 @@
+"""How the monitor's memory is stored: plain JSON values, numbers bit for bit, NaN as null."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from heliostat.watch.drift import ColumnDrift
+from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
+
+
+def window_to_json(window: WindowClosed) -> dict[str, Any]:
+    """Plain values of a window."""
+    return {
+        "since": window.since.isoformat(),
+        "until": window.until.isoformat(),
+        "version": window.version,
+        "num_rows": window.num_rows,
+        "drift_by_column": {name: [one.psi, one.floor] for name, one in window.drift_by_column.items()},
+    }
+
+
+def window_from_json(value: Mapping[str, Any]) -> WindowClosed:
+    """The window that `window_to_json` wrote."""
+    return WindowClosed(
+        since=datetime.fromisoformat(value["since"]),
+        until=datetime.fromisoformat(value["until"]),
+        version=value["version"],
+        num_rows=value["num_rows"],
+        drift_by_column={
+            name: ColumnDrift(psi=psi, floor=floor) for name, (psi, floor) in value["drift_by_column"].items()
+        },
+    )
+
+
+def cohort_to_json(cohort: CohortMatured) -> dict[str, Any]:
+    """Plain values of a cohort."""
+    return {
+        "since": cohort.since.isoformat(),
+        "until": cohort.until.isoformat(),
+        "score_by_version": {str(version): _score_to_json(one) for version, one in cohort.score_by_version.items()},
+    }
+
+
+def _score_to_json(score: CohortScore) -> dict[str, Any]:
+    return {
+        "num_predictions": score.num_predictions,
+        "num_labelled": score.num_labelled,
+        # JSON has no NaN, and databases refuse it
+        "score_by_metric": {name: None if math.isnan(x) else x for name, x in score.score_by_metric.items()},
+    }
+
+
+def cohort_from_json(value: Mapping[str, Any]) -> CohortMatured:
+    """The cohort that `cohort_to_json` wrote."""
+    return CohortMatured(
+        since=datetime.fromisoformat(value["since"]),
+        until=datetime.fromisoformat(value["until"]),
+        score_by_version={int(version): _score_from_json(one) for version, one in value["score_by_version"].items()},
+    )
+
+
+def _score_from_json(value: Mapping[str, Any]) -> CohortScore:
+    return CohortScore(
+        num_predictions=value["num_predictions"],
+        num_labelled=value["num_labelled"],
+        score_by_metric={name: math.nan if x is None else x for name, x in value["score_by_metric"].items()},
+    )
+
+
+def champion_to_json(champion: ChampionChanged) -> dict[str, Any]:
+    """Plain values of the watched version."""
+    return {
+        "at": champion.at.isoformat(),
+        "version": champion.version,
+        "trained_until": champion.trained_until.isoformat(),
+        "reference_by_metric": {
+            name: [one.score, one.num_rows, one.standard_error] for name, one in champion.reference_by_metric.items()
+        },
+    }
+
+
+def champion_from_json(value: Mapping[str, Any]) -> ChampionChanged:
+    """The watched version that `champion_to_json` wrote."""
+    return ChampionChanged(
+        at=datetime.fromisoformat(value["at"]),
+        version=value["version"],
+        trained_until=datetime.fromisoformat(value["trained_until"]),
+        reference_by_metric={
+            name: ReferenceScore(score=score, num_rows=num_rows, standard_error=error)
+            for name, (score, num_rows, error) in value["reference_by_metric"].items()
+        },
+    )

@@ -1,0 +1,95 @@
+"""Windows of event time being filled: rows come in any order, late ones reopen their window."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from heliostat.watch.counts import Counts
+from heliostat.watch.events import WindowClosed
+from heliostat.watch.profile import Profile
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+NUM_KEPT = 64  # closed windows that a late row can still reach
+
+
+def window_start(at: datetime, span: timedelta) -> datetime:
+    """The start of the window that holds an instant; windows lie end to end from 1970 on."""
+    return EPOCH + (at - EPOCH) // span * span
+
+
+class Windows:
+    """Counts by window for one version's profile; the order of rows inside a window never matters."""
+
+    def __init__(self, profile: Profile, *, version: int, span: timedelta) -> None:
+        self._profile, self._version, self._span = profile, version, span
+        self._counts: dict[datetime, Counts] = {}
+        self._changed: set[datetime] = set()
+        self._closed_until: datetime | None = None
+        self.num_too_late = 0
+
+    @property
+    def version(self) -> int:
+        """The version whose profile the rows are compared with."""
+        return self._version
+
+    def add(self, table: pa.Table, probabilities: NDArray[np.float64]) -> None:
+        """Count normalised rows (with `event_at`) and their answers; each row must be given once."""
+        event_at = table.column("event_at").cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+        places = np.asarray(event_at) // (self._span // MICROSECOND)
+        for place in np.unique(places).tolist():
+            since, rows = EPOCH + place * self._span, places == place
+            if self._is_forgotten(since):
+                self.num_too_late += int(rows.sum())
+                continue
+            counted = self._profile.count(table.filter(pa.array(rows)), probabilities[rows])
+            self._counts[since] = self._counts.get(since, self._profile.empty) + counted
+            self._changed.add(since)
+
+    def _is_forgotten(self, since: datetime) -> bool:
+        return self._closed_until is not None and since < self._closed_until - NUM_KEPT * self._span
+
+    def close(self, at: datetime) -> list[WindowClosed]:
+        """Every window that ended by `at` with rows not told yet, in time order; late rows close theirs again."""
+        ended = sorted(since for since in self._changed if since + self._span <= at)
+        closed = [self._told(since) for since in ended]
+        self._changed.difference_update(ended)
+        reached = window_start(at, self._span)
+        self._closed_until = reached if self._closed_until is None else max(self._closed_until, reached)
+        self._counts = {since: counts for since, counts in self._counts.items() if not self._is_forgotten(since)}
+        return closed
+
+    def _told(self, since: datetime) -> WindowClosed:
+        counts = self._counts[since]
+        return WindowClosed(
+            since=since,
+            until=since + self._span,
+            version=self._version,
+            num_rows=counts.num_rows,
+            drift_by_column=self._profile.compare(counts),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What to store between restarts; the profile is in the version's bundle."""
+        return {
+            "version": self._version,
+            "counts": {since.isoformat(): counts.to_json() for since, counts in sorted(self._counts.items())},
+            "changed": sorted(since.isoformat() for since in self._changed),
+            "closed_until": self._closed_until.isoformat() if self._closed_until else None,
+            "num_too_late": self.num_too_late,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, profile: Profile, span: timedelta) -> "Windows":
+        """The windows that `to_json` wrote, to be filled further."""
+        windows = cls(profile, version=value["version"], span=span)
+        windows._counts = {datetime.fromisoformat(at): Counts.from_json(one) for at, one in value["counts"].items()}
+        windows._changed = {datetime.fromisoformat(at) for at in value["changed"]}
+        closed_until = value["closed_until"]
+        windows._closed_until = datetime.fromisoformat(closed_until) if closed_until else None
+        windows.num_too_late = value["num_too_late"]
+        return windows

@@ -1,0 +1,81 @@
+"""The shell that every job shares: arguments, connection, one JSON result line, one clear sentence on failure."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from actors import handles
+from cluster.connect import connect
+from heliostat.errors import HeliostatError
+from heliostat.settings import Settings
+from heliostat.store.catalog import Catalog
+from heliostat.store.lake import Lake
+from heliostat.workload import Workload, load
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every job works with."""
+
+    settings: Settings
+    module: str
+    workload: Workload
+    lake: Lake
+    options: argparse.Namespace
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog actor; it must be up (`jobs.deploy` starts it)."""
+        return handles.catalog()
+
+    @property
+    def by(self) -> str:
+        """Who did it, for the journal."""
+        return str(self.options.by)
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the arguments that every job takes."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("workload", help="the module that declares it, for example workloads.flights")
+    made.add_argument("--by", default="admin", help="who asks, for the journal (default: %(default)s)")
+    return made
+
+
+def instant(text: str) -> datetime:
+    """An ISO 8601 date or time; without an offset it is UTC."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2013-03-01 or 2013-03-01T06:00") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def run(work: Callable[[Job], Result], arguments: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
+    """Run one job and return its exit code; the last line printed is its result as JSON."""
+    options = arguments.parse_args(argv)
+    started_at = time.monotonic()
+    try:
+        settings = Settings.from_env()
+        workload = load(options.workload)
+        connect(settings)
+        job = Job(
+            settings=settings,
+            module=options.workload,
+            workload=workload,
+            lake=Lake(settings.lake_uri),
+            options=options,
+        )
+        result = work(job)
+    except HeliostatError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    print(json.dumps({**result, "seconds": round(time.monotonic() - started_at, 1)}, default=str), flush=True)
+    return 0

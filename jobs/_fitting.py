@@ -1,0 +1,197 @@
+"""What a Ray Train worker does in one run: fit each candidate in turn, write its bundle, keep a checkpoint an epoch."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray.train
+from ray.train import Checkpoint
+
+from heliostat import cohorts, metrics
+from heliostat.errors import TrainingError
+from heliostat.learn import bundle
+from heliostat.learn.fit import Fitted, fit
+from heliostat.learn.state import FitState
+from heliostat.store.bundles import write_bundle
+from heliostat.store.lake import Lake
+from heliostat.watch.profile import Profile
+from heliostat.workload import Workload, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitRun:
+    """One run, as every worker gets it."""
+
+    run_id: str
+    module: str
+    lake_uri: str
+    bundles_uri: str
+    as_of: datetime
+    onset_at: datetime | None
+    code_revision: str
+    tables: Mapping[str, int | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One fit of a run: its name and the start of its training rows (None: all history)."""
+
+    name: str
+    since: datetime | None
+
+
+def candidates(workload: Workload, *, as_of: datetime, onset_at: datetime | None) -> list[Candidate]:
+    """The fits of one run: the declared windows, and the rows since the onset when there is one."""
+    found = [_window(span, as_of) for span in workload.training.windows]
+    if onset_at is not None and as_of - onset_at >= workload.loop.holdout_span * 3:
+        found.append(Candidate(name=f"since-{onset_at:%Y-%m-%d}", since=onset_at))
+    return found
+
+
+def _window(span: timedelta | None, as_of: datetime) -> Candidate:
+    if span is None:
+        return Candidate(name="all", since=None)
+    return Candidate(name=f"last-{span.days}d", since=as_of - span)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The rows of one candidate: fit on `train`, chosen and calibrated on `validation`; both before the hold-out."""
+
+    train: pa.Table
+    validation: pa.Table
+    holdout_since: datetime
+
+
+def parts(workload: Workload, rows: pa.Table, candidate: Candidate) -> Parts:
+    """Rows of the candidate's span before the hold-out, the newest share as validation; TrainingError if too few."""
+    until = cohorts.holdout_since(rows, workload.loop.holdout_span)
+    usable, _ = cohorts.split_by_time(rows, at=until)
+    if candidate.since is not None:
+        _, usable = cohorts.split_by_time(usable, at=candidate.since)
+    if usable.num_rows < 100:
+        raise TrainingError(
+            f"Candidate {candidate.name!r} has {usable.num_rows} labelled rows before the hold-out that starts at "
+            f"{until:%Y-%m-%d}; at least 100 are needed. "
+            "Ingest more, or train at a later instant."
+        )
+    cut = int(usable.num_rows * (1 - workload.training.validation_share))
+    return Parts(train=usable.slice(0, cut), validation=usable.slice(cut), holdout_since=until)
+
+
+def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Fit all candidates of a run; every worker returns the same list, one entry a candidate."""
+    run = FitRun(**config)
+    workload = load(run.module)
+    pinned = {name: version for name, version in run.tables.items() if version is not None}
+    rows = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned)
+    progress = Progress.resumed()
+    for candidate in candidates(workload, as_of=run.as_of, onset_at=run.onset_at):
+        if candidate.name not in progress.done:
+            progress.finish(candidate.name, _fit_one(run, workload, rows, candidate, progress))
+    return list(progress.done.values())
+
+
+def _fit_one(
+    run: FitRun, workload: Workload, rows: pa.Table, candidate: Candidate, progress: "Progress"
+) -> dict[str, Any]:
+    chosen = parts(workload, rows, candidate)
+    fitted = fit(
+        workload,
+        chosen.train,
+        chosen.validation,
+        seed=workload.training.seed,
+        on_epoch=progress.keep,
+        resume=progress.state,
+    )
+    lineage = _lineage(run, candidate, fitted, chosen)
+    return _write(run, workload, fitted, chosen, candidate=candidate, lineage=lineage)
+
+
+def _lineage(run: FitRun, candidate: Candidate, fitted: Fitted, chosen: Parts) -> dict[str, Any]:
+    return {
+        "run": run.run_id,
+        "candidate": candidate.name,
+        "as_of": run.as_of.isoformat(),
+        "snapshot": dict(run.tables),
+        "code_revision": run.code_revision,
+        "seed": fitted.seed,
+        "num_rows": fitted.num_rows,
+        "num_validation_rows": fitted.num_validation_rows,
+        "first_event_at": fitted.first_event_at.isoformat(),
+        "last_event_at": fitted.last_event_at.isoformat(),
+        "holdout_since": chosen.holdout_since.isoformat(),
+        "label_rate": float(pc.mean(chosen.train["label"]).as_py()),
+    }
+
+
+def _write(
+    run: FitRun, workload: Workload, fitted: Fitted, chosen: Parts, *, candidate: Candidate, lineage: dict[str, Any]
+) -> dict[str, Any]:
+    """The bundle and its scores on validation. Written by every worker: the same bytes under the same name."""
+    model = bundle.served(workload, fitted)
+    both = pa.concat_tables([chosen.train, chosen.validation])
+    profile = Profile.fit(both, workload.columns, probabilities=model.probabilities(both), window=workload.loop.window)
+    files = bundle.to_files(run.module, fitted, profile=profile.to_json(), lineage=lineage)
+    ref = write_bundle(f"{run.bundles_uri}/{workload.name}", files)
+    labels = chosen.validation["label"].to_numpy()
+    answers = model.probabilities(chosen.validation)
+    scores = {f"validation_{metric.name}": metric(labels, answers) for metric in metrics.ALL}
+    print(
+        f"candidate {candidate.name}: {fitted.num_rows:,} rows, best epoch {fitted.best_epoch + 1}, "
+        f"validation log loss {scores['validation_log_loss']:.4f}",
+        flush=True,
+    )
+    return {
+        "candidate": candidate.name,
+        "bundle_uri": ref.uri,
+        "bundle_hash": ref.hash,
+        "lineage": lineage,
+        "scores": scores,
+    }
+
+
+class Progress:
+    """What a run has done so far, kept as a Ray Train checkpoint after every epoch and every candidate."""
+
+    def __init__(self, done: dict[str, dict[str, Any]], state: FitState | None) -> None:
+        self.done, self.state = done, state
+
+    @classmethod
+    def resumed(cls) -> "Progress":
+        """Where the last attempt of this run stopped."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return cls({}, None)
+        with checkpoint.as_directory() as directory:
+            done = json.loads((Path(directory) / "done.json").read_text())
+            state_file = Path(directory) / "fit.safetensors"
+            state = FitState.from_bytes(state_file.read_bytes()) if state_file.exists() else None
+        return cls(done, state)
+
+    def keep(self, state: FitState) -> None:
+        """Checkpoint the fit that is under way."""
+        scores = state.history[-1]
+        self._report(state, {"train_loss": scores.train_loss, "validation_loss": scores.validation_loss})
+
+    def finish(self, candidate: str, result: dict[str, Any]) -> None:
+        """Checkpoint that a candidate is written."""
+        self.done[candidate] = result
+        self.state = None
+        self._report(None, {"num_candidates": len(self.done)})
+
+    def _report(self, state: FitState | None, values: dict[str, float]) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            is_first = ray.train.get_context().get_world_rank() == 0
+            if is_first:
+                (directory / "done.json").write_text(json.dumps(self.done))
+                if state is not None:
+                    (directory / "fit.safetensors").write_bytes(state.to_bytes())
+            ray.train.report(values, checkpoint=Checkpoint.from_directory(name) if is_first else None)

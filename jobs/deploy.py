@@ -1,0 +1,74 @@
+"""Bring up everything of a workload: actors and Serve application; changed code is put in place, nothing else moves.
+
+Reads:  catalog: aliases, keys
+Writes: catalog: applications, keys; actors; Serve's declaration
+"""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+
+from actors import handles, start
+from actors.steward import CLOCK, WALL
+from cluster import applications, names, submit
+from jobs import _entry
+
+ROLES = ("viewer", "caller", "operator", "admin")
+RUNNING_TIMEOUT_S = 180.0
+
+
+def deploy(job: _entry.Job) -> _entry.Result:
+    """The addresses of what is up."""
+    settings, name = job.settings, job.workload.name
+    package = submit.code_package()
+    revision = submit.code_revision(package)
+    start.catalog(settings, revision=revision)
+    start.loop(settings, job.workload, module=job.module, revision=revision)
+    _make_keys(job)
+    job.catalog.put_state(name, CLOCK, {"mode": job.options.clock}, by=job.by, at=datetime.now(UTC))
+    job.catalog.put_application(name, _application(job, package), by=job.by, at=datetime.now(UTC))
+    handles.publisher().publish()
+    if job.catalog.aliases(name):
+        applications.wait_until_running(settings, names.application(name), timeout_s=RUNNING_TIMEOUT_S)
+    return {"url": f"{settings.http_url}{names.route_prefix(name)}", "code_revision": revision}
+
+
+def _application(job: _entry.Job, package: str) -> dict[str, object]:
+    """One entry of Serve's schema; route and keys are added when it is published."""
+    settings = job.settings
+    return {
+        "name": names.application(job.workload.name),
+        "route_prefix": names.route_prefix(job.workload.name),
+        "import_path": "serve_apps.app:build",
+        "runtime_env": {"working_dir": package},
+        "args": {"workload": job.module, "home": str(settings.home), "base_port": settings.base_port},
+        "deployments": [{"name": "Predictor"}],  # the rest is set where it is defined, in serve_apps.app
+    }
+
+
+def _make_keys(job: _entry.Job) -> None:
+    """One key a role for the person who runs this installation; kept in files that only they can read."""
+    directory = job.settings.keys_dir
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for role in ROLES:
+        path = directory / role
+        if not path.exists():
+            key = job.catalog.create_key(f"local-{role}", role, workload=None, by=job.by, at=datetime.now(UTC))
+            path.touch(mode=0o600)
+            path.write_text(key + "\n")
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The options of this job."""
+    made = _entry.parser(__doc__ or "")
+    made.add_argument(
+        "--clock",
+        choices=(WALL, "replayed"),
+        default=WALL,
+        help="who moves the loop's clock: time itself, or a replay (default: %(default)s)",
+    )
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(_entry.run(deploy, arguments()))

@@ -1,0 +1,114 @@
+"""Play past rows through the HTTP endpoint in event order, with labels as they became known.
+
+Reads:  the workload's source
+Writes: requests and labels over HTTP; moves the replayed clock of monitor and steward
+
+The replayed clock is moved by this job alone. After each replayed day it waits until recorder, monitor and
+steward have reached that day, and while a turn trains; so a replay repeated gives the same decisions.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors import handles
+from heliostat.intake import take
+from heliostat.traffic import DAY, Traffic, floor
+from jobs import _entry
+from jobs._caller import Caller, Tally
+
+WAIT_S = 0.25
+
+
+def replay(job: _entry.Job) -> _entry.Result:
+    """Replay from `--since` to `--until`; the result counts what was asked and answered."""
+    since, until = job.options.since, job.options.until
+    traffic = Traffic(_rows(job, since=since, until=until))
+    print(f"replaying {traffic.num_rows:,} rows from {since:%Y-%m-%d} to {until:%Y-%m-%d}", flush=True)
+    started_at = time.monotonic()
+    tally = asyncio.run(_play(job, traffic, since=since))
+    seconds = time.monotonic() - started_at
+    result = {"since": since, "until": until, "replay_seconds": round(seconds, 1), **tally.as_dict()}
+    stored = result | {"since": since.isoformat(), "until": until.isoformat()}
+    job.catalog.put_state(job.workload.name, "replay", stored, by=job.by, at=datetime.now(UTC))
+    return result
+
+
+def _rows(job: _entry.Job, *, since: datetime, until: datetime) -> pa.Table:
+    # Past `until` in time but not in rows: every label that the world ever gave is handed out at its own time.
+    far = datetime.max.replace(tzinfo=until.tzinfo, year=2200)
+    source = job.workload.source
+    parts = [take(job.workload, source.read(part), since=since, until=far).good for part in source.parts()]
+    rows = pa.concat_tables(parts)
+    return rows.filter(pc.less(rows["event_at"], pa.scalar(until, rows["event_at"].type)))
+
+
+async def _play(job: _entry.Job, traffic: Traffic, *, since: datetime) -> Tally:
+    loop = asyncio.get_running_loop()
+    progress = Progress(since=since, ends_at=traffic.ends_at)
+    async with Caller(job) as caller:
+        day = floor(since, DAY)
+        while day < traffic.ends_at:
+            for hour in traffic.day(day):
+                await caller.ask(hour.requests)
+                await caller.tell(hour.labels)
+            day += DAY
+            await loop.run_in_executor(None, _settle, job, day, progress)
+            progress.show(day, caller.tally)
+        return caller.tally
+
+
+def _settle(job: _entry.Job, clock: datetime, progress: "Progress") -> None:
+    """Wait until recorder, monitor and steward have reached `clock`, and until no turn trains."""
+    name = job.workload.name
+    handles.recorder(name).drain()
+    while (status := handles.steward(name).advance(clock)).busy:
+        progress.turn(status.summary)
+        time.sleep(WAIT_S)
+    progress.turn(status.summary)
+
+
+class Progress:
+    """Plain lines for a log: one for every change of the loop, and one every few seconds."""
+
+    def __init__(self, *, since: datetime, ends_at: datetime, every_s: float = 5.0) -> None:
+        self._since, self._ends_at, self._every_s = since, ends_at, every_s
+        self._shown_at = time.monotonic()
+        self._summary = ""
+
+    def turn(self, summary: str) -> None:
+        """Say what the loop does, when it does something else than before."""
+        if summary != self._summary:
+            self._summary = summary
+            print(f"  loop: {summary}", flush=True)
+
+    def show(self, clock: datetime, tally: Tally) -> None:
+        """Say how far the replay is, if it has been silent for a while."""
+        now = time.monotonic()
+        if now - self._shown_at < self._every_s and clock < self._ends_at:
+            return
+        self._shown_at = now
+        share = (clock - self._since) / (self._ends_at - self._since)
+        print(
+            f"replay {share:4.0%}  {clock:%Y-%m-%d}  {tally.num_requests:,} requests, {tally.num_labels:,} labels, "
+            f"{tally.num_failed} failed",
+            flush=True,
+        )
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The options of this job."""
+    made = _entry.parser(__doc__ or "")
+    made.add_argument("--since", type=_entry.instant, required=True, help="first instant that is replayed")
+    made.add_argument("--until", type=_entry.instant, required=True, help="rows from here on are not replayed")
+    made.add_argument("--connections", type=int, default=8, help="requests in flight at once (default: %(default)s)")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(_entry.run(replay, arguments()))

@@ -1,0 +1,42 @@
+"""The work of one turn of the loop: fit candidates, judge them, name the best and whether it may have traffic.
+
+Reads:  lake: raw, predictions, labels; catalog: aliases
+Writes: bundles; catalog: versions, runs, journal
+
+The steward submits it and reads the run's result from the catalog; by hand it changes nothing that serves.
+"""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+
+from jobs import _entry
+from jobs._judging import best, judge
+from jobs.train import fit_versions
+
+
+def retrain(job: _entry.Job) -> _entry.Result:
+    """The best candidate of this run and its verdict."""
+    options, name = job.options, job.workload.name
+    job.catalog.start_run(
+        options.run, name, job="retrain", params={"as_of": str(options.as_of)}, by=job.by, at=datetime.now(UTC)
+    )
+    versions = fit_versions(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset)
+    judgements = judge(job, versions, as_of=options.as_of)
+    chosen = best(judgements).as_dict()
+    result = {"run": options.run, **chosen, "judged": [each.as_dict() for each in judgements]}
+    job.catalog.end_run(options.run, status="succeeded", result=result, by=job.by, at=datetime.now(UTC))
+    return result
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The options of this job."""
+    made = _entry.parser(__doc__ or "")
+    made.add_argument("--as-of", type=_entry.instant, required=True, help="use what was known at this instant")
+    made.add_argument("--run", required=True, help="name of the run; the same name goes on where it stopped")
+    made.add_argument("--onset", type=_entry.instant, help="since when the world is different, if that is known")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(_entry.run(retrain, arguments()))

@@ -1,0 +1,130 @@
+"""The whole loop on this machine: start a local cluster, then ingest, train, promote, replay and report as Ray jobs.
+
+Reads:  the workload's source
+Writes: everything below HELIOSTAT_HOME; leaves the endpoints up
+
+Run again, it shows the stored result and puts changed code in place; `--fresh` forgets everything and repeats.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cluster import local, submit
+from heliostat.errors import ClusterError, HeliostatError, WorkloadError
+from heliostat.settings import Settings
+from heliostat.workload import Workload, load
+from jobs import _goodbye, _table
+
+KEPT_WHEN_FRESH = frozenset({"ray_token", "logs"})
+
+
+class Runner:
+    """Submits one job after the other and follows each; a failed one ends the run."""
+
+    def __init__(self, settings: Settings, module: str, workload: Workload) -> None:
+        self._settings, self._module, self._workload = settings, module, workload
+        self._started_at = time.monotonic()
+        self._stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+
+    def step(self, verb: str, *options: str) -> None:
+        """Run `jobs.<verb>` to its end as a Ray job, its output shown as it comes."""
+        command = " ".join(["python -m", f"jobs.{verb}", self._module, *options])
+        self.say(f"ray job submit -- {command}")
+        submission_id = submit.submit(
+            self._settings,
+            f"jobs.{verb}",
+            arguments=[self._module, *options],
+            submission_id=f"{self._workload.name}-{verb}-{self._stamp}",
+            tags=submit.JobTags(job_class=verb, workload=self._workload.name),
+            working_dir=Path.cwd(),
+        )
+        state = submit.follow(self._settings, submission_id, write=_Indented())
+        if state.status != submit.SUCCEEDED:
+            raise ClusterError(
+                f"jobs.{verb} ended as {state.status}: see above, or its log at {self._settings.dashboard_url}."
+            )
+
+    def say(self, text: str) -> None:
+        """One line with the time since the start."""
+        print(f"[{time.monotonic() - self._started_at:6.1f} s] {text}", flush=True)
+
+
+class _Indented:
+    """Passes on a job's output, line by line, without Ray's own chatter about the driver."""
+
+    def __call__(self, text: str) -> None:
+        for line in text.splitlines():
+            if line.strip():
+                print(f"    {line}", flush=True)
+
+
+def run(settings: Settings, module: str, *, fresh: bool) -> None:
+    """Run the loop, or show the result that is stored."""
+    workload = load(module)
+    if workload.replay is None:
+        raise WorkloadError(f"{module} declares no `replay=Replay(since=..., until=...)`, so there is no past to play.")
+    if fresh:
+        forget(settings)
+    runner = Runner(settings, module, workload)
+    runner.say("starting a local Ray cluster" if not local.is_up(settings) else "the local Ray cluster is up")
+    local.start(settings)
+    runner.step("deploy", "--clock", "replayed")
+    stored = settings.results_dir / f"{workload.name}.json"
+    if not stored.exists():
+        _turn_the_loop(runner, workload, settings)
+    result = json.loads(stored.read_text())
+    print(f"\n{_table.render(result)}\n\nplot: {result['plot']}\n")
+    print(_goodbye.text(settings, workload))
+
+
+def _turn_the_loop(runner: Runner, workload: Workload, settings: Settings) -> None:
+    assert workload.replay is not None
+    since, until = workload.replay.since.isoformat(), workload.replay.until.isoformat()
+    runner.step("ingest", "--until", since)
+    runner.step("train", "--as-of", since, "--run", f"{workload.name}-first")
+    runner.step("promote", "--as-of", since)
+    answer = _goodbye.ask_once(settings, workload)
+    runner.say(f"first answer: {json.dumps(answer)}")
+    runner.step("replay", "--since", since, "--until", until)
+    runner.step("report")
+
+
+def forget(settings: Settings) -> None:
+    """Stop this home's cluster and remove everything it stored."""
+    local.stop(settings)
+    if not settings.home.exists():
+        return
+    for path in settings.home.iterdir():
+        if path.name in KEPT_WHEN_FRESH:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workload", nargs="?", default="workloads.flights", help="module (default: %(default)s)")
+    parser.add_argument("--fresh", action="store_true", help="forget everything stored here, and repeat")
+    options: Any = parser.parse_args(argv)
+    try:
+        run(Settings.from_env(), options.workload, fresh=options.fresh)
+    except HeliostatError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was started is still up. `make run` goes on, `make down` stops it.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Fit candidates on what was known at `--as-of`, all in one Ray Train run, and register each as a version.
+
+Reads:  lake: raw, predictions, labels
+Writes: bundles; catalog: versions
+
+A run has a name; the same name again goes on where the last attempt stopped, and registers nothing twice.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import ray
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from cluster import resources, submit
+from heliostat.errors import TrainingError
+from jobs import _entry
+from jobs._fitting import FitRun, fit_candidates
+
+MAX_WORKER_FAILURES = 5
+
+
+def train(job: _entry.Job) -> _entry.Result:
+    """Fit and register; the result lists the versions."""
+    run_id = job.options.run or f"{job.workload.name}-{job.options.as_of:%Y%m%dT%H%M}"
+    return {"run": run_id, "versions": fit_versions(job, run_id=run_id, as_of=job.options.as_of)}
+
+
+def fit_versions(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetime | None = None) -> list[int]:
+    """The version numbers of the candidates of one run."""
+    workload, lake = job.workload, job.lake
+    run = FitRun(
+        run_id=run_id,
+        module=job.module,
+        lake_uri=lake.uri,
+        bundles_uri=job.settings.bundles_uri,
+        as_of=as_of,
+        onset_at=onset_at,
+        code_revision=submit.code_revision(submit.code_package()),
+        tables={name: lake.version(workload.name, name) for name in ("raw", "predictions", "labels")},
+    )
+    fitted = _run_train(job, run)
+    now = datetime.now(UTC)
+    return [
+        job.catalog.register(
+            workload.name,
+            run_id=run_id,
+            candidate=candidate["candidate"],
+            kind="network",
+            bundle_uri=candidate["bundle_uri"],
+            bundle_hash=candidate["bundle_hash"],
+            lineage=candidate["lineage"],
+            scores=candidate["scores"],
+            by=job.by,
+            at=now,
+        )
+        for candidate in fitted
+    ]
+
+
+def _run_train(job: _entry.Job, run: FitRun) -> list[dict[str, Any]]:
+    training = job.workload.training
+    num_gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+    trainer = TorchTrainer(
+        fit_candidates,  # type: ignore[arg-type]  # Ray 2.60 passes on what rank 0 returns; its annotation lags
+        train_loop_config=asdict(run),
+        scaling_config=ScalingConfig(
+            num_workers=training.num_workers,
+            use_gpu=num_gpus >= training.num_workers,
+            resources_per_worker=resources.train_worker_resources(
+                num_gpus=1.0 if num_gpus >= training.num_workers else 0.0
+            ),
+        ),
+        run_config=RunConfig(
+            name=run.run_id,
+            storage_path=str(job.settings.runs_dir),
+            failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+        ),
+    )
+    result = trainer.fit()
+    fitted = result.return_value  # type: ignore[attr-defined]
+    if not fitted:
+        raise TrainingError(
+            f"The run {run.run_id!r} ended without a candidate. See the Train page of the Ray dashboard, "
+            "and start it again under the same name."
+        )
+    return list(fitted)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The options of this job."""
+    made = _entry.parser(__doc__ or "")
+    made.add_argument("--as-of", type=_entry.instant, required=True, help="use what was known at this instant")
+    made.add_argument("--run", help="name of the run (default: workload and instant); the same name resumes")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(_entry.run(train, arguments()))

@@ -1,0 +1,79 @@
+"""The Serve application of one workload.
+
+Reads:  bundles, named by the routing record in `user_config`
+Writes: write-ahead segments: predictions, labels
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+
+from cluster.resources import predictor_actor_options
+from heliostat.errors import SettingsError
+from heliostat.settings import Settings
+from heliostat.workload import load
+from serve_apps.config import PredictorConfig
+from serve_apps.endpoints import http_app
+from serve_apps.http import HttpApp
+from serve_apps.predictor import Predictor
+from serve_apps.steering import ActorSteering
+
+DEPLOYMENT = "Predictor"
+MAX_ONGOING_REQUESTS = 200
+# Longer than the ingress keeps sending to a replica that was replaced, so that segments are closed in order.
+SHUTDOWN_TIMEOUT_S = 30.0
+_OPTIONAL = frozenset({"durability", "rotate_after_s", "retry_after_s", "max_rows_per_batch", "max_rows_inline"})
+
+
+class Replica:
+    """A predictor as Serve runs it; Serve calls the four methods, in this order."""
+
+    def __init__(self, config: PredictorConfig) -> None:
+        self._predictor = Predictor(config)
+
+    def __serve_build_asgi_app__(self) -> HttpApp:
+        """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
+        return http_app(self._predictor, ActorSteering(self._predictor.config.workload))
+
+    async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """The routing record, at the start and whenever it changes."""
+        await self._predictor.reconfigure(user_config)
+
+
+def build(args: Mapping[str, Any]) -> Application:
+    """The application of the workload module `args["workload"]` in the installation at `args["home"]`.
+
+    `args["base_port"]` completes the installation; durability, rotate_after_s, max_rows_per_batch and max_rows_inline
+    may be given too. `args["route"]` is the first routing record when `user_config` is not declared.
+    """
+    unknown = sorted(args.keys() - _OPTIONAL - {"workload", "home", "base_port", "route"})
+    if unknown or "workload" not in args:
+        raise SettingsError(
+            f"serve_apps.app:build needs the argument workload and does not know {unknown}; it got {sorted(args)}."
+        )
+    workload = load(str(args["workload"]))
+    options = {name: args[name] for name in _OPTIONAL if name in args}
+    config = PredictorConfig.of(workload, _settings(args), options)
+    deployment = serve.deployment(
+        name=DEPLOYMENT,
+        num_replicas=workload.serving.num_replicas,
+        ray_actor_options=predictor_actor_options(),
+        max_ongoing_requests=MAX_ONGOING_REQUESTS,
+        # A version of the code that does not start leaves the one that serves alone.
+        max_surge_percent=100,
+        graceful_shutdown_timeout_s=SHUTDOWN_TIMEOUT_S,
+        max_constructor_retry_count=3,
+        user_config=args.get("route"),
+        # Every request is in the write-ahead log; a line of text for each would cost a tenth of the throughput.
+        logging_config={"enable_access_log": False},
+    )
+    application: Application = deployment(serve.ingress()(Replica)).bind(config)
+    return application
+
+
+def _settings(args: Mapping[str, Any]) -> Settings:
+    known = Settings.from_env()
+    return Settings(home=Path(str(args.get("home", known.home))), base_port=int(args.get("base_port", known.base_port)))

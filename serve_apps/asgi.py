@@ -1,0 +1,132 @@
+"""One HTTP exchange as plain values, straight on ASGI: a framework's routing would cost more than the model."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from heliostat.ids import EPOCH
+from heliostat.records import KeyRecord
+from heliostat.serving.problem import MalformedError, MediaTypeError, TooLargeError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = "application/json"
+MAX_REQUEST_ID_LENGTH = 200
+# The ingress sets both before it sends a request to any replica, so that a repeated request keeps them.
+REQUEST_ID_HEADER = b"x-request-id"
+RECEIVED_AT_HEADER = b"x-received-at-ms"
+
+
+@dataclass(kw_only=True, slots=True)
+class Request:
+    """What a handler gets: who asks, when, and the body on demand."""
+
+    header_by_name: Mapping[bytes, bytes]
+    receive: Receive
+    request_id: str
+    received_at: datetime
+    started_s: float
+    max_body_bytes: int
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    caller: KeyRecord | None = None
+
+    @property
+    def by(self) -> str:
+        """Who asks, for a journal."""
+        return "nobody" if self.caller is None else self.caller.name
+
+    def header(self, name: bytes) -> str | None:
+        """The header's text, None when it was not sent."""
+        value = self.header_by_name.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    async def json(self) -> Any:
+        """The body as JSON; refuses other media types, larger bodies and what is no JSON."""
+        self._refuse_media_type()
+        body = await self._body()
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise MalformedError(f"The body is no JSON: {error}.") from error
+
+    def _refuse_media_type(self) -> None:
+        media_type = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
+        if media_type != JSON:
+            raise MediaTypeError(f"The body must be {JSON}; got {media_type!r:.80}. Send `Content-Type: {JSON}`.")
+        encoding = self.header(b"content-encoding")
+        if encoding not in (None, "", "identity"):
+            raise MediaTypeError(f"The body must not be compressed; got Content-Encoding {encoding!r:.40}.")
+
+    async def _body(self) -> bytes:
+        declared = self.header(b"content-length")
+        if declared is not None and declared.isdecimal() and int(declared) > self.max_body_bytes:
+            raise self._too_large()
+        chunks: list[bytes] = []
+        num_bytes, is_more = 0, True
+        while is_more:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise MalformedError("The connection was closed before the body was complete.")
+            chunk = message.get("body", b"")
+            chunks.append(chunk)
+            num_bytes += len(chunk)
+            if num_bytes > self.max_body_bytes:
+                raise self._too_large()
+            is_more = message.get("more_body", False)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _too_large(self) -> TooLargeError:
+        return TooLargeError(f"A body may have {self.max_body_bytes} bytes; send fewer rows at once.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """A JSON answer."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, document: Any, *, status: int = 200) -> "Response":
+        """The document as JSON."""
+        return cls(body=orjson.dumps(document, default=_plain), status=status)
+
+    async def send(self, send: Send) -> None:
+        """Write it; Serve adds the request's id."""
+        headers = [
+            (b"content-type", self.content_type.encode()),
+            (b"content-length", str(len(self.body)).encode()),
+            *((name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()),
+        ]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def request_id_of(header_by_name: Mapping[bytes, bytes]) -> str | None:
+    """The id that the caller or the ingress gave, None when there is none."""
+    request_id = header_by_name.get(REQUEST_ID_HEADER, b"").decode("latin-1")
+    if len(request_id) > MAX_REQUEST_ID_LENGTH:
+        raise MalformedError(f"X-Request-Id may have {MAX_REQUEST_ID_LENGTH} characters; got {len(request_id)}.")
+    return request_id or None
+
+
+def received_at_of(header_by_name: Mapping[bytes, bytes]) -> datetime:
+    """When the ingress received the request; now when it does not say."""
+    milliseconds = header_by_name.get(RECEIVED_AT_HEADER)
+    if milliseconds is None:
+        return datetime.now(UTC)
+    if not milliseconds.isdigit() or len(milliseconds) > 14:
+        raise MalformedError(f"X-Received-At-Ms must be milliseconds since 1970; got {milliseconds!r:.40}.")
+    return EPOCH + timedelta(milliseconds=int(milliseconds))
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)

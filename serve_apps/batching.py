@@ -1,0 +1,104 @@
+"""Micro-batches: what is waiting when the model is free goes in together. Nobody waits for others to come."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class MicroBatcher(Generic[Item, Result]):
+    """Runs one batch at a time; small ones on the event loop, large ones beside it.
+
+    `run` gets at least one item and gives one result an item, in order; what it raises reaches all of its batch. A
+    batch grows up to `max_size` (a single larger item goes alone); up to `max_inline` a thread would cost more than it
+    frees.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        size_of: Callable[[Item], int],
+        max_size: int,
+        max_inline: int,
+    ) -> None:
+        self._run = run
+        self._size_of = size_of
+        self._max_size = max_size
+        self._max_inline = max_inline
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._is_busy = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
+
+    def submit(self, item: Item) -> "asyncio.Future[Result]":
+        """The item's result, once its batch has run."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((item, future))
+        if not self._is_busy:
+            self._is_busy = True
+            # Requests that the loop has already received get their turn first, and join this batch.
+            loop.call_soon(self._next, loop)
+        return future
+
+    def close(self) -> None:
+        """Ends the thread after the batch that it is running."""
+        self._thread.shutdown(wait=True)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        items, futures, size = self._take()
+        if not items:
+            self._is_busy = False
+        elif size <= self._max_inline:
+            self._settle(futures, *self._outcome(items))
+            loop.call_soon(self._next, loop)
+        else:
+            done = loop.run_in_executor(self._thread, self._outcome, items)
+            done.add_done_callback(lambda outcome: self._finish(loop, futures, outcome.result()))
+
+    def _finish(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        futures: Sequence["asyncio.Future[Result]"],
+        outcome: tuple[Sequence[Result], Exception | None],
+    ) -> None:
+        self._settle(futures, *outcome)
+        self._next(loop)
+
+    def _take(self) -> tuple[list[Item], list["asyncio.Future[Result]"], int]:
+        items: list[Item] = []
+        futures: list[asyncio.Future[Result]] = []
+        size = 0
+        while self._waiting:
+            item, future = self._waiting[0]
+            if items and size + self._size_of(item) > self._max_size:
+                break
+            self._waiting.popleft()
+            if not future.done():  # its caller is gone
+                items.append(item)
+                futures.append(future)
+                size += self._size_of(item)
+        return items, futures, size
+
+    def _outcome(self, items: Sequence[Item]) -> tuple[Sequence[Result], Exception | None]:
+        try:
+            return self._run(items), None
+        # Not swallowed: every caller of the batch gets it, and the next batch is still run.
+        except Exception as error:  # noqa: BLE001
+            return (), error
+
+    @staticmethod
+    def _settle(
+        futures: Sequence["asyncio.Future[Result]"], results: Sequence[Result], error: Exception | None
+    ) -> None:
+        for index, future in enumerate(futures):
+            if future.done():
+                continue
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(results[index])

@@ -1,0 +1,40 @@
+"""Everything that one workload answers, put together: rows, tensors, and the document that describes both."""
+
+from heliostat.govern.roles import Action
+from serve_apps import schemas
+from serve_apps.asgi import Request, Response
+from serve_apps.http import Endpoint, HttpApp
+from serve_apps.predictor import Predictor
+from serve_apps.steering import Steering
+from serve_apps.v1 import V1
+from serve_apps.v2 import V2
+
+
+def http_app(predictor: Predictor, steering: Steering) -> HttpApp:
+    """The ASGI application of a predictor; its end closes the predictor."""
+    protocols = [*V1(predictor, steering).endpoints(), *V2(predictor).endpoints()]
+    return HttpApp(
+        [*protocols, _docs(predictor.config.workload, protocols)],
+        keyring=lambda: predictor.live.keyring,
+        max_body_bytes=predictor.config.limits.max_body_bytes,
+        on_shutdown=predictor.close,
+    )
+
+
+def _docs(workload: str, protocols: list[Endpoint]) -> Endpoint:
+    operations = [
+        schemas.Operation(
+            method=endpoint.method,
+            path=endpoint.path,
+            summary=endpoint.summary,
+            needs_key=endpoint.action is not None,
+            body=endpoint.body,
+        )
+        for endpoint in protocols
+    ]
+    response = Response.of(schemas.document(workload, operations))
+
+    async def docs(_: Request) -> Response:
+        return response
+
+    return Endpoint(method="GET", path="/docs", action=Action.READ_STATUS, handler=docs, summary="This document")

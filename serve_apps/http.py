@@ -1,0 +1,158 @@
+"""The HTTP address of one workload: every path, who may ask it, and errors as problem details."""
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from heliostat.errors import HeliostatError, NotFoundError
+from heliostat.govern.roles import Action, Role, is_allowed
+from heliostat.records import KeyRecord
+from heliostat.serving import problem
+from heliostat.serving.authentication import Keyring
+from heliostat.serving.problem import ForbiddenError, MethodError
+from serve_apps.asgi import Receive, Request, Response, Scope, Send, received_at_of, request_id_of
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One method of one path; `{name}` in the path is a parameter, `action` None needs no key."""
+
+    method: str
+    path: str
+    action: Action | None
+    handler: Handler
+    summary: str
+    body: dict[str, Any] | None = None
+
+
+class Router:
+    """Finds the endpoint of a path; paths without parameters cost one look-up."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._exact = {(e.method, e.path): e for e in endpoints if "{" not in e.path}
+        self._patterns = [(e.path.split("/"), e) for e in endpoints if "{" in e.path]
+        self._paths = {e.path for e in endpoints}
+
+    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
+        """The endpoint and the values of its parameters; NotFoundError or MethodError."""
+        endpoint = self._exact.get((method, path))
+        if endpoint is not None:
+            return endpoint, {}
+        methods = {other for other, exact in self._exact if exact == path}
+        for pattern, candidate in self._patterns:
+            parameters = _parameters(pattern, path.split("/"))
+            if parameters is not None and candidate.method == method:
+                return candidate, parameters
+            if parameters is not None:
+                methods.add(candidate.method)
+        if methods:
+            raise MethodError(f"{path!r:.200} takes {', '.join(sorted(methods))}; got {method}.")
+        raise NotFoundError(f"There is nothing at {path!r:.200}; there are {', '.join(sorted(self._paths))}.")
+
+
+class HttpApp:
+    """The ASGI application; `keyring` gives the keys that are valid now, `on_shutdown` is called once at the end."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        keyring: Callable[[], Keyring],
+        max_body_bytes: int,
+        on_shutdown: Callable[[], None],
+    ) -> None:
+        self._router = Router(endpoints)
+        self._keyring = keyring
+        self._max_body_bytes = max_body_bytes
+        self._on_shutdown = on_shutdown
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI connection."""
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_s = time.perf_counter()
+        header_by_name = dict(scope["headers"])
+        request_id = str(uuid.uuid4())
+        try:
+            request_id = request_id_of(header_by_name) or request_id
+            request = Request(
+                header_by_name=header_by_name,
+                receive=receive,
+                request_id=request_id,
+                received_at=received_at_of(header_by_name),
+                started_s=started_s,
+                max_body_bytes=self._max_body_bytes,
+            )
+            response = await self._handle(scope["method"], _local_path(scope), request)
+        except HeliostatError as error:
+            response = self._problem(problem.of(error), error, request_id=request_id)
+        # The outer edge of a request: whatever it was, it is in the log, and the next request is answered.
+        except Exception as error:  # noqa: BLE001
+            response = self._problem(problem.internal(), error, request_id=request_id)
+        await response.send(send)
+
+    async def _handle(self, method: str, path: str, request: Request) -> Response:
+        endpoint, request.parameters = self._router.find(method, path)
+        if endpoint.action is not None:
+            request.caller = self._keyring().caller(request.header(b"authorization"))
+            _require(request.caller, endpoint.action)
+        return await endpoint.handler(request)
+
+    def _problem(self, found: problem.Problem, error: Exception, *, request_id: str) -> Response:
+        if found.status >= 500:
+            logger.error("Request %s failed.", request_id, exc_info=error)
+        return Response(
+            body=found.body(instance=request_id),
+            status=found.status,
+            content_type=problem.CONTENT_TYPE,
+            headers=found.headers,
+        )
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._on_shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _require(caller: KeyRecord, action: Action) -> None:
+    if not is_allowed(Role.parse(caller.role), action):
+        raise ForbiddenError(
+            f"The role {caller.role!r} of key {caller.key_id} may not {action.phrase}; "
+            f"that takes {action.smallest_role} or larger. Use such a key."
+        )
+
+
+def _local_path(scope: Scope) -> str:
+    """The path below the application's prefix."""
+    path: str = scope["path"]
+    prefix: str = scope.get("root_path", "")
+    local = path[len(prefix) :] if prefix and path.startswith(prefix) else path
+    return local.rstrip("/") or "/"
+
+
+def _parameters(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
+    if len(pattern) != len(parts):
+        return None
+    parameters: dict[str, str] = {}
+    for expected, found in zip(pattern, parts, strict=True):
+        if expected.startswith("{"):
+            parameters[expected[1:-1]] = found
+        elif expected != found:
+            return None
+    return parameters

@@ -1,0 +1,161 @@
+"""Answers for one workload: holds the versions, follows the routing record, logs before it answers.
+
+Reads:  bundles; the routing record that it is handed
+Writes: write-ahead segments: predictions, labels
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from heliostat.errors import NotFoundError
+from heliostat.ids import prediction_id
+from heliostat.records import BundleRef, KeyRecord, Route
+from heliostat.serving.authentication import Keyring
+from heliostat.serving.labels import Label
+from heliostat.serving.problem import TooLargeError
+from heliostat.serving.routing import route_of, versions
+from heliostat.serving.rows import Rows
+from serve_apps.batching import MicroBatcher
+from serve_apps.config import PredictorConfig
+from serve_apps.log import ReplicaLog
+from serve_apps.scoring import Answer, Question, answer_batch
+from serve_apps.versions import Live, Scorer, load_versions
+
+logger = logging.getLogger(__name__)
+
+
+class Predictor:
+    """One replica's work, free of HTTP and of Ray; made on the event loop that it runs on."""
+
+    def __init__(self, config: PredictorConfig) -> None:
+        self.config = config
+        self.live = Live(route=Route(), keyring=Keyring(config.workload))
+        self.started_at = datetime.now(UTC)
+        self.last_error: dict[str, str] | None = None
+        self._has_record = False
+        self._newest: Mapping[str, Any] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._retrying: asyncio.Future[None] | None = None
+        self._scorer = Scorer()
+        self._log = ReplicaLog(config)
+        self._changing = asyncio.Lock()
+        self._batcher: MicroBatcher[Question, Answer] = MicroBatcher(
+            self._answer_batch,
+            size_of=lambda question: question.rows.num_rows,
+            max_size=config.max_rows_per_batch,
+            max_inline=config.max_rows_inline,
+        )
+
+    async def reconfigure(self, record: Mapping[str, Any]) -> None:
+        """The routing record is in force, or else the route before stays, `last_error` says why, and it is tried again.
+
+        Only the first record raises: without it there is nothing to stay with. An older epoch changes nothing; the
+        keys of a record count at once, whatever becomes of its route.
+        """
+        self._newest = record
+        async with self._changing:
+            try:
+                await self._follow(record)
+            # The outer edge of a bundle's own code: whatever it raised, the version that answers now goes on.
+            except Exception as error:
+                if not self._has_record:
+                    raise
+                logger.exception("The routing record of epoch %s is not in force.", record.get("epoch"))
+                self.last_error = {"at": datetime.now(UTC).isoformat(), "detail": f"{type(error).__name__}: {error}"}
+                # Serve hands a record over once; a store that was away for a moment must not leave a replica behind.
+                self._retry = asyncio.get_running_loop().call_later(self.config.retry_after_s, self._try_again, record)
+            else:
+                self._has_record = True
+
+    def _try_again(self, record: Mapping[str, Any]) -> None:
+        if record is self._newest:
+            self._retrying = asyncio.ensure_future(self.reconfigure(record))
+
+    async def _follow(self, record: Mapping[str, Any]) -> None:
+        route = route_of(record)
+        if route.epoch < self.live.route.epoch:
+            logger.warning("Refused a routing record of epoch %d; %d is in force.", route.epoch, self.live.route.epoch)
+            return
+        keyring = Keyring.of(self.config.workload, map(KeyRecord.from_json, record.get("keys", ())))
+        self.live = replace(self.live, keyring=keyring)
+        loaded = await asyncio.to_thread(
+            load_versions,
+            versions(route),
+            bundle_by_number=_bundles(record),
+            held=self.live.version_by_number,
+            columns=self.config.contract.columns,
+        )
+        # One assignment, so that every batch sees the old record or the new one.
+        self.live = Live(route=route, keyring=keyring, version_by_number=loaded)
+        self.last_error = None
+
+    async def predict(
+        self, rows: Rows, *, request_id: str, received_at: datetime, started_s: float, version: int | None = None
+    ) -> tuple[list[str], Answer]:
+        """The ids and the answers of the rows, which are logged by then; NotFoundError when the version is not held."""
+        self.refuse_too_many(rows.num_rows)
+        if version is not None and version not in self.live.version_by_number:
+            raise NotFoundError(f"Version {version} is not served; served are {sorted(self.live.version_by_number)}.")
+        ids = [prediction_id(request_id, row, event_at=at) for row, at in enumerate(rows.event_at)]
+        question = Question(
+            rows=rows, ids=ids, request_id=request_id, received_at=received_at, started_s=started_s, version=version
+        )
+        return ids, await self._batcher.submit(question)
+
+    def record_labels(self, labels: Sequence[Label], *, received_at: datetime, source: str) -> None:
+        """The labels are logged when this returns."""
+        self._log.append_labels(labels, received_at=received_at, source=source)
+
+    def refuse_too_many(self, num_rows: int) -> None:
+        """TooLargeError when one request may not have so many rows."""
+        limit = self.config.limits.max_rows_per_request
+        if num_rows > limit:
+            raise TooLargeError(f"A request may have {limit} rows; got {num_rows}. Send them in several requests.")
+
+    @property
+    def is_ready(self) -> bool:
+        """True when there is a champion that can answer."""
+        return self.live.route.champion in self.live.version_by_number
+
+    def status(self) -> dict[str, Any]:
+        """What this replica holds and does."""
+        live = self.live
+        return {
+            "workload": self.config.workload,
+            "ready": self.is_ready,
+            "route": live.route.to_json(),
+            "versions": {
+                str(number): version.bundle.hash for number, version in sorted(live.version_by_number.items())
+            },
+            "num_errors_by_version": {
+                str(number): num_errors for number, num_errors in self._scorer.num_errors_by_version.items()
+            },
+            "last_error": self.last_error,
+            "started_at": self.started_at.isoformat(),
+            "uptime_s": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
+        }
+
+    def close(self) -> None:
+        """Ends the running batch and seals what was logged."""
+        if self._retry is not None:
+            self._retry.cancel()
+        self._batcher.close()
+        self._log.close()
+
+    def _answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
+        return answer_batch(
+            questions,
+            self.live,
+            scorer=self._scorer,
+            columns=self.config.contract.columns,
+            append=self._log.append_predictions,
+        )
+
+
+def _bundles(record: Mapping[str, Any]) -> dict[int, BundleRef]:
+    bundles = record.get("bundles") or {}
+    return {int(number): BundleRef(uri=bundle["uri"], hash=bundle["hash"]) for number, bundle in bundles.items()}

@@ -1,0 +1,166 @@
+"""One micro-batch from questions to answers: route, score, log; nothing is answered that was not logged."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from heliostat.columns import Column
+from heliostat.serving.problem import UnavailableError
+from heliostat.serving.routing import Arm, arm, arm_of, version_of
+from heliostat.serving.rows import Rows
+from serve_apps.versions import Live, Probabilities, Scorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One request's rows; `version` is set when the caller named one."""
+
+    rows: Rows
+    ids: list[str]
+    request_id: str
+    received_at: datetime
+    started_s: float
+    version: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the caller of one question gets, row by row."""
+
+    probabilities: list[float]
+    versions: list[int]
+    degraded: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    arms: list[Arm]
+    versions: Sequence[int]
+    degraded: Sequence[bool]
+    probability: Probabilities
+    champion: Probabilities | None
+    candidate: Probabilities | None
+
+
+def answer_batch(
+    questions: Sequence[Question],
+    live: Live,
+    *,
+    scorer: Scorer,
+    columns: Sequence[Column],
+    append: Callable[[dict[str, Any]], None],
+) -> list[Answer]:
+    """One answer a question; the rows of all of them are appended as one record batch before this returns."""
+    arrays = {
+        column.name: pa.array(_joined(q.rows.values_by_column[column.name] for q in questions), column.arrow_type)
+        for column in columns
+    }
+    scored = _score(questions, live, scorer=scorer, table=pa.table(arrays))
+    append({**_log_columns(questions, scored), **arrays})
+    return _split(questions, scored)
+
+
+def _score(questions: Sequence[Question], live: Live, *, scorer: Scorer, table: pa.Table) -> _Scored:
+    arms, assigned = _assign(questions, live)
+    route = live.route
+    on_trial = route.candidate is not None
+    wanted = set(assigned) | ({route.champion, route.candidate} if on_trial else set())
+    scores = {n: scorer.probabilities(live, n, table) for n in sorted(v for v in wanted if v is not None)}
+    versions, degraded = np.array(assigned), np.zeros(table.num_rows, dtype=bool)
+    probability = np.empty(table.num_rows)
+    for number in set(assigned):
+        mask = versions == number
+        answering = _first_able(live, number, scorer=scorer, scores=scores, table=table)
+        probability[mask] = scores[answering][mask]  # type: ignore[index]
+        degraded[mask] = answering != number
+        versions[mask] = answering
+    return _Scored(
+        arms=arms,
+        versions=versions.tolist(),
+        degraded=degraded.tolist(),
+        probability=probability,
+        champion=scores.get(route.champion) if on_trial and route.champion is not None else None,
+        candidate=scores.get(route.candidate) if route.candidate is not None else None,
+    )
+
+
+def _assign(questions: Sequence[Question], live: Live) -> tuple[list[Arm], list[int]]:
+    route = live.route
+    arms: list[Arm] = []
+    for question in questions:
+        if question.version is not None:
+            arms.extend([arm_of(route, question.version)] * question.rows.num_rows)
+        else:
+            arms.extend(arm(route, key) for key in question.rows.keys)
+    versions = [version_of(route, which) for which in arms]
+    known = [version for version in versions if version is not None]
+    if len(known) != len(arms):
+        raise UnavailableError("No version serves yet: train one and promote it (jobs.train, jobs.promote).")
+    return arms, known
+
+
+def _first_able(
+    live: Live, number: int, *, scorer: Scorer, scores: dict[int, Probabilities | None], table: pa.Table
+) -> int:
+    """The version that answers in place of `number`: itself, or else the champion, or else the one before."""
+    for able in (number, live.route.champion, live.route.previous):
+        if able is not None and able not in scores:
+            scores[able] = scorer.probabilities(live, able, table)
+        if able is not None and scores[able] is not None:
+            return able
+    raise UnavailableError(f"Version {number} failed on these rows, and no other version could answer; see v1/status.")
+
+
+def _log_columns(questions: Sequence[Question], scored: _Scored) -> dict[str, Any]:
+    now_s = time.perf_counter()
+    sizes = [question.rows.num_rows for question in questions]
+    return {
+        "id": _joined(q.ids for q in questions),
+        "request_id": _repeated([q.request_id for q in questions], sizes),
+        "row": _joined(range(size) for size in sizes),
+        "key": _joined(q.rows.keys for q in questions),
+        "event_at": _joined(q.rows.event_at for q in questions),
+        "due_at": _joined(q.rows.due_at for q in questions),
+        "received_at": _repeated([q.received_at for q in questions], sizes),
+        "version": scored.versions,
+        "arm": scored.arms,
+        "degraded": scored.degraded,
+        "probability": scored.probability,
+        "champion_probability": _or_nulls(scored.champion, sum(sizes)),
+        "candidate_probability": _or_nulls(scored.candidate, sum(sizes)),
+        "latency_ms": _repeated([(now_s - q.started_s) * 1000 for q in questions], sizes),
+    }
+
+
+def _split(questions: Sequence[Question], scored: _Scored) -> list[Answer]:
+    answers: list[Answer] = []
+    probabilities, start = scored.probability.tolist(), 0
+    for question in questions:
+        end = start + question.rows.num_rows
+        answers.append(
+            Answer(
+                probabilities=probabilities[start:end],
+                versions=list(scored.versions[start:end]),
+                degraded=any(scored.degraded[start:end]),
+            )
+        )
+        start = end
+    return answers
+
+
+def _joined(parts: Iterable[Iterable[Any]]) -> list[Any]:
+    return list(chain.from_iterable(parts))
+
+
+def _repeated(values: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
+    return [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
+
+
+def _or_nulls(values: Probabilities | None, num_rows: int) -> Any:
+    return pa.nulls(num_rows, pa.float64()) if values is None else values

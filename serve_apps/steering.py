@@ -1,0 +1,100 @@
+"""How a replica asks those who steer: the steward for the loop, the catalog for what a version was made from."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+import ray
+
+from cluster import names
+from heliostat.records import ModelVersion
+from heliostat.serving.problem import UnavailableError
+
+STATUS_TIMEOUT_S = 1.0
+# Below the time after which the ingress gives the request up.
+CHANGE_TIMEOUT_S = 50.0
+
+
+class Steering(Protocol):
+    """Who steers a workload; every method raises UnavailableError when nobody answers in time."""
+
+    async def promote(self, version: int, by: str) -> Any:
+        """The version becomes champion."""
+
+    async def rollback(self, by: str) -> Any:
+        """The champion before becomes champion again."""
+
+    async def hold(self, by: str) -> Any:
+        """The running turn ends without a change."""
+
+    async def status(self) -> Any:
+        """Where the loop stands."""
+
+    async def model_version(self, version: int) -> ModelVersion:
+        """What a version was made from."""
+
+
+class ActorSteering:
+    """The steward and the catalog of this cluster."""
+
+    def __init__(self, workload: str) -> None:
+        self._workload = workload
+
+    async def promote(self, version: int, by: str) -> Any:
+        """The version becomes champion."""
+        return await self._call(names.steward(self._workload), "promote", version, by, timeout_s=CHANGE_TIMEOUT_S)
+
+    async def rollback(self, by: str) -> Any:
+        """The champion before becomes champion again."""
+        return await self._call(names.steward(self._workload), "rollback", by, timeout_s=CHANGE_TIMEOUT_S)
+
+    async def hold(self, by: str) -> Any:
+        """The running turn ends without a change."""
+        return await self._call(names.steward(self._workload), "hold", by, timeout_s=CHANGE_TIMEOUT_S)
+
+    async def status(self) -> Any:
+        """Where the loop stands."""
+        return await self._call(names.steward(self._workload), "status", timeout_s=STATUS_TIMEOUT_S)
+
+    async def model_version(self, version: int) -> ModelVersion:
+        """What a version was made from."""
+        record: ModelVersion = await self._call(
+            names.CATALOG, "version", self._workload, version, timeout_s=STATUS_TIMEOUT_S
+        )
+        return record
+
+    async def _call(self, actor: str, method: str, *arguments: Any, timeout_s: float) -> Any:
+        try:
+            # Looking a name up blocks on the cluster's store, so it happens beside the event loop.
+            handle = await _within(asyncio.to_thread(ray.get_actor, actor, namespace=names.NAMESPACE), timeout_s)
+            return await _within(getattr(handle, method).remote(*arguments), timeout_s)
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"The actor {actor!r} did not answer {method} within {timeout_s:g} s; it may still be done. "
+                "Look at v1/status before you ask again."
+            ) from error
+        except ray.exceptions.RayTaskError as error:
+            # The actor's own answer, as the actor raised it: Ray's wrapper would show its traceback to the caller.
+            raise error.cause from None
+        except (ValueError, ray.exceptions.RayActorError) as error:
+            raise UnavailableError(f"The actor {actor!r} is not up. Start it: jobs.deploy.") from error
+
+
+async def _within(answer: Awaitable[Any], timeout_s: float) -> Any:
+    # Asked in a task of its own: an answer that comes too late is dropped, never cancelled halfway.
+    task = asyncio.ensure_future(_awaited(answer))
+    done, _ = await asyncio.wait({task}, timeout=timeout_s)
+    if not done:
+        task.add_done_callback(_drop)
+        raise TimeoutError
+    return task.result()
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
+
+
+def _drop(task: "asyncio.Task[Any]") -> None:
+    # Read, so that asyncio does not report an error that nobody waits for.
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,147 @@
+"""Rows in, rows out; labels; why; steering: what lies below `v1`."""
+
+import asyncio
+import time
+from typing import Any
+
+from heliostat.errors import HeliostatError
+from heliostat.govern.roles import Action
+from heliostat.serving.labels import read_labels
+from heliostat.serving.problem import MalformedError, UnavailableError
+from heliostat.serving.rows import Defaults, RowReader
+from heliostat.store.lake import Lake
+from serve_apps import schemas
+from serve_apps.asgi import Request, Response
+from serve_apps.http import Endpoint
+from serve_apps.predictor import Predictor
+from serve_apps.steering import Steering
+from serve_apps.why import find
+
+_PREDICT_FIELDS = frozenset({"rows", "key"})
+
+
+class V1:
+    """The handlers of `v1` for one workload."""
+
+    def __init__(self, predictor: Predictor, steering: Steering) -> None:
+        self._predictor = predictor
+        self._steering = steering
+        self._config = predictor.config
+        self._reader = RowReader(predictor.config.contract)
+        self._lake = Lake(predictor.config.lake_uri)
+
+    def endpoints(self) -> list[Endpoint]:
+        """What this protocol answers, and to whom."""
+        predict_body = schemas.predict_body(self._config.contract, self._reader.extra_names)
+        why = "/v1/predictions/{id}"
+        return [
+            _endpoint("POST", "/v1/predict", Action.PREDICT, self.predict, "Probabilities for rows", predict_body),
+            _endpoint(
+                "POST", "/v1/labels", Action.LABEL, self.labels, "What became of predictions", schemas.LABELS_BODY
+            ),
+            _endpoint("GET", why, Action.READ_PREDICTION, self.why, "Why an answer was what it was"),
+            _endpoint("GET", "/v1/status", Action.READ_STATUS, self.status, "This replica, its versions, and the loop"),
+            _endpoint(
+                "POST", "/v1/promote", Action.PROMOTE, self.promote, "Make a version champion", schemas.PROMOTE_BODY
+            ),
+            _endpoint(
+                "POST", "/v1/rollback", Action.ROLL_BACK, self.rollback, "Make the champion before champion again"
+            ),
+            _endpoint("POST", "/v1/hold", Action.HOLD, self.hold, "End the running turn without a change"),
+        ]
+
+    async def predict(self, request: Request) -> Response:
+        """Probabilities for rows."""
+        document = await request.json()
+        rows, key = _predict_fields(document)
+        self._predictor.refuse_too_many(len(rows))
+        defaults = Defaults(request_id=request.request_id, received_at=request.received_at, key=key)
+        ids, answer = await self._predictor.predict(
+            self._reader.from_rows(rows, defaults),
+            request_id=request.request_id,
+            received_at=request.received_at,
+            started_s=request.started_s,
+        )
+        return Response.of(
+            {
+                "id": request.request_id,
+                "ids": ids,
+                "predictions": answer.probabilities,
+                "confidence": [max(p, 1.0 - p) for p in answer.probabilities],
+                "model_version": answer.versions[0],
+                "model_versions": answer.versions,
+                "degraded": answer.degraded,
+                "processing_time_ms": round((time.perf_counter() - request.started_s) * 1000, 3),
+            }
+        )
+
+    async def labels(self, request: Request) -> Response:
+        """Labels, logged before they are accepted."""
+        document = await request.json()
+        labels = read_labels(document, received_at=request.received_at)
+        self._predictor.refuse_too_many(len(labels))
+        self._predictor.record_labels(labels, received_at=request.received_at, source=f"http/{request.by}")
+        return Response.of({"accepted": len(labels)})
+
+    async def why(self, request: Request) -> Response:
+        """The logged row, its version's lineage and its label."""
+        identifier = request.parameters["id"].lower()
+        found = await asyncio.to_thread(
+            find, identifier, lake=self._lake, workload=self._config.workload, contract=self._config.contract
+        )
+        number = found["prediction"]["version"]
+        return Response.of({**found, "model_version": await self._made_from(number)})
+
+    async def _made_from(self, number: int) -> dict[str, Any]:
+        try:
+            version = await self._steering.model_version(number)
+        except HeliostatError as error:
+            # The row itself is the answer; that its lineage cannot be had now is said, not hidden.
+            return {"number": number, "error": str(error)}
+        return version.to_json()
+
+    async def status(self, request: Request) -> Response:
+        """The replica that answers and the loop, as far as the steward can be reached."""
+        try:
+            loop = await self._steering.status()
+        except UnavailableError as error:
+            loop = {"error": str(error)}
+        return Response.of({**self._predictor.status(), "loop": loop})
+
+    async def promote(self, request: Request) -> Response:
+        """Ask the steward to make a version champion."""
+        document = await request.json()
+        version = document.get("version") if isinstance(document, dict) else None
+        if type(version) is not int or version < 1:
+            raise MalformedError(f'Promote looks like {{"version": 3}}; got version {version!r:.80}.')
+        return _done("promote", request, await self._steering.promote(version, request.by))
+
+    async def rollback(self, request: Request) -> Response:
+        """Ask the steward to make the previous champion champion again."""
+        return _done("rollback", request, await self._steering.rollback(request.by))
+
+    async def hold(self, request: Request) -> Response:
+        """Ask the steward to end the running turn."""
+        return _done("hold", request, await self._steering.hold(request.by))
+
+
+def _endpoint(
+    method: str, path: str, action: Action, handler: Any, summary: str, body: dict[str, Any] | None = None
+) -> Endpoint:
+    return Endpoint(method=method, path=path, action=action, handler=handler, summary=summary, body=body)
+
+
+def _predict_fields(document: Any) -> tuple[list[Any], str | None]:
+    if not isinstance(document, dict) or not isinstance(document.get("rows"), list) or not document["rows"]:
+        raise MalformedError('A request looks like {"rows": [{...}]}; got no list `rows` of at least one object.')
+    unknown = sorted(document.keys() - _PREDICT_FIELDS)
+    if unknown:
+        raise MalformedError(f"Field {unknown[0]!r:.80} is not known; known are rows and key.")
+    key = document.get("key")
+    if key is not None and (type(key) is not str or not key):
+        raise MalformedError(f"`key` must be text that is not empty; got {key!r:.80}.")
+    return document["rows"], key
+
+
+def _done(action: str, request: Request, result: Any) -> Response:
+    return Response.of({"action": action, "by": request.by, "result": result})

@@ -1,0 +1,129 @@
+"""A real predictor on real toy bundles, served in this process: no Ray, no network."""
+
+import asyncio
+import importlib
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from heliostat.errors import NotFoundError
+from heliostat.learn.bundle import to_files
+from heliostat.learn.fit import fit
+from heliostat.learn.rows import split_by_time
+from heliostat.records import KeyRecord, key_hash
+from heliostat.settings import Settings
+from heliostat.store.bundles import write_bundle
+from serve_apps.config import PredictorConfig
+from serve_apps.endpoints import http_app
+from serve_apps.predictor import Predictor
+from tests.toy_rows import labelled_rows
+
+ROLES = ("viewer", "caller", "operator", "admin")
+ROW = {
+    "reading": "r-1",
+    "read_at": "2024-03-01T10:00:00Z",
+    "load_percent": 50,
+    "temperature_c": 3.5,
+    "site": "alpha",
+}
+# As the toy, and yet different code: another encoding, and one that breaks on a high load alone.
+LOAD = 'batch["load_percent"]'
+OTHER_ENCODING = (f"{LOAD}.astype(np.float32) / 50 - 1", f"1 - {LOAD}.astype(np.float32) / 50")
+FRAGILE = ("    missing = np.isnan", f"    assert len({LOAD}) > 1 or {LOAD}[0] < 90\n    missing = np.isnan")
+
+
+@dataclass
+class Chronicle:
+    """Whoever steers, as far as this test needs: writes down what was asked."""
+
+    asked: list = field(default_factory=list)
+
+    async def promote(self, version, by):
+        if version == 404:
+            raise NotFoundError("Version 404 does not exist.")
+        self.asked.append(("promote", version, by))
+        return {"champion": version}
+
+    async def rollback(self, by):
+        self.asked.append(("rollback", by))
+
+    async def hold(self, by):
+        self.asked.append(("hold", by))
+
+    async def status(self):
+        return {"phase": "idle"}
+
+    async def model_version(self, version):
+        raise NotFoundError(f"Version {version} is not in this catalog.")
+
+
+def make_bundle(home: Path, module: str, *, seed: int):
+    """The bundle of a quick fit of that module's workload."""
+    workload = importlib.import_module(module).workload
+    train, validation = split_by_time(labelled_rows("2024-01", rows_per_part=600), share=0.2)
+    fitted = fit(workload, train, validation, seed=seed)
+    return write_bundle(str(home / "bundles"), to_files(module, fitted, profile={}, lineage={"seed": seed}))
+
+
+def changed_toy(directory: Path, name: str, change: tuple[str, str]) -> str:
+    """A module beside the toy with one line changed."""
+    source = Path(importlib.import_module("tests.toy").__file__).read_text()
+    assert change[0] in source
+    (directory / f"{name}.py").write_text(source.replace(*change))
+    return name
+
+
+def plaintext(role: str) -> str:
+    return f"hel_{role}_secret"
+
+
+def keys():
+    return [
+        KeyRecord(key_id=role, hash=key_hash(plaintext(role)), role=role, name=f"{role}-key", workload=None).to_json()
+        for role in ROLES
+    ]
+
+
+def record(bundles, *, epoch=1, champion=1, **others):
+    named = {str(number): bundle.to_json() for number, bundle in bundles.items()}
+    return {"epoch": epoch, "champion": champion, "bundles": named, "keys": keys(), **others}
+
+
+@dataclass
+class Served:
+    """A predictor that answers, and clients with the keys of each role."""
+
+    predictor: Predictor
+    steering: Chronicle
+    app: object
+
+    def client(self, role="admin", **headers):
+        authorization = {"Authorization": f"Bearer {plaintext(role)}"} if role else {}
+        transport = httpx.ASGITransport(self.app)
+        return httpx.AsyncClient(transport=transport, base_url="http://toy", headers={**authorization, **headers})
+
+    async def predict(self, *rows, **headers):
+        async with self.client("caller", **headers) as client:
+            response = await client.post("/v1/predict", json={"rows": list(rows)})
+        assert response.status_code == 200, response.text
+        return response.json()
+
+
+@asynccontextmanager
+async def serving(workload, home: Path, first=None, **options):
+    """A predictor with its first routing record in force; closed at the end."""
+    predictor = Predictor(PredictorConfig.of(workload, Settings(home=home), options))
+    steering = Chronicle()
+    try:
+        if first is not None:
+            await predictor.reconfigure(first)
+        yield Served(predictor, steering, http_app(predictor, steering))
+    finally:
+        predictor.close()
+
+
+def run(scenario):
+    """Run one asynchronous test to its end."""
+    asyncio.run(scenario())

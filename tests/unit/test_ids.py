@@ -1,0 +1,55 @@
+"""Prediction ids: repeatable, unique, and with their day inside."""
+
+import uuid
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+
+from heliostat.ids import event_time, prediction_id
+
+AT = datetime(2013, 3, 10, 6, 59, 59, 999000, tzinfo=UTC)
+
+
+def test_the_same_request_and_row_give_the_same_id():
+    assert prediction_id("r", 1, event_at=AT) == prediction_id("r", 1, event_at=AT)
+
+
+def test_other_requests_and_rows_give_other_ids():
+    ids = {prediction_id(f"r{n}", row, event_at=AT) for n in range(200) for row in range(50)}
+    assert len(ids) == 10_000
+    assert prediction_id("a/1", 2, event_at=AT) != prediction_id("a", 12, event_at=AT)
+
+
+def test_an_id_is_a_uuid_of_version_7():
+    parsed = uuid.UUID(prediction_id("r", 0, event_at=AT))
+    assert (parsed.version, parsed.variant) == (7, uuid.RFC_4122)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_event_time_is_inside_to_the_millisecond(seed):
+    random = np.random.default_rng(seed)
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(random.integers(0, 4_000_000_000_000_000)))
+    found = event_time(prediction_id(str(seed), seed, event_at=at))
+    assert timedelta(0) <= at - found < timedelta(milliseconds=1)
+
+
+def test_the_zone_of_the_instant_does_not_matter():
+    elsewhere = AT.astimezone(timezone(timedelta(hours=-5)))
+    assert prediction_id("r", 0, event_at=elsewhere) == prediction_id("r", 0, event_at=AT)
+
+
+def test_ids_sort_by_event_time():
+    ids = [prediction_id("r", 0, event_at=AT + timedelta(seconds=n)) for n in range(50)]
+    assert ids == sorted(ids)
+
+
+@pytest.mark.parametrize("wrong", ["", "nonsense", str(uuid.UUID(int=0)), "6ba7b810-9dad-41d1-80b4-00c04fd430c8"])
+def test_what_is_not_a_prediction_id_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"UUID"):
+        event_time(wrong)
+
+
+def test_an_instant_without_a_zone_is_refused():
+    with pytest.raises(TypeError):
+        prediction_id("r", 0, event_at=datetime(2013, 1, 1))  # noqa: DTZ001

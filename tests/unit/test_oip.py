@@ -1,0 +1,87 @@
+import pytest
+
+from heliostat.columns import Category, Number
+from heliostat.serving import oip
+from heliostat.serving.problem import MalformedError
+
+COLUMNS = [Number("load", low=0, high=100), Category("site")]
+
+
+def tensor(name="load", datatype="FP64", data=(1.0, 2.0), shape=None):
+    return {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": list(data)}
+
+
+SITE = tensor("site", "BYTES", ["a", "b"])
+
+
+def test_one_tensor_a_column():
+    inference = oip.decode({"id": "7", "inputs": [tensor(), SITE], "parameters": {"key": "k"}}, COLUMNS)
+    assert inference.values_by_name == {"load": [1.0, 2.0], "site": ["a", "b"]}
+    assert (inference.id, inference.parameters) == ("7", {"key": "k"})
+    assert list(inference.outputs) == ["probability", "confidence", "id", "model_version"]
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT64", "UINT8"])
+def test_numbers_come_in_any_numeric_type(datatype):
+    inference = oip.decode({"inputs": [tensor(datatype=datatype, data=[1, 2])]}, COLUMNS)
+    assert inference.values_by_name["load"] == [1, 2]
+
+
+def test_a_column_vector_is_flattened():
+    inference = oip.decode({"inputs": [tensor(data=[[1.0], [2.0]], shape=[2, 1])]}, COLUMNS)
+    assert inference.values_by_name["load"] == [1.0, 2.0]
+
+
+def test_what_is_no_column_is_text():
+    inference = oip.decode({"inputs": [tensor("key", "BYTES", ["k"])]}, COLUMNS)
+    assert inference.values_by_name == {"key": ["k"]}
+
+
+@pytest.mark.parametrize(
+    ("document", "word"),
+    [
+        (None, "inputs"),
+        ([], "inputs"),
+        ({}, "inputs"),
+        ({"inputs": []}, "inputs"),
+        ({"inputs": [3]}, "name"),
+        ({"inputs": [{"name": 3}]}, "name"),
+        ({"inputs": [tensor(), tensor()]}, "twice"),
+        ({"inputs": [tensor(datatype="BYTES")]}, "datatype"),
+        ({"inputs": [tensor(datatype=None)]}, "datatype"),
+        ({"inputs": [tensor(datatype=["FP64"])]}, "datatype"),
+        ({"inputs": [tensor("site", "FP64", [1.0])]}, "datatype"),
+        ({"inputs": [tensor(shape=[3])]}, "shape"),
+        ({"inputs": [tensor(shape="2")]}, "shape"),
+        ({"inputs": [{**tensor(), "data": "AAAA"}]}, "data"),
+        ({"inputs": [{"name": "load", "datatype": "FP64", "shape": [2]}]}, "binary"),
+        ({"inputs": [tensor()], "id": 3}, "id"),
+        ({"inputs": [tensor()], "parameters": []}, "parameters"),
+        ({"inputs": [tensor()], "outputs": [{"name": "logit"}]}, "logit"),
+        ({"inputs": [tensor()], "outputs": [3]}, "output"),
+    ],
+)
+def test_a_request_that_does_not_fit_the_protocol_is_malformed(document, word):
+    with pytest.raises(MalformedError, match=word):
+        oip.decode(document, COLUMNS)
+
+
+def test_the_response_has_the_outputs_that_were_asked_for():
+    values = {"probability": [0.25], "confidence": [0.75], "id": ["x"], "model_version": [3]}
+    document = oip.encode(values, model="toy", version=3, request_id="7", outputs=["confidence"])
+    assert document == {
+        "model_name": "toy",
+        "model_version": "3",
+        "id": "7",
+        "outputs": [{"name": "confidence", "shape": [1], "datatype": "FP64", "data": [0.75]}],
+    }
+
+
+def test_metadata_describes_every_column():
+    found = oip.metadata(COLUMNS, ["key"], model="toy", versions=[3, 4])
+    assert found["versions"] == ["3", "4"]
+    assert [(each["name"], each["datatype"]) for each in found["inputs"]] == [
+        ("load", "FP64"),
+        ("site", "BYTES"),
+        ("key", "BYTES"),
+    ]

@@ -1,0 +1,155 @@
+import math
+import random
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from heliostat.columns import Category, Number, violations
+from heliostat.errors import ContractError
+from heliostat.serving.cells import checked
+from heliostat.serving.problem import MalformedError
+from heliostat.serving.rows import Contract, Defaults, RowReader
+
+LOAD = Number("load", low=0, high=100)
+HEAT = Number("heat", low=-40, high=70, optional=True)
+SITE = Category("site")
+MODE = Category("mode", closed=("on", "off"), optional=True)
+CONTRACT = Contract(columns=(LOAD, HEAT, SITE, MODE), key="machine", event_time="read_at", due_time="checked_by")
+AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
+DEFAULTS = Defaults(request_id="request-1", received_at=AT)
+ROW = {"load": 5, "heat": 1.5, "site": "a", "mode": "on"}
+
+
+def read(*rows, defaults=DEFAULTS):
+    return RowReader(CONTRACT).from_rows(list(rows), defaults)
+
+
+def refusal(*rows):
+    with pytest.raises(ContractError) as caught:
+        read(*rows)
+    return str(caught.value)
+
+
+def test_rows_become_columns_of_one_type():
+    rows = read(ROW, {"load": 7.5, "site": "b"})
+    assert rows.values_by_column == {
+        "load": [5.0, 7.5],
+        "heat": [1.5, None],
+        "site": ["a", "b"],
+        "mode": ["on", None],
+    }
+    assert [type(value) for value in rows.values_by_column["load"]] == [float, float]
+
+
+def test_key_and_times_may_carry_the_workloads_names_or_the_general_ones():
+    own = read({**ROW, "machine": "m", "read_at": "2024-03-01T13:00:00+01:00", "checked_by": "2024-03-02T00:00:00Z"})
+    general = read({**ROW, "key": "m", "event_time": "2024-03-01T12:00:00Z", "due_time": "2024-03-02T00:00:00Z"})
+    assert own == general
+    assert (own.keys, own.event_at, own.due_at) == (["m"], [AT], [datetime(2024, 3, 2, tzinfo=UTC)])
+
+
+def test_what_a_row_does_not_say_comes_from_the_request_alone():
+    first, second = read(ROW, ROW), read(ROW, ROW)
+    assert first == second
+    assert first.keys == ["request-1/0", "request-1/1"]
+    assert first.event_at == [AT, AT]
+    assert first.due_at == [None, None]
+
+
+def test_a_key_of_the_request_is_for_rows_without_one():
+    rows = read(ROW, {**ROW, "machine": "m"}, defaults=Defaults(request_id="r", received_at=AT, key="whole"))
+    assert rows.keys == ["whole", "m"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "parts"),
+    [
+        ({"load": 101}, ["row 1", "'load'", "101"]),
+        ({"load": -0.5}, ["row 1", "'load'", "-0.5"]),
+        ({"load": "12"}, ["row 1", "'load'", "a number", "'12'"]),
+        ({"load": True}, ["row 1", "'load'", "a number", "True"]),
+        ({"load": None}, ["row 1", "'load'", "null"]),
+        ({"load": math.inf}, ["row 1", "'load'", "inf"]),
+        ({"load": 10**400}, ["row 1", "'load'", "too large"]),
+        ({"site": 3}, ["row 1", "'site'", "text", "3"]),
+        ({"site": None}, ["row 1", "'site'", "null"]),
+        ({"mode": "idle"}, ["row 1", "'mode'", "on, off", "'idle'"]),
+        ({"wind": 3}, ["row 1", "'wind'", "not declared"]),
+        ({"machine": 3}, ["row 1", "'machine'", "text", "3"]),
+        ({"machine": ""}, ["row 1", "'machine'", "not empty"]),
+        ({"read_at": "2024-03-01T00:00:00"}, ["row 1", "'read_at'", "zone", "2024-03-01T00:00:00"]),
+        ({"read_at": 17}, ["row 1", "'read_at'", "17"]),
+        ({"read_at": "1969-12-31T00:00:00Z"}, ["row 1", "'read_at'", "1970"]),
+        ({"read_at": "9999-12-31T23:59:59-14:00"}, ["row 1", "'read_at'", "9999"]),
+        ({"checked_by": "soon"}, ["row 1", "'checked_by'", "soon"]),
+    ],
+)
+def test_a_refusal_names_the_row_the_column_and_the_value(changed, parts):
+    message = refusal(ROW, {**ROW, **changed})
+    assert all(part in message for part in parts), message
+
+
+def test_a_column_that_is_not_sent_is_named():
+    assert "row 1: column 'site' is missing" in refusal(ROW, {"load": 1})
+
+
+def test_nan_is_missing():
+    assert read({**ROW, "heat": math.nan}).values_by_column["heat"] == [None]
+    assert "null" in refusal({**ROW, "load": math.nan})
+
+
+def test_a_category_that_is_not_closed_takes_a_value_never_seen():
+    assert read({**ROW, "site": "somewhere new"}).values_by_column["site"] == ["somewhere new"]
+
+
+@pytest.mark.parametrize("rows", [[], [3], [ROW, None], [[1]]])
+def test_rows_that_are_no_objects_are_malformed(rows):
+    with pytest.raises(MalformedError, match="list of at least one object"):
+        RowReader(CONTRACT).from_rows(rows, DEFAULTS)
+
+
+def test_columns_and_rows_say_the_same():
+    by_column = {"load": [5, 6], "heat": [1.5, None], "site": ["a", "b"], "machine": ["m", "n"]}
+    by_row = [{"load": 5, "heat": 1.5, "site": "a", "machine": "m"}, {"load": 6, "site": "b", "machine": "n"}]
+    assert RowReader(CONTRACT).from_columns(by_column, DEFAULTS) == read(*by_row)
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "word"),
+    [
+        ({"load": [1], "site": ["a", "b"]}, MalformedError, "same number"),
+        ({"load": [], "site": []}, MalformedError, "at least 1"),
+        ({"load": [1]}, ContractError, "'site' is missing"),
+        ({"load": [1], "site": ["a"], "wind": [1]}, ContractError, "'wind' is not declared"),
+        ({"load": [[1]], "site": ["a"]}, ContractError, "a number"),
+        ({"load": [1], "site": [{}]}, ContractError, "text"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused(columns, error, word):
+    with pytest.raises(error, match=word):
+        RowReader(CONTRACT).from_columns(columns, DEFAULTS)
+
+
+VALUES = [None, 0, 1, 5.5, -41, 70, 70.1, 101, math.nan, math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("column", [LOAD, HEAT])
+def test_the_quick_check_of_numbers_agrees_with_the_contract(column):
+    generator = random.Random(0)
+    for _ in range(500):
+        values = [generator.choice(VALUES) for _ in range(generator.randint(1, 4))]
+        table = pa.table(
+            {
+                column.name: pa.array(
+                    [None if isinstance(v, float) and math.isnan(v) else v for v in values], pa.float64()
+                )
+            }
+        )
+        try:
+            accepted = checked(values, column)
+        except ContractError:
+            assert violations(table, [column]), values
+        else:
+            assert not violations(table, [column]), values
+            assert accepted == table[column.name].to_pylist()

@@ -1,0 +1,151 @@
+"""A user's declaration: wrong ones are refused before anything runs, with the fix."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from heliostat import Binary, Category, Loop, Number, Serving, Training, Workload
+from heliostat.errors import WorkloadError
+from heliostat.workload import load
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A source without parts."""
+
+    def parts(self) -> list[str]:
+        return []
+
+    def read(self, part: str) -> pa.Table:
+        raise KeyError(part)
+
+
+def declared(**changes: Any) -> Workload:
+    values: dict[str, Any] = {
+        "name": "toy",
+        "source": Nothing(),
+        "key": "reading",
+        "event_time": "read_at",
+        "due_time": "checked_by",
+        "label_time": "checked_at",
+        "columns": (Number("load", low=0, high=1), Category("site")),
+        "label": Binary("failed"),
+        "encode": lambda batch: batch,
+        "model": lambda sizes: sizes,
+    }
+    return Workload(**values | changes)
+
+
+def test_a_small_declaration_has_usable_defaults():
+    workload = declared()
+    assert {metric.name for metric in workload.metrics} == {"log_loss", "auc", "brier", "calibration_error"}
+    assert len(workload.gates) == 2
+    assert len(workload.retrain_on) == 1
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "ümlaut!", "-", "a.b"])
+def test_a_name_that_cannot_be_an_address_is_refused(name):
+    with pytest.raises(WorkloadError, match="part of its address"):
+        declared(name=name)
+
+
+@pytest.mark.parametrize("name", ["flights", "flights-2", "new_york"])
+def test_a_name_of_letters_digits_and_dashes_is_taken(name):
+    assert declared(name=name).name == name
+
+
+def test_a_model_needs_an_input():
+    with pytest.raises(WorkloadError, match="at least one input"):
+        declared(columns=())
+
+
+@pytest.mark.parametrize("name", ["reading", "read_at", "checked_by", "checked_at", "failed", "load"])
+def test_a_name_declared_twice_is_refused_with_that_name(name):
+    with pytest.raises(WorkloadError, match=f"names {name} more than once"):
+        declared(columns=(Number("load", low=0, high=1), Number(name, low=0, high=1)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"num_workers": 0},
+        {"validation_share": 0.0},
+        {"validation_share": 0.5},
+        {"windows": ()},
+    ],
+)
+def test_training_that_cannot_run_is_refused(wrong):
+    with pytest.raises(WorkloadError):
+        Training(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cooldown": timedelta(days=-1)},
+        {"canary_span": timedelta(days=-1)},
+        {"holdout_span": timedelta(0)},
+        {"window": timedelta(0)},
+        {"canary_shares": (0.0,)},
+        {"canary_shares": (0.5, 1.5)},
+        {"max_turns": -1},
+    ],
+)
+def test_a_loop_that_cannot_turn_is_refused(wrong):
+    with pytest.raises(WorkloadError, match=next(iter(wrong))):
+        Loop(**wrong)
+
+
+@pytest.mark.parametrize("name", ["num_replicas", "max_rows_per_request", "max_body_bytes"])
+def test_serving_nothing_is_refused(name):
+    with pytest.raises(WorkloadError, match="at least 1"):
+        Serving(**{name: 0})
+
+
+def test_a_declaration_cannot_be_changed_but_copied():
+    workload = declared()
+    with pytest.raises(AttributeError):
+        workload.name = "other"  # type: ignore[misc]
+    assert replace(workload, name="other").name == "other"
+
+
+def test_an_unknown_workload_is_refused_and_the_known_ones_named():
+    with pytest.raises(WorkloadError, match=r"No workload 'workloads.hotels'; there are: .*workloads\."):
+        load("workloads.hotels")
+
+
+def module(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(folder)
+    return name
+
+
+def test_a_module_without_a_workload_is_told_what_to_add(tmp_path, monkeypatch):
+    name = module(tmp_path, "declares_nothing", "workload = 3\n", monkeypatch)
+    with pytest.raises(WorkloadError, match=r"add `workload = Workload\(...\)`"):
+        load(name)
+
+
+def test_a_package_that_a_workload_lacks_is_named_as_it_is(tmp_path, monkeypatch):
+    name = module(tmp_path, "lacks_a_package", "import a_package_that_nobody_has\n", monkeypatch)
+    with pytest.raises(ModuleNotFoundError, match="a_package_that_nobody_has"):
+        load(name)
+
+
+def test_watching_and_governing_need_neither_torch_nor_ray():
+    code = (
+        "import sys, heliostat.watch.monitor, heliostat.watch.windows, heliostat.watch.cohorts, "
+        "heliostat.govern.turn, heliostat.govern.evidence, heliostat.govern.roles\n"
+        "print(sorted({'torch', 'ray', 'sklearn', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
