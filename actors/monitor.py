@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow.compute as pc
+
 from actors.leases import Holder
 from actors.proxy import catalog
 from heliostat import cohorts
@@ -21,7 +23,7 @@ from heliostat.store.lake import Lake
 from heliostat.store.schema import prediction_schema
 from heliostat.triggers import Trigger
 from heliostat.watch.cohorts import score_cohort
-from heliostat.watch.events import Alert, ChampionChanged, Decision, Event, ReferenceScore, Retrain, Tick, TurnEnded
+from heliostat.watch.events import ChampionChanged, Decision, Event, ReferenceScore, Retrain, Tick, TurnEnded
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.profile import Profile
 from heliostat.watch.windows import Windows, window_start
@@ -52,6 +54,7 @@ class Monitor:
         self._windows: Windows | None = None
         self._read_until: int | None = None
         self._matured_until: datetime | None = None
+        self._longest_due = timedelta(0)
         self._seen_sequence = 0
 
     def observe(self, clock: datetime) -> datetime:
@@ -121,6 +124,8 @@ class Monitor:
             after_version=self._read_until,
             schema=prediction_schema(self._watch.columns),
         )
+        waits = pc.subtract(rows["due_at"], rows["event_at"])
+        self._longest_due = max(self._longest_due, pc.max(waits).as_py() or timedelta(0))
         if self._windows is None:
             return []
         if rows.num_rows:
@@ -136,7 +141,12 @@ class Monitor:
         while since + span <= reached:
             until = since + span
             due = cohorts.due(
-                self._lake, self._watch.workload, self._watch.columns, since=since, until=until, known_by=until
+                self._lake,
+                self._watch.workload,
+                self._watch.columns,
+                since=since,
+                until=until,
+                longest_due=self._longest_due,
             )
             if due.num_rows:
                 events.append(score_cohort(due, since=since, until=until))
@@ -161,11 +171,12 @@ class Monitor:
         if stored is None:
             self._state = MonitorState(self._watch.triggers)
             self._read_until = self._matured_until = None
-            self._seen_sequence = 0
+            self._seen_sequence, self._longest_due = 0, timedelta(0)
             return self._state
         self._state = MonitorState.from_json(stored["state"], triggers=self._watch.triggers)
         self._read_until, self._seen_sequence = stored["read_until"], stored["seen_sequence"]
         self._matured_until = datetime.fromisoformat(stored["matured_until"])
+        self._longest_due = timedelta(seconds=stored["longest_due_s"])
         if stored["windows"] is not None:
             profile = self._profile(stored["windows"]["version"])
             self._windows = Windows.from_json(stored["windows"], profile=profile, span=self._watch.loop.window)
@@ -179,6 +190,7 @@ class Monitor:
             "windows": None if self._windows is None else self._windows.to_json(),
             "read_until": self._read_until,
             "seen_sequence": self._seen_sequence,
+            "longest_due_s": self._longest_due.total_seconds(),
             "matured_until": self._matured_until.isoformat(),
         }
         catalog().put_state(

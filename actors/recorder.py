@@ -17,7 +17,7 @@ from heliostat.store.lake import Lake
 from heliostat.store.segments import SUFFIX
 
 logger = logging.getLogger(__name__)
-PAUSE_S = 0.1
+PAUSE_S = 1.0  # a commit is a file and a log entry: not too many of them; whoever needs the rows now calls `drain`
 
 
 class Recorder:
@@ -45,7 +45,7 @@ class Recorder:
                     f"last error: {self._last_error}. They are kept; see the recorder's log."
                 )
             self.step()
-            time.sleep(PAUSE_S / 5)
+            time.sleep(0.02)
 
     def step(self) -> None:
         """Commit what is sealed now."""
@@ -67,7 +67,7 @@ class Recorder:
                 self._last_error = None
             # The outer edge of a background thread: a full disk or a lost store must not end it. Nothing is lost
             # while it fails, because segments are removed only after their commit.
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 self._last_error = f"{type(error).__name__}: {error}"
                 logger.exception("Segments could not be committed; trying again.")
                 time.sleep(1.0)

@@ -39,6 +39,7 @@ def compare(lake: Lake, workload: str, columns: Sequence[Column], *, since: date
         pairs["candidate_probability"].to_numpy(),
         champion=int(champions[0].as_py()) if len(champions) else 0,
         champion_probabilities=pairs["champion_probability"].to_numpy(),
-        blocks=pairs["event_date"].to_numpy(),
+        # Hours, because a canary may last a day only, and one block has no scatter.
+        blocks=pc.floor_temporal(pairs["event_at"], unit="hour").to_numpy(),
     )
     return Seen(paired=found, num_errors=num_errors)

@@ -86,5 +86,11 @@ def _reason(name: str, application: Application | None, *, timeout_s: float) -> 
         return f"Serve has no application {name!r}: deploy it first."
     messages = [application["message"]]
     messages += [f"{each['name']}: {each['message']}" for each in application["deployments"].values()]
-    said = "; ".join(message.strip() for message in messages if message and message.strip(": "))
-    return f"Application {name!r} is {application['status']}, not running within {timeout_s:.0f} s: {said[:4000]}"
+    said = "; ".join(gist for gist in map(_gist, messages) if gist)
+    return f"Application {name!r} is {application['status']}, not running within {timeout_s:.0f} s: {said[:2000]}"
+
+
+def _gist(message: str) -> str:
+    # Serve puts whole tracebacks here: the first line says what failed, the last one why.
+    lines = [line.strip() for line in message.splitlines() if line.strip(" :")]
+    return " ... ".join([lines[0], lines[-1]]) if len(lines) > 1 else "".join(lines)

@@ -1,6 +1,6 @@
 """What the HTTP ingress must know: HAProxy's ports, files, retries, and the launcher that Ray starts it by.
 
-Ray renders HAProxy's configuration from a template of its own and offers variables for most of it. Three
+Ray renders HAProxy's configuration from a template of its own and offers variables for most of it. Some
 things have no variable, so `haproxy_launcher.py` adds them to the rendered file: see there.
 """
 

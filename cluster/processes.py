@@ -95,9 +95,17 @@ def _read(pid: int, name: str) -> bytes:
 
 def _open_files(pid: int) -> set[str]:
     try:
-        return {os.readlink(entry) for entry in (_PROC / str(pid) / "fd").iterdir()}
+        entries = list((_PROC / str(pid) / "fd").iterdir())
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return set()
+    return {_link(entry) for entry in entries}
+
+
+def _link(entry: Path) -> str:
+    try:
+        return os.readlink(entry)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ""  # closed in the meantime, as the listing of one's own files always is
 
 
 def _listening_sockets() -> Iterator[tuple[str, int]]:

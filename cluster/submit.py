@@ -68,15 +68,17 @@ def submit(
     tags: JobTags,
     environment: Mapping[str, str] | None = None,
     working_dir: Path | None = None,
+    package: str | None = None,
 ) -> str:
     """The job `python -m module arguments` is submitted under that id; the same id again changes nothing.
 
     Outside the cluster `working_dir` is uploaded (without what .gitignore names); inside, the submitter's own
-    package is used. `environment` is only for what differs: HELIOSTAT_* comes from the cluster.
+    package is used; `package` names one that the cluster has already. `environment` is only for what differs: HELIOSTAT_* comes from the cluster.
     """
     if state(settings, submission_id) is not None:
         return submission_id
-    runtime_env: dict[str, object] = {"working_dir": str(working_dir) if working_dir else code_package()}
+    code = package or (str(working_dir) if working_dir else code_package())
+    runtime_env: dict[str, object] = {"working_dir": code}
     if environment:
         runtime_env["env_vars"] = dict(environment)
     return _client(settings).submit_job(
@@ -160,6 +162,11 @@ def code_revision(package: str) -> str:
     if match is None:
         raise ClusterError(f"{package!r} is not a code package of Ray; expected gcs://_ray_pkg_<hash>.zip.")
     return match.group(1)
+
+
+def package_of(revision: str) -> str:
+    """The code package with that content hash."""
+    return f"gcs://_ray_pkg_{revision}.zip"
 
 
 def _client(settings: Settings) -> JobSubmissionClient:

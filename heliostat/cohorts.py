@@ -44,19 +44,23 @@ def joined(
 
 
 def due(
-    lake: Lake, name: str, columns: Sequence[Column], *, since: datetime, until: datetime, known_by: datetime
+    lake: Lake,
+    name: str,
+    columns: Sequence[Column],
+    *,
+    since: datetime,
+    until: datetime,
+    longest_due: timedelta,
 ) -> pa.Table:
-    """Predictions whose outcome fell due in the span, each with its label as known by `known_by` (or null)."""
-    predictions = lake.read(
-        name,
-        "predictions",
-        where=[("due_at", ">=", pa.scalar(since, INSTANT)), ("due_at", "<", pa.scalar(until, INSTANT))],
-        schema=prediction_schema(columns),
-    )
-    first = pc.min(predictions["event_date"]).as_py()
-    where = [] if first is None else [("event_date", ">=", first)]
-    labels = lake.read(name, "labels", where=where, schema=label_schema())
-    return outcomes.join(predictions, labels, known_by=known_by).table
+    """Predictions whose outcome fell due in the span, each with its label as known at its end (or null).
+
+    `longest_due` bounds the time from an event to its due time, so that only the days that matter are read.
+    """
+    first = (since - longest_due).date()
+    days = [("event_date", ">=", first), ("event_date", "<=", until.date())]
+    predictions = lake.read(name, "predictions", where=days, schema=prediction_schema(columns))
+    labels = lake.read(name, "labels", where=[("event_date", ">=", first)], schema=label_schema())
+    return outcomes.join(_between(predictions, "due_at", since, until), labels, known_by=until).table
 
 
 def first_event_at(lake: Lake, name: str) -> datetime | None:

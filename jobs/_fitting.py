@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.train
+import ray.train.torch
 from ray.train import Checkpoint
 
 from heliostat import cohorts, metrics
@@ -109,6 +110,7 @@ def _fit_one(
         seed=workload.training.seed,
         on_epoch=progress.keep,
         resume=progress.state,
+        device=str(ray.train.torch.get_device()),
     )
     lineage = _lineage(run, candidate, fitted, chosen)
     return _write(run, workload, fitted, chosen, candidate=candidate, lineage=lineage)
@@ -178,6 +180,8 @@ class Progress:
     def keep(self, state: FitState) -> None:
         """Checkpoint the fit that is under way."""
         scores = state.history[-1]
+        if ray.train.get_context().get_world_rank() == 0:
+            print(f"  epoch {state.num_epochs}: loss {scores.train_loss:.4f}, later rows {scores.validation_loss:.4f}")
         self._report(state, {"train_loss": scores.train_loss, "validation_loss": scores.validation_loss})
 
     def finish(self, candidate: str, result: dict[str, Any]) -> None:

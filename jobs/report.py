@@ -15,10 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat import cohorts, metrics
+from heliostat.blocks import block_bootstrap
 from heliostat.errors import NotFoundError
 from heliostat.learn.bundle import ServedModel
 from heliostat.store.bundles import read_bundle
-from heliostat.uncertainty import block_bootstrap
 from jobs import _comparison, _entry, _plot
 from jobs._table import LABEL_BY_POLICY, render
 

@@ -17,10 +17,7 @@ from jobs.train import fit_versions
 
 def retrain(job: _entry.Job) -> _entry.Result:
     """The best candidate of this run and its verdict."""
-    options, name = job.options, job.workload.name
-    job.catalog.start_run(
-        options.run, name, job="retrain", params={"as_of": str(options.as_of)}, by=job.by, at=datetime.now(UTC)
-    )
+    options = job.options
     versions = fit_versions(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset)
     judgements = judge(job, versions, as_of=options.as_of)
     chosen = best(judgements).as_dict()

@@ -8,6 +8,7 @@ Run again, it shows the stored result and puts changed code in place; `--fresh` 
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import time
@@ -31,9 +32,15 @@ class Runner:
         self._settings, self._module, self._workload = settings, module, workload
         self._started_at = time.monotonic()
         self._stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        self._package: str | None = None
 
-    def step(self, verb: str, *options: str) -> None:
-        """Run `jobs.<verb>` to its end as a Ray job, its output shown as it comes."""
+    def deploy(self) -> None:
+        """Put this directory's code in place; every later step runs the same code, whatever is edited meanwhile."""
+        deployed = self.step("deploy", "--clock", "replayed")
+        self._package = submit.package_of(deployed["code_revision"])
+
+    def step(self, verb: str, *options: str) -> dict[str, Any]:
+        """Run `jobs.<verb>` to its end as a Ray job, its output shown as it comes; returns its result."""
         command = " ".join(["python -m", f"jobs.{verb}", self._module, *options])
         self.say(f"ray job submit -- {command}")
         submission_id = submit.submit(
@@ -43,25 +50,34 @@ class Runner:
             submission_id=f"{self._workload.name}-{verb}-{self._stamp}",
             tags=submit.JobTags(job_class=verb, workload=self._workload.name),
             working_dir=Path.cwd(),
+            package=self._package,
         )
         state = submit.follow(self._settings, submission_id, write=_Indented())
         if state.status != submit.SUCCEEDED:
             raise ClusterError(
                 f"jobs.{verb} ended as {state.status}: see above, or its log at {self._settings.dashboard_url}."
             )
+        printed = [line for line in submit.logs(self._settings, submission_id).splitlines() if line.strip()]
+        return dict(json.loads(printed[-1]))
 
     def say(self, text: str) -> None:
         """One line with the time since the start."""
         print(f"[{time.monotonic() - self._started_at:6.1f} s] {text}", flush=True)
 
 
+RAY_PREFIX = re.compile(r"^(\x1b\[\d+m)?\((?P<actor>\w+)[^)]*\)(\x1b\[0m)? (?P<said>.*)$")
+OWN_LINES = ("candidate ", "  epoch ")
+
+
 class _Indented:
-    """Passes on a job's output, line by line, without Ray's own chatter about the driver."""
+    """Passes on what our code says, line by line; what Ray's own processes say is in their logs on the dashboard."""
 
     def __call__(self, text: str) -> None:
         for line in text.splitlines():
-            if line.strip():
-                print(f"    {line}", flush=True)
+            prefixed = RAY_PREFIX.match(line)
+            said = line if prefixed is None else prefixed["said"]
+            if said.strip() and (prefixed is None or said.startswith(OWN_LINES)):
+                print(f"    {said}", flush=True)
 
 
 def run(settings: Settings, module: str, *, fresh: bool) -> None:
@@ -74,7 +90,7 @@ def run(settings: Settings, module: str, *, fresh: bool) -> None:
     runner = Runner(settings, module, workload)
     runner.say("starting a local Ray cluster" if not local.is_up(settings) else "the local Ray cluster is up")
     local.start(settings)
-    runner.step("deploy", "--clock", "replayed")
+    runner.deploy()
     stored = settings.results_dir / f"{workload.name}.json"
     if not stored.exists():
         _turn_the_loop(runner, workload, settings)

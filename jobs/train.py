@@ -27,27 +27,18 @@ MAX_WORKER_FAILURES = 5
 def train(job: _entry.Job) -> _entry.Result:
     """Fit and register; the result lists the versions."""
     run_id = job.options.run or f"{job.workload.name}-{job.options.as_of:%Y%m%dT%H%M}"
-    return {"run": run_id, "versions": fit_versions(job, run_id=run_id, as_of=job.options.as_of)}
+    result = {"run": run_id, "versions": fit_versions(job, run_id=run_id, as_of=job.options.as_of)}
+    job.catalog.end_run(run_id, status="succeeded", result=result, by=job.by, at=datetime.now(UTC))
+    return result
 
 
 def fit_versions(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetime | None = None) -> list[int]:
     """The version numbers of the candidates of one run."""
-    workload, lake = job.workload, job.lake
-    run = FitRun(
-        run_id=run_id,
-        module=job.module,
-        lake_uri=lake.uri,
-        bundles_uri=job.settings.bundles_uri,
-        as_of=as_of,
-        onset_at=onset_at,
-        code_revision=submit.code_revision(submit.code_package()),
-        tables={name: lake.version(workload.name, name) for name in ("raw", "predictions", "labels")},
-    )
-    fitted = _run_train(job, run)
+    fitted = _run_train(job, _started(job, run_id=run_id, as_of=as_of, onset_at=onset_at))
     now = datetime.now(UTC)
     return [
         job.catalog.register(
-            workload.name,
+            job.workload.name,
             run_id=run_id,
             candidate=candidate["candidate"],
             kind="network",
@@ -60,6 +51,33 @@ def fit_versions(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: dat
         )
         for candidate in fitted
     ]
+
+
+def _started(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetime | None) -> FitRun:
+    """The run as it was first started under that name: an attempt that goes on must see the same rows."""
+    name = job.workload.name
+    params = {
+        "as_of": as_of.isoformat(),
+        "onset_at": None if onset_at is None else onset_at.isoformat(),
+        "tables": {table: job.lake.version(name, table) for table in ("raw", "predictions", "labels")},
+        "code_revision": submit.code_revision(submit.code_package()),
+    }
+    run = job.catalog.start_run(run_id, name, job="train", params=params, by=job.by, at=datetime.now(UTC))
+    if run.params["as_of"] != params["as_of"]:
+        raise TrainingError(
+            f"The run {run_id!r} was started as of {run.params['as_of']}, not {params['as_of']}; "
+            "give another name with --run, or the same instant to go on."
+        )
+    return FitRun(
+        run_id=run_id,
+        module=job.module,
+        lake_uri=job.lake.uri,
+        bundles_uri=job.settings.bundles_uri,
+        as_of=as_of,
+        onset_at=onset_at,
+        code_revision=run.params["code_revision"],
+        tables=run.params["tables"],
+    )
 
 
 def _run_train(job: _entry.Job, run: FitRun) -> list[dict[str, Any]]:

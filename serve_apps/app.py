@@ -46,8 +46,8 @@ class Replica:
 def build(args: Mapping[str, Any]) -> Application:
     """The application of the workload module `args["workload"]` in the installation at `args["home"]`.
 
-    `args["base_port"]` completes the installation; durability, rotate_after_s, max_rows_per_batch and max_rows_inline
-    may be given too. `args["route"]` is the first routing record when `user_config` is not declared.
+    `args["base_port"]` completes the installation; the fields of PredictorConfig that have defaults may be given too.
+    `args["route"]` is the first routing record when `user_config` is not declared.
     """
     unknown = sorted(args.keys() - _OPTIONAL - {"workload", "home", "base_port", "route"})
     if unknown or "workload" not in args:

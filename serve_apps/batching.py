@@ -55,7 +55,7 @@ class MicroBatcher(Generic[Item, Result]):
             self._is_busy = False
         elif size <= self._max_inline:
             self._settle(futures, *self._outcome(items))
-            loop.call_soon(self._next, loop)
+            self._go_on(loop)
         else:
             done = loop.run_in_executor(self._thread, self._outcome, items)
             done.add_done_callback(lambda outcome: self._finish(loop, futures, outcome.result()))
@@ -67,7 +67,12 @@ class MicroBatcher(Generic[Item, Result]):
         outcome: tuple[Sequence[Result], Exception | None],
     ) -> None:
         self._settle(futures, *outcome)
-        self._next(loop)
+        self._go_on(loop)
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_busy = bool(self._waiting)
+        if self._is_busy:
+            loop.call_soon(self._next, loop)
 
     def _take(self) -> tuple[list[Item], list["asyncio.Future[Result]"], int]:
         items: list[Item] = []

@@ -76,6 +76,6 @@ workload = Workload(
     training=Training(epochs=3, batch_size=512, learning_rate=1e-3),
     metrics=[log_loss, auc, brier, calibration_error],
     gates=[BetterThanConstant(log_loss), NoWorseThanChampion(log_loss, margin=0.005)],
-    retrain_on=[Decay(log_loss, margin=0.1), Age(timedelta(days=28))],
+    retrain_on=[Decay(log_loss, margin=0.05), Age(timedelta(days=42))],
     loop=Loop(cooldown=timedelta(days=14), max_turns=8),
 )

@@ -1,9 +1,9 @@
 """From logits to probabilities that mean what they say: Platt scaling on rows that no weight was fitted to.
 
-J. Platt, "Probabilistic outputs for support vector machines", 1999; the scale is one over a temperature. The newest rows
-of a stream lie in a few days, and a day's rows err together: on flights, a line fitted to the last six days of February
-as if its rows were independent made the following months worse (log loss 0.508 instead of 0.500). So rows of one block
-count for as much as they really say, and a prior leaves the logits nearly alone where that is little.
+J. Platt, "Probabilistic outputs for support vector machines", 1999; the scale is one over a temperature. The newest
+rows of a stream lie in a few days, and the rows of a day err together: on flights, lines fitted as if all rows were
+independent made the months that followed worse (log loss 0.507 instead of 0.500). So the rows of a block count for as
+much as they really say, and a prior leaves the logits nearly alone where that is little.
 """
 
 import json
@@ -118,5 +118,7 @@ def _weight(logits: Values, labels: Values, blocks: NDArray[np.int64] | None) ->
     weight = 1.0
     for errors in (residuals, residuals * (logits - logits.mean())):
         block_sums = np.bincount(block_by_row, weights=errors)
-        weight = min(weight, float(np.sum(errors**2) / max(np.sum(block_sums**2), 1e-12)))
+        together = float(np.sum(block_sums**2))
+        if together > 0:
+            weight = min(weight, float(np.sum(errors**2)) / together)
     return weight

@@ -73,7 +73,7 @@ class SegmentCommitter:
             num_predictions=num_predictions,
             num_labels=num_labels,
             num_duplicates=predictions.num_rows + labels.num_rows - num_predictions - num_labels,
-            # Of all rows, new or not: what a crash left behind was committed before, and must not hold a watermark back.
+            # Of all rows: what a crash left behind was committed before, and must not hold a watermark back.
             watermark_at=pc.max(predictions.column("event_at")).as_py(),
             labels_watermark_at=pc.max(labels.column("known_at")).as_py(),
         )

@@ -66,8 +66,13 @@ def post(settings: Settings, body: bytes = b"", *, headers: dict[str, str] | Non
     return json.loads(text), response.headers["x-request-id"]
 
 
-def replica_pids(settings: Settings) -> set[int]:
-    return {post(settings)[0]["pid"] for _ in range(20)}
+def both_replicas(settings: Settings) -> set[int]:
+    """Waits for the second, because an earlier test may have ended one."""
+    pids: set[int] = set()
+    deadline = time.monotonic() + 60
+    while len(pids) != 2 and time.monotonic() < deadline:
+        pids = {post(settings)[0]["pid"] for _ in range(20)}
+    return pids
 
 
 def listening_addresses(first_port: int, last_port: int) -> set[str]:
@@ -157,7 +162,7 @@ def test_a_request_whose_replica_dies_is_answered_by_another_under_the_same_id(
 
 def test_a_changed_user_config_reaches_every_replica_without_a_restart(application: Settings) -> None:
     applications.wait_until_running(application, "echo", timeout_s=60)
-    before = replica_pids(application)
+    before = both_replicas(application)
     (declared,) = applications.declared(application)
     declared["deployments"][0]["user_config"] = {"value": 2}
     applications.deploy(application, declared)

@@ -1,14 +1,10 @@
 import json
-import os
 import pickle
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -20,7 +16,6 @@ from heliostat.learn.rows import split_by_time
 from tests.toy import workload
 from tests.toy_rows import labelled_rows, lake_rows
 
-HELIOSTAT = Path(__file__).parents[2] / "heliostat"
 LATER = normalise(lake_rows("2024-04", rows_per_part=200), workload.columns)
 
 
@@ -147,35 +142,3 @@ def test_another_kind_of_bundle_is_refused(files):
     described = {**json.loads(files["model.json"]), "kind": "trees"}
     with pytest.raises(BundleError, match="'trees'"):
         ServedModel.load({**files, "model.json": json.dumps(described).encode()})
-
-
-FRESH = """
-import sys
-from pathlib import Path
-import pyarrow as pa
-from heliostat.learn.bundle import ServedModel
-folder = Path("bundle")
-files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-model = ServedModel.load(files)
-with pa.ipc.open_file("rows.arrow") as reader:
-    answers = model.probabilities(reader.read_all())
-assert not any(name.split(".")[0] in ("tests", "workloads") for name in sys.modules), "found on the path"
-print([float(answer) for answer in answers])
-"""
-
-
-def test_a_bundle_loads_in_a_fresh_process_without_the_workload_on_the_path(files, tmp_path):
-    (tmp_path / "path").mkdir()
-    (tmp_path / "path" / "heliostat").symlink_to(HELIOSTAT)
-    for path, content in files.items():
-        (tmp_path / "bundle" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "bundle" / path).write_bytes(content)
-    rows = LATER.slice(0, 20)
-    with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "path"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", FRESH], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout), ServedModel.load(files).probabilities(rows), atol=1e-6)

@@ -1,15 +1,10 @@
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from heliostat.errors import TrainingError
 from heliostat.learn.bundle import served
@@ -22,7 +17,6 @@ from tests.toy import encode, workload
 from tests.toy_rows import labelled_rows, lake_rows
 
 QUICK = replace(workload, training=replace(workload.training, epochs=3))
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -182,41 +176,3 @@ def test_a_window_keeps_the_latest_rows(parts):
     assert max(kept) == latest
     assert min(kept) > latest - timedelta(days=7)
     assert since(parts[0], None).equals(parts[0])
-
-
-RANK = """
-import sys
-from dataclasses import replace
-import torch, torch.distributed as dist
-from safetensors.torch import save_file
-from heliostat.learn.fit import fit
-from heliostat.learn.rows import split_by_time
-from tests.toy import workload
-from tests.toy_rows import labelled_rows
-torch.set_num_threads(1)
-rank, folder = int(sys.argv[1]), sys.argv[2]
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-quick = replace(workload, training=replace(workload.training, epochs=3))
-parts = split_by_time(labelled_rows("2024-01", "2024-02", rows_per_part=600), share=0.2)
-fitted = fit(quick, *parts, seed=1)
-save_file(dict(fitted.weights), f"{folder}/{rank}.safetensors")
-print([scores.train_loss for scores in fitted.history])
-dist.destroy_process_group()
-"""
-
-
-def test_two_workers_fit_the_network_that_one_fits(parts, tmp_path):
-    command = [sys.executable, "-c", RANK]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, cwd=ROOT, stdout=subprocess.PIPE)
-        for rank in range(2)
-    ]
-    printed = [rank.communicate(timeout=120)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0]
-    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
-    assert printed[0] == printed[1]
-    assert same_weights(first, second)
-    alone = fit(QUICK, *parts, seed=1).weights
-    # Not to the last bit: a sum over two halves rounds in another way than the sum over the whole.
-    assert all(torch.allclose(first[name], alone[name], atol=1e-3) for name in alone)

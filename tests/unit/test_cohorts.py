@@ -1,0 +1,107 @@
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from heliostat import cohorts
+from heliostat.errors import TrainingError
+from heliostat.ids import prediction_id
+from heliostat.store.lake import Lake
+from heliostat.store.schema import conform, label_schema, prediction_schema, raw_schema
+from tests import toy
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def _rows(schema, rows):
+    dated = [{"event_date": row["event_at"].date(), **row} for row in rows]
+    return conform(pa.Table.from_pylist(dated, schema=pa.schema([schema.field(name) for name in dated[0]])), schema)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """Two raw rows, and five predictions an hour apart, due after a day; the labels of the last come late or never."""
+    lake = Lake(str(tmp_path))
+    inputs = {"load_percent": 50.0, "temperature_c": 10.0, "site": "alpha"}
+    raw = [
+        {
+            "key": f"old-{n}",
+            "event_at": START - 48 * HOUR,
+            "due_at": START - 24 * HOUR,
+            "label": 1.0,
+            "label_known_at": START - 30 * HOUR,
+            **inputs,
+        }
+        for n in range(2)
+    ]
+    lake.append("toy", "raw", _rows(raw_schema(toy.workload.columns), raw), stream="ingest", sequence=1)
+    ids = [prediction_id("r", n, event_at=START + n * HOUR) for n in range(5)]
+    predictions = [
+        {
+            "id": ids[n],
+            "key": f"new-{n}",
+            "event_at": START + n * HOUR,
+            "due_at": START + (24 + n) * HOUR,
+            "version": 1,
+            "arm": "champion",
+            "degraded": False,
+            "probability": 0.5,
+            **inputs,
+        }
+        for n in range(5)
+    ]
+    schema = prediction_schema(toy.workload.columns)
+    lake.append("toy", "predictions", _rows(schema, predictions), stream="recorder", sequence=1)
+    labels = [
+        {"id": ids[n], "value": float(n % 2), "known_at": START + (10 + 30 * (n == 3)) * HOUR, "event_at": START}
+        for n in range(4)
+    ]
+    dated = pa.Table.from_pylist([{**label, "event_date": START.date()} for label in labels])
+    lake.append("toy", "labels", conform(dated, label_schema()), stream="recorder", sequence=1)
+    return lake
+
+
+def _keys(rows):
+    return sorted(rows["key"].to_pylist())
+
+
+def test_only_rows_that_are_due_and_labelled_are_learned_from(lake):
+    rows = cohorts.training_rows(lake, toy.workload, as_of=START + 26 * HOUR)
+    assert _keys(rows) == ["new-0", "new-1", "new-2", "old-0", "old-1"]
+
+
+def test_a_label_that_arrived_early_does_not_count_before_its_row_is_due(lake):
+    assert _keys(cohorts.training_rows(lake, toy.workload, as_of=START + 12 * HOUR)) == ["old-0", "old-1"]
+
+
+def test_a_late_label_counts_once_it_is_known(lake):
+    assert "new-3" not in _keys(cohorts.training_rows(lake, toy.workload, as_of=START + 30 * HOUR))
+    assert "new-3" in _keys(cohorts.training_rows(lake, toy.workload, as_of=START + 41 * HOUR))
+
+
+def test_a_pinned_table_version_hides_what_came_later(lake):
+    rows = cohorts.training_rows(lake, toy.workload, as_of=START + 41 * HOUR, versions={"predictions": 0})
+    assert _keys(rows) == ["old-0", "old-1"]
+
+
+def test_a_cohort_holds_what_fell_due_in_its_span_labelled_or_not(lake):
+    due = cohorts.due(
+        lake, "toy", toy.workload.columns, since=START + 26 * HOUR, until=START + 29 * HOUR, longest_due=24 * HOUR
+    )
+    assert _keys(due) == ["new-2", "new-3", "new-4"]
+    assert due["label"].null_count == 2  # one is late, one never came
+
+
+def test_the_hold_out_is_counted_from_the_newest_row_that_is_due(lake):
+    rows = cohorts.training_rows(lake, toy.workload, as_of=START + 26 * HOUR)
+    at = cohorts.holdout_since(rows, 90 * timedelta(minutes=1))
+    before, after = cohorts.split_by_time(rows, at=at)
+    assert _keys(after) == ["new-1", "new-2"]
+    assert before.num_rows + after.num_rows == rows.num_rows
+
+
+def test_no_matured_row_is_said_so(lake):
+    rows = cohorts.training_rows(lake, toy.workload, as_of=START - 100 * HOUR)
+    with pytest.raises(TrainingError, match="Ingest more"):
+        cohorts.holdout_since(rows, HOUR)
