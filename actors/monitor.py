@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.leases import Holder
@@ -103,6 +104,7 @@ class Monitor:
                 at=datetime.fromisoformat(inputs["clock"]) if "clock" in inputs else change.at,
                 version=number,
                 trained_until=datetime.fromisoformat(lineage["as_of"]),
+                num_training_rows=lineage["num_rows"],
                 reference_by_metric={
                     metric: ReferenceScore(score=score, num_rows=inputs["holdout_rows"])
                     for metric, score in inputs.get("scores", {}).items()
@@ -124,8 +126,8 @@ class Monitor:
             after_version=self._read_until,
             schema=prediction_schema(self._watch.columns),
         )
-        waits = pc.subtract(rows["due_at"], rows["event_at"])
-        self._longest_due = max(self._longest_due, pc.max(waits).as_py() or timedelta(0))
+        waits_us = pc.subtract(rows["due_at"], rows["event_at"]).cast(pa.int64())
+        self._longest_due = max(self._longest_due, timedelta(microseconds=pc.max(waits_us).as_py() or 0))
         if self._windows is None:
             return []
         if rows.num_rows:

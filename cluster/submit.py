@@ -72,8 +72,9 @@ def submit(
 ) -> str:
     """The job `python -m module arguments` is submitted under that id; the same id again changes nothing.
 
-    Outside the cluster `working_dir` is uploaded (without what .gitignore names); inside, the submitter's own
-    package is used; `package` names one that the cluster has already. `environment` is only for what differs: HELIOSTAT_* comes from the cluster.
+    Outside the cluster `working_dir` is uploaded (without what .gitignore names), or `package` names one that the
+    cluster has; inside, the submitter's own package is used. `environment` is only for what differs: HELIOSTAT_* comes
+    from the cluster.
     """
     if state(settings, submission_id) is not None:
         return submission_id

@@ -2,7 +2,7 @@
 
 from heliostat.columns import Binary, Category, Number
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
-from heliostat.triggers import Age, Decay, Drift
+from heliostat.triggers import Age, Decay, Drift, Growth
 from heliostat.workload import Batch, Encoded, Loop, Replay, Serving, Training, Workload
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Decay",
     "Drift",
     "Encoded",
+    "Growth",
     "Loop",
     "NoWorseThanChampion",
     "Number",

@@ -109,7 +109,7 @@ def answered(lake: Lake, workload: Workload, *, since: datetime) -> pa.Table:
 
 
 def holdout_since(rows: pa.Table, span: timedelta) -> datetime:
-    """Where the hold-out starts: the newest row that is due, less `span`. Counted from rows, because labels come late."""
+    """Where the hold-out starts: the newest row that is due, less `span`; labels come late, so rows are the measure."""
     newest = pc.max(rows["event_at"]).as_py()
     if newest is None:
         raise TrainingError(

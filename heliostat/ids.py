@@ -1,4 +1,4 @@
-"""Prediction ids: UUID version 7 (RFC 9562) made from the event's time, so a late label finds its day from the id alone."""
+"""Prediction ids: UUIDs of version 7 (RFC 9562) with the event's time, so a late label finds its day from the id."""
 
 import hashlib
 import uuid

@@ -1,4 +1,4 @@
-"""Past rows as live traffic: what is asked in each minute of a replayed day, and which labels become known in each hour."""
+"""Past rows as live traffic: what is asked in each minute of a replayed day, and which labels come in each hour."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -47,4 +47,19 @@ class Age:
             raise WorkloadError(f"Age({self.limit}): the limit must be above zero.")
 
 
-Trigger = Drift | Decay | Age
+@dataclass(frozen=True)
+class Growth:
+    """There is more to learn from: since its training, labelled rows came to `share` of what the champion learned from.
+
+    Turns follow at growing distances, each after the history grew by the same share: a new row teaches less the more
+    there are, and soon after a start or a change each day counts most.
+    """
+
+    share: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.share <= 0:
+            raise WorkloadError(f"Growth({self.share}): the share must be above 0.")
+
+
+Trigger = Drift | Decay | Age | Growth

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray.train
 import ray.train.torch
 from ray.train import Checkpoint
@@ -17,12 +16,17 @@ from ray.train import Checkpoint
 from heliostat import cohorts, metrics
 from heliostat.errors import TrainingError
 from heliostat.learn import bundle
-from heliostat.learn.fit import Fitted, fit
+from heliostat.learn.calibrate import Calibration
+from heliostat.learn.fit import Fitted, fit, refit
+from heliostat.learn.rows import split_by_time
 from heliostat.learn.state import FitState
-from heliostat.store.bundles import write_bundle
+from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.store.lake import Lake
 from heliostat.watch.profile import Profile
 from heliostat.workload import Workload, load
+
+MIN_ROWS = 100  # before the hold-out; fewer fit nothing
+REFIT = "-refit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,46 +67,52 @@ def _window(span: timedelta | None, as_of: datetime) -> Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The rows of one candidate: fit on `train`, chosen and calibrated on `validation`; both before the hold-out."""
+    """The rows of one candidate: fitted on `train`, chosen and calibrated on `validation`; `all`: the hold-out too."""
 
     train: pa.Table
     validation: pa.Table
+    all: pa.Table
     holdout_since: datetime
 
 
 def parts(workload: Workload, rows: pa.Table, candidate: Candidate) -> Parts:
-    """Rows of the candidate's span before the hold-out, the newest share as validation; TrainingError if too few."""
+    """The candidate's span, parted by time: training, the newest share as validation, then the hold-out."""
     until = cohorts.holdout_since(rows, workload.loop.holdout_span)
-    usable, _ = cohorts.split_by_time(rows, at=until)
     if candidate.since is not None:
-        _, usable = cohorts.split_by_time(usable, at=candidate.since)
-    if usable.num_rows < 100:
+        _, rows = cohorts.split_by_time(rows, at=candidate.since)
+    usable, _ = cohorts.split_by_time(rows, at=until)
+    if usable.num_rows < MIN_ROWS:
         raise TrainingError(
             f"Candidate {candidate.name!r} has {usable.num_rows} labelled rows before the hold-out that starts at "
-            f"{until:%Y-%m-%d}; at least 100 are needed. "
-            "Ingest more, or train at a later instant."
+            f"{until:%Y-%m-%d}; at least {MIN_ROWS} are needed. Ingest more, or train at a later instant."
         )
-    cut = int(usable.num_rows * (1 - workload.training.validation_share))
-    return Parts(train=usable.slice(0, cut), validation=usable.slice(cut), holdout_since=until)
+    train, validation = split_by_time(usable, share=workload.training.validation_share)
+    return Parts(train=train, validation=validation, all=rows, holdout_since=until)
 
 
 def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Fit all candidates of a run; every worker returns the same list, one entry a candidate."""
+    """Fit all candidates of a run; every worker returns the same list, two entries a candidate.
+
+    The first was fitted without the hold-out and is what the gates judge. The second is the same fit done again with
+    the hold-out, and is what takes traffic when the first passed.
+    """
     run = FitRun(**config)
     workload = load(run.module)
     pinned = {name: version for name, version in run.tables.items() if version is not None}
     rows = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned)
     progress = Progress.resumed()
     for candidate in candidates(workload, as_of=run.as_of, onset_at=run.onset_at):
+        chosen = parts(workload, rows, candidate)
+        again = f"{candidate.name}{REFIT}"
         if candidate.name not in progress.done:
-            progress.finish(candidate.name, _fit_one(run, workload, rows, candidate, progress))
+            progress.finish(candidate.name, _fit_judged(run, workload, chosen, progress, name=candidate.name))
+        if again not in progress.done:
+            judged = progress.done[candidate.name]
+            progress.finish(again, _fit_again(run, workload, chosen, progress, name=again, judged=judged))
     return list(progress.done.values())
 
 
-def _fit_one(
-    run: FitRun, workload: Workload, rows: pa.Table, candidate: Candidate, progress: "Progress"
-) -> dict[str, Any]:
-    chosen = parts(workload, rows, candidate)
+def _fit_judged(run: FitRun, workload: Workload, chosen: Parts, progress: "Progress", *, name: str) -> dict[str, Any]:
     fitted = fit(
         workload,
         chosen.train,
@@ -112,14 +122,38 @@ def _fit_one(
         resume=progress.state,
         device=str(ray.train.torch.get_device()),
     )
-    lineage = _lineage(run, candidate, fitted, chosen)
-    return _write(run, workload, fitted, chosen, candidate=candidate, lineage=lineage)
+    answers = bundle.served(workload, fitted).probabilities(chosen.validation)
+    labels = chosen.validation["label"].to_numpy()
+    scores = {f"validation_{metric.name}": metric(labels, answers) for metric in metrics.ALL}
+    lineage = _lineage(run, fitted, chosen, name=name)
+    rows = pa.concat_tables([chosen.train, chosen.validation])
+    print(f"candidate {name}: {fitted.num_rows:,} rows, later rows {scores['validation_log_loss']:.4f}", flush=True)
+    return _write(run, workload, fitted, rows, lineage=lineage, scores=scores)
 
 
-def _lineage(run: FitRun, candidate: Candidate, fitted: Fitted, chosen: Parts) -> dict[str, Any]:
+def _fit_again(
+    run: FitRun, workload: Workload, chosen: Parts, progress: "Progress", *, name: str, judged: dict[str, Any]
+) -> dict[str, Any]:
+    files = read_bundle(judged["bundle_uri"], judged["bundle_hash"])
+    fitted = refit(
+        workload,
+        chosen.all,
+        num_epochs=json.loads(files["lineage.json"])["best_epoch"] + 1,
+        calibration=Calibration.from_json(files["calibration.json"].decode()),
+        seed=workload.training.seed,
+        on_epoch=progress.keep,
+        resume=progress.state,
+        device=str(ray.train.torch.get_device()),
+    )
+    lineage = {**_lineage(run, fitted, chosen, name=name), "refit_of": judged["candidate"]}
+    print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
+    return _write(run, workload, fitted, chosen.all, lineage=lineage, scores=judged["scores"])
+
+
+def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str) -> dict[str, Any]:
     return {
         "run": run.run_id,
-        "candidate": candidate.name,
+        "candidate": name,
         "as_of": run.as_of.isoformat(),
         "snapshot": dict(run.tables),
         "code_revision": run.code_revision,
@@ -129,29 +163,26 @@ def _lineage(run: FitRun, candidate: Candidate, fitted: Fitted, chosen: Parts) -
         "first_event_at": fitted.first_event_at.isoformat(),
         "last_event_at": fitted.last_event_at.isoformat(),
         "holdout_since": chosen.holdout_since.isoformat(),
-        "label_rate": float(pc.mean(chosen.train["label"]).as_py()),
+        "label_rate": fitted.label_rate,
     }
 
 
 def _write(
-    run: FitRun, workload: Workload, fitted: Fitted, chosen: Parts, *, candidate: Candidate, lineage: dict[str, Any]
+    run: FitRun,
+    workload: Workload,
+    fitted: Fitted,
+    rows: pa.Table,
+    *,
+    lineage: dict[str, Any],
+    scores: dict[str, float],
 ) -> dict[str, Any]:
-    """The bundle and its scores on validation. Written by every worker: the same bytes under the same name."""
-    model = bundle.served(workload, fitted)
-    both = pa.concat_tables([chosen.train, chosen.validation])
-    profile = Profile.fit(both, workload.columns, probabilities=model.probabilities(both), window=workload.loop.window)
+    """The bundle with the profile of `rows`. Written by every worker: the same bytes under the same name."""
+    answers = bundle.served(workload, fitted).probabilities(rows)
+    profile = Profile.fit(rows, workload.columns, probabilities=answers, window=workload.loop.window)
     files = bundle.to_files(run.module, fitted, profile=profile.to_json(), lineage=lineage)
     ref = write_bundle(f"{run.bundles_uri}/{workload.name}", files)
-    labels = chosen.validation["label"].to_numpy()
-    answers = model.probabilities(chosen.validation)
-    scores = {f"validation_{metric.name}": metric(labels, answers) for metric in metrics.ALL}
-    print(
-        f"candidate {candidate.name}: {fitted.num_rows:,} rows, best epoch {fitted.best_epoch + 1}, "
-        f"validation log loss {scores['validation_log_loss']:.4f}",
-        flush=True,
-    )
     return {
-        "candidate": candidate.name,
+        "candidate": lineage["candidate"],
         "bundle_uri": ref.uri,
         "bundle_hash": ref.hash,
         "lineage": lineage,

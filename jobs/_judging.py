@@ -1,7 +1,8 @@
 """Candidate and champion on the same hold-out rows, and what the gates say."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,19 @@ from heliostat.records import ModelVersion
 from heliostat.store.bundles import read_bundle
 from jobs import _entry
 
+MIN_HOLDOUT_ROWS = 200
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """One version's verdict and the numbers behind it."""
+    """The verdict on one version, and the numbers behind it.
+
+    `judged_version` was fitted without the hold-out; `version` is the same fit with it, and what takes traffic. They
+    are one and the same where nothing was fitted again.
+    """
 
     version: int
+    judged_version: int
     evidence: gates.Evidence
     verdict: gates.Promote | gates.Hold
 
@@ -34,6 +42,7 @@ class Judgement:
         """For the journal and the result line."""
         return {
             "version": self.version,
+            "judged_version": self.judged_version,
             "verdict": "promote" if self.is_promote else "hold",
             "reasons": list(self.verdict.reasons),
             "holdout_rows": self.evidence.num_rows,
@@ -42,52 +51,77 @@ class Judgement:
         }
 
 
-def judge(job: _entry.Job, versions: list[int], *, as_of: datetime) -> list[Judgement]:
-    """One judgement a version, on the matured rows of the hold-out span before `as_of`."""
-    workload = job.workload
-    rows = cohorts.training_rows(job.lake, workload, as_of=as_of)
-    lineage = job.catalog.version(workload.name, versions[0]).lineage
-    _, holdout = cohorts.split_by_time(rows, at=datetime.fromisoformat(lineage["holdout_since"]))
-    if holdout.num_rows == 0:
-        raise TrainingError(
-            f"No labelled row from {lineage['holdout_since']} on was known by {as_of:%Y-%m-%d}, so nothing can be "
-            "judged. Judge at the instant of the training, or later."
-        )
-    champion = job.catalog.aliases(workload.name).get("champion")
-    if champion in versions:
-        champion = None  # nothing is compared with itself
-    champion_answers = None if champion is None else _answers(job, champion, holdout)
-    return [
-        _judge_one(job, version, holdout, champion=champion, champion_answers=champion_answers) for version in versions
+def judge(job: _entry.Job, numbers: Sequence[int], *, as_of: datetime) -> list[Judgement]:
+    """One judgement a version that may take traffic, on the matured rows after its twin's training, up to `as_of`."""
+    name = job.workload.name
+    versions = {version.number: version for version in job.catalog.versions(name)}
+    refitted = {(version.run_id, version.lineage.get("refit_of")): version for version in versions.values()}
+    rows = cohorts.training_rows(job.lake, job.workload, as_of=as_of)
+    champion = versions.get(job.catalog.aliases(name).get("champion", 0))
+    found = []
+    for number in numbers:
+        version = versions[number]
+        if "refit_of" not in version.lineage:
+            traffic = refitted.get((version.run_id, version.candidate), version)
+            found.append(_judge_one(job, version, rows, champion=champion, traffic=traffic))
+    return found
+
+
+def judged_twin(job: _entry.Job, number: int) -> int:
+    """The version that is judged in place of `number`: the one that it is a refit of, or itself."""
+    version = job.catalog.version(job.workload.name, number)
+    twins = [
+        other.number
+        for other in job.catalog.versions(job.workload.name)
+        if (other.run_id, other.candidate) == (version.run_id, version.lineage.get("refit_of"))
     ]
+    return twins[0] if twins else number
 
 
 def _judge_one(
     job: _entry.Job,
-    version: int,
-    holdout: pa.Table,
+    version: ModelVersion,
+    rows: pa.Table,
     *,
-    champion: int | None,
-    champion_answers: NDArray[np.float64] | None,
+    champion: ModelVersion | None,
+    traffic: ModelVersion,
 ) -> Judgement:
-    record = job.catalog.version(job.workload.name, version)
+    holdout = _holdout(rows, version, champion=champion)
+    is_own = champion is None or champion.number == traffic.number
     found = evidence(
         holdout["label"].to_numpy(),
         _answers(job, version, holdout),
-        champion=champion,
-        champion_probabilities=champion_answers,
-        train_rate=float(record.lineage["label_rate"]),
+        champion=None if champion is None or is_own else champion.number,
+        champion_probabilities=None if champion is None or is_own else _answers(job, champion, holdout),
+        train_rate=float(version.lineage["label_rate"]),
         blocks=holdout["event_at"].cast(pa.date32()).to_numpy(),
     )
-    return Judgement(version=version, evidence=found, verdict=gates.decide(job.workload.gates, found))
+    verdict = gates.decide(job.workload.gates, found)
+    return Judgement(version=traffic.number, judged_version=version.number, evidence=found, verdict=verdict)
 
 
-def _answers(job: _entry.Job, version: int, rows: pa.Table) -> NDArray[np.float64]:
-    record: ModelVersion = job.catalog.version(job.workload.name, version)
-    model = ServedModel.load(read_bundle(record.bundle_uri, record.bundle_hash))
+def _holdout(rows: pa.Table, version: ModelVersion, *, champion: ModelVersion | None) -> pa.Table:
+    """Rows that neither the judged version nor the champion was fitted to."""
+    since = datetime.fromisoformat(version.lineage["holdout_since"])
+    _, holdout = cohorts.split_by_time(rows, at=since)
+    if champion is not None:
+        last = datetime.fromisoformat(champion.lineage["last_event_at"])
+        _, unseen = cohorts.split_by_time(holdout, at=last + timedelta(microseconds=1))
+        # A champion judged again on its own rows looks better than it is; with too few others there is no choice.
+        holdout = unseen if unseen.num_rows >= MIN_HOLDOUT_ROWS else holdout
+    if holdout.num_rows == 0:
+        raise TrainingError(
+            f"No labelled row from {since:%Y-%m-%d} on was known by then, so version {version.number} cannot be "
+            "judged. Judge at the instant of its training, or later."
+        )
+    return holdout
+
+
+def _answers(job: _entry.Job, version: ModelVersion, rows: pa.Table) -> NDArray[np.float64]:
+    model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
     return model.probabilities(rows.select([column.name for column in job.workload.columns]))
 
 
-def best(judgements: list[Judgement]) -> Judgement:
+def best(judgements: Sequence[Judgement]) -> Judgement:
     """The one to go on with: those that passed before those that did not, then the lowest log loss."""
     return min(judgements, key=lambda each: (not each.is_promote, each.evidence.candidate["log_loss"]))

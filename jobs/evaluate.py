@@ -9,13 +9,13 @@ import sys
 from datetime import UTC, datetime
 
 from jobs import _entry
-from jobs._judging import judge
+from jobs._judging import judge, judged_twin
 
 
 def evaluate(job: _entry.Job) -> _entry.Result:
     """The verdict and its reasons, also in the journal; nothing is promoted."""
     version = job.options.version or job.catalog.versions(job.workload.name)[-1].number
-    (judgement,) = judge(job, [version], as_of=job.options.as_of)
+    (judgement,) = judge(job, [judged_twin(job, version)], as_of=job.options.as_of)
     found = judgement.as_dict()
     job.catalog.append("judged", job.workload.name, found, by=job.by, at=datetime.now(UTC))
     for reason in found["reasons"]:

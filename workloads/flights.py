@@ -1,7 +1,7 @@
 """Will this flight arrive more than 15 minutes late, from what is known at scheduled departure?"""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from torch import nn
 
@@ -13,9 +13,11 @@ from heliostat import (
     Category,
     Decay,
     Encoded,
+    Growth,
     Loop,
     NoWorseThanChampion,
     Number,
+    Replay,
     Training,
     Workload,
 )
@@ -76,6 +78,7 @@ workload = Workload(
     training=Training(epochs=3, batch_size=512, learning_rate=1e-3),
     metrics=[log_loss, auc, brier, calibration_error],
     gates=[BetterThanConstant(log_loss), NoWorseThanChampion(log_loss, margin=0.005)],
-    retrain_on=[Decay(log_loss, margin=0.05), Age(timedelta(days=42))],
+    retrain_on=[Growth(0.25), Decay(log_loss, margin=0.05), Age(timedelta(days=90))],
     loop=Loop(cooldown=timedelta(days=14), max_turns=8),
+    replay=Replay(since=datetime(2013, 3, 1, 5, tzinfo=UTC), until=datetime(2014, 1, 1, 5, tzinfo=UTC)),
 )

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -86,6 +86,48 @@ def fit(
     )
 
 
+def refit(
+    workload: Workload,
+    rows: pa.Table,
+    *,
+    num_epochs: int,
+    calibration: Calibration,
+    seed: int,
+    on_epoch: OnEpoch | None = None,
+    resume: FitState | None = None,
+    device: str = "cpu",
+) -> Fitted:
+    """Fit to all rows, nothing held back, for as many epochs as did best where something was.
+
+    The calibration is the one found there, because no row is left to calibrate on. Else as `fit`; in the history the
+    loss on the training rows stands in for the loss on later ones, and the last epoch counts.
+    """
+    rows = ordered(rows, workload, purpose="training")
+    settled = replace(workload, training=replace(workload.training, epochs=num_epochs))
+    preparation = Preparation.fit(rows, workload.columns)
+    seen = Examples.of(rows, preparation)
+    with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
+        torch.manual_seed(seed)
+        learner = Learner(settled, workload.model(preparation.sizes).to(device), seed=seed, device=device)
+        state = _begin(learner, resume, fingerprint=_fingerprint(settled, rows, rows.slice(0, 0), seed=seed))
+        state = _run(learner, state, seen=seen, unseen=None, on_epoch=on_epoch)
+    last_event_at = pc.max(rows[EVENT_AT]).as_py()
+    return Fitted(
+        preparation=preparation,
+        calibration=calibration,
+        weights=state.weights,
+        history=state.history,
+        best_epoch=state.num_epochs - 1,
+        seed=seed,
+        num_rows=seen.num_rows,
+        num_validation_rows=0,
+        label_rate=float(seen.labels.mean()),
+        first_event_at=pc.min(rows[EVENT_AT]).as_py(),
+        last_event_at=last_event_at,
+        validated_until=last_event_at,
+    )
+
+
 def _days(rows: pa.Table) -> NDArray[np.int64]:
     """The number of the day of each row: what happens on one day errs together."""
     days: NDArray[np.int64] = rows[EVENT_AT].cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
@@ -129,10 +171,13 @@ def _begin(learner: Learner, resume: FitState | None, *, fingerprint: str) -> Fi
     return resume
 
 
-def _run(learner: Learner, state: FitState, *, seen: Examples, unseen: Examples, on_epoch: OnEpoch | None) -> FitState:
+def _run(
+    learner: Learner, state: FitState, *, seen: Examples, unseen: Examples | None, on_epoch: OnEpoch | None
+) -> FitState:
     for epoch in range(state.num_epochs, learner.workload.training.epochs):
         train_loss = learner.run_epoch(epoch, seen)
-        scores = EpochScores(train_loss=train_loss, validation_loss=learner.mean_loss(unseen))
+        later_loss = train_loss if unseen is None else learner.mean_loss(unseen)
+        scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
         _check_finite(scores, learner, epoch=epoch)
         state = _after_epoch(learner, state, scores=scores)
         if on_epoch is not None:

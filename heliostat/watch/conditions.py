@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from heliostat.blocks import BlockMean, block_mean, one_sided_95
-from heliostat.triggers import Age, Decay, Drift
+from heliostat.triggers import Age, Decay, Drift, Growth
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
 from heliostat.watch.profile import MIN_WINDOW_ROWS, OUTPUT
 
@@ -140,4 +140,17 @@ def aged(trigger: Age, at: datetime, *, champion: ChampionChanged) -> Condition 
         reason=f"the champion's training rows end {age.days} days ago, limit {trigger.limit.days} days",
         onset_at=champion.trained_until + trigger.limit,
         evidence={"trigger": "age", "trained_until": champion.trained_until.isoformat()},
+    )
+
+
+def grown(trigger: Growth, cohorts: Sequence[CohortMatured], *, champion: ChampionChanged) -> Condition | None:
+    """The condition that labelled rows since the champion came are a share of those that it was trained on."""
+    num_new = sum(score.num_labelled for one in cohorts for score in one.score_by_version.values())
+    if not champion.num_training_rows or num_new < trigger.share * champion.num_training_rows:
+        return None
+    share = num_new / champion.num_training_rows
+    return Condition(
+        reason=f"{num_new:,} labelled rows are new, {share:.0%} of the {champion.num_training_rows:,} trained on",
+        onset_at=cohorts[-1].until,
+        evidence={"trigger": "growth", "num_new": num_new, "num_training_rows": champion.num_training_rows},
     )

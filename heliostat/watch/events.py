@@ -58,6 +58,7 @@ class ChampionChanged:
     at: datetime
     version: int
     trained_until: datetime
+    num_training_rows: int = 0
     reference_by_metric: Mapping[str, ReferenceScore] = field(default_factory=dict)
 
 

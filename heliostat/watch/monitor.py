@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from heliostat.triggers import Age, Decay, Drift, Trigger
-from heliostat.watch.conditions import MIN_COVERAGE, Condition, aged, decaying, drifting
+from heliostat.triggers import Age, Decay, Drift, Growth, Trigger
+from heliostat.watch.conditions import MIN_COVERAGE, Condition, aged, decaying, drifting, grown
 from heliostat.watch.events import (
     Alert,
     ChampionChanged,
@@ -62,20 +62,20 @@ class MonitorState:
                 self._said = {name for name in self._said if not name.startswith("retrain:")}
                 return []
             case Tick():
-                return self._check(Age, self._clock_at(event.at))
+                return self._check((Age,), self._clock_at(event.at))
 
     def _close(self, event: WindowClosed) -> list[Decision]:
         if self._champion is None or event.version != self._champion.version:
             return []  # compared with a profile that no longer serves
         self._windows = _newest(self._windows | {event.since: event})
-        return self._check(Drift, self._clock_at(event.until))
+        return self._check((Drift,), self._clock_at(event.until))
 
     def _mature(self, event: CohortMatured) -> list[Decision]:
         if self._champion is None or event.until <= self._champion.at:
             return []  # fell due before the champion came
         self._cohorts = _newest(self._cohorts | {event.since: event})
         at = self._clock_at(event.until)
-        return self._alert_of_coverage(event, self._champion.version) + self._check(Decay, at)
+        return self._alert_of_coverage(event, self._champion.version) + self._check((Decay, Growth), at)
 
     def _clock_at(self, at: datetime) -> datetime:
         """The latest time heard of: what is told late is detected now, not then."""
@@ -120,12 +120,12 @@ class MonitorState:
             )
         ]
 
-    def _check(self, kind: type[Drift] | type[Decay] | type[Age], at: datetime) -> list[Decision]:
-        """One Retrain for all conditions of a kind that hold and were not said yet."""
+    def _check(self, kinds: tuple[type[Trigger], ...], at: datetime) -> list[Decision]:
+        """One Retrain for all conditions of these kinds that hold and were not said yet."""
         held: list[Condition] = []
         for place, trigger in enumerate(self._triggers):
             name = f"retrain:{place}"
-            if not isinstance(trigger, kind) or name in self._said:
+            if not isinstance(trigger, kinds) or name in self._said:
                 continue
             condition = self._condition(trigger, at)
             if condition is not None:
@@ -153,6 +153,9 @@ class MonitorState:
                 return decaying(trigger, cohorts, champion=self._champion)
             case Age():
                 return aged(trigger, at, champion=self._champion)
+            case Growth():
+                cohorts = [self._cohorts[since] for since in sorted(self._cohorts)]
+                return grown(trigger, cohorts, champion=self._champion)
 
     def to_json(self) -> dict[str, Any]:
         """What to store between restarts; the triggers are in the workload."""

@@ -74,6 +74,7 @@ def champion_to_json(champion: ChampionChanged) -> dict[str, Any]:
         "at": champion.at.isoformat(),
         "version": champion.version,
         "trained_until": champion.trained_until.isoformat(),
+        "num_training_rows": champion.num_training_rows,
         "reference_by_metric": {
             name: [one.score, one.num_rows, one.standard_error] for name, one in champion.reference_by_metric.items()
         },
@@ -86,6 +87,7 @@ def champion_from_json(value: Mapping[str, Any]) -> ChampionChanged:
         at=datetime.fromisoformat(value["at"]),
         version=value["version"],
         trained_until=datetime.fromisoformat(value["trained_until"]),
+        num_training_rows=value["num_training_rows"],
         reference_by_metric={
             name: ReferenceScore(score=score, num_rows=num_rows, standard_error=error)
             for name, (score, num_rows, error) in value["reference_by_metric"].items()
