@@ -24,7 +24,7 @@ from heliostat.govern.commands import (
 from heliostat.govern.stored import record_to_json
 from heliostat.settings import Settings
 
-TURNS = "turns"
+TURNS, NOTES = "turns", "notes"
 PUBLISH_TIMEOUT_S = 180.0
 
 
@@ -157,9 +157,20 @@ class Commander:
         )
 
     def _note(self, command: Deferred | Refused, *, clock: datetime) -> None:
+        """In the journal once: what was noted at this clock is kept beside it, because a journal row has no name."""
         why = command.why if isinstance(command, Refused) else f"waits until {command.until.isoformat()}"
-        payload = {"reasons": list(command.reasons), "why": why, "clock": clock.isoformat()}
         kind = "ask_refused" if isinstance(command, Refused) else "ask_deferred"
-        catalog().append(
-            kind, self._name, payload, by=self._holder.name, at=datetime.now(UTC), lease=self._holder.lease()
+        note = {"kind": kind, "reasons": list(command.reasons), "why": why, "clock": clock.isoformat()}
+        stored = catalog().get_state(self._name, NOTES) or {"notes": []}
+        notes = [earlier for earlier in stored["notes"] if earlier["clock"] == note["clock"]]
+        if note in notes:
+            return
+        catalog().put_state(
+            self._name,
+            NOTES,
+            {"notes": [*notes, note]},
+            by=self._holder.name,
+            at=datetime.now(UTC),
+            lease=self._holder.lease(),
+            journal=[(kind, {name: value for name, value in note.items() if name != "kind"})],
         )

@@ -95,13 +95,12 @@ class Monitor:
         number = catalog().aliases(name).get("champion")
         if number is None or (state.champion is not None and state.champion.version == number):
             return []
-        change = _last_change(name, number)
-        lineage = catalog().version(name, number).lineage
-        inputs = change.payload["inputs"]
+        change, judged = _changes(name, number)
+        lineage, inputs = catalog().version(name, number).lineage, judged.payload["inputs"]
         self._windows = Windows(self._profile(number), version=number, span=self._watch.loop.window)
         return [
             ChampionChanged(
-                at=datetime.fromisoformat(inputs["clock"]) if "clock" in inputs else change.at,
+                at=datetime.fromisoformat(change.payload["inputs"]["clock"]),
                 version=number,
                 trained_until=datetime.fromisoformat(lineage["as_of"]),
                 num_training_rows=lineage["num_rows"],
@@ -211,9 +210,12 @@ class Monitor:
         return kind, {**asdict(decision), "tables": tables}
 
 
-def _last_change(workload: str, number: int) -> JournalEntry:
-    """The journal row that made the version champion."""
-    found = catalog().entries(workload, kind="version_promoted") + catalog().entries(
-        workload, kind="version_rolled_back"
-    )
-    return max((entry for entry in found if entry.payload["version"] == number), key=lambda entry: entry.sequence)
+def _changes(workload: str, number: int) -> tuple[JournalEntry, JournalEntry]:
+    """The journal rows that made the version champion last, and that say what it was judged on."""
+    promoted = [
+        entry for entry in catalog().entries(workload, kind="version_promoted") if entry.payload["version"] == number
+    ]
+    rolled_back = [
+        entry for entry in catalog().entries(workload, kind="version_rolled_back") if entry.payload["version"] == number
+    ]
+    return max([*promoted, *rolled_back], key=lambda entry: entry.sequence), promoted[-1]

@@ -5,7 +5,7 @@ from typing import Any, cast
 import ray
 
 from cluster import names
-from heliostat.errors import ClusterError
+from heliostat.errors import ClusterError, LostCallError
 from heliostat.store.catalog import Catalog
 
 CALL_TIMEOUT_S = 60.0  # an actor that was killed is back within seconds; a call that waits longer never ends
@@ -26,6 +26,11 @@ class Proxy:
                 raise ClusterError(f"The actor {self._name!r} is not up. Start it: jobs.deploy.") from error
             try:
                 return ray.get(getattr(handle, method).remote(*args, **kwargs), timeout=self._timeout_s)
+            except ray.exceptions.RayActorError as error:
+                raise LostCallError(
+                    f"The actor {self._name!r} was lost while it answered {method}; Ray starts it anew. "
+                    "Ask again: what it had stored is there."
+                ) from error
             except ray.exceptions.GetTimeoutError as error:
                 raise ClusterError(
                     f"The actor {self._name!r} did not answer {method} within {self._timeout_s:.0f} s. "

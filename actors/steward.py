@@ -24,6 +24,7 @@ from cluster import names, submit
 from heliostat.gates import Hold, Promote
 from heliostat.govern.events import Asked, CanarySeen, Cancelled, Event, RunEnded, RunLost, Ticked
 from heliostat.govern.turn import LoopState
+from heliostat.records import JournalEntry
 from heliostat.settings import Settings
 from heliostat.store.lake import Lake
 
@@ -66,11 +67,8 @@ class Steward:
             if self._clock is None or clock > self._clock:
                 Proxy(names.monitor(self._watch.workload)).observe(clock)
                 self._clock = clock
-            # One event at a time: what follows from the first may change what the next one is.
-            for event in self._events(state, self._clock):
-                state.handle(event)
-                self._store(state)
-                self._carry_out(state)
+            self._take_in(state, self._clock)
+            self._carry_out(state)
             return self._status(state)
 
     def status(self) -> StewardStatus:
@@ -114,29 +112,27 @@ class Steward:
         self._store(state)
         self._carry_out(state)
 
-    def _events(self, state: LoopState, clock: datetime) -> list[Event]:
-        events: list[Event] = list(self._asked())
+    def _take_in(self, state: LoopState, clock: datetime) -> None:
+        """Everything that happened up to `clock` is in the state, and the state is stored."""
+        asks = catalog().entries(self._watch.workload, kind=RETRAIN, after_sequence=self._seen_sequence)
+        events: list[Event] = [*map(_asked, asks), *self._seen(state, clock), Ticked(at=clock)]
+        for event in events:
+            state.handle(event)
+        # All of them, and only now: an ask that is skipped because something failed on the way would be lost.
+        if asks:
+            self._seen_sequence = asks[-1].sequence
+        self._store(state)
+
+    def _seen(self, state: LoopState, clock: datetime) -> list[Event]:
+        """How the turn's job or its canary does."""
+        events: list[Event] = []
         turn = state.turn
         if state.phase == "retraining" and turn is not None:
             events += self._run_events(turn.turn, turn.attempt, clock)
         if state.phase == "canary" and turn is not None and turn.canary_at is not None:
             seen = compare(self._lake, self._watch.workload, self._watch.columns, since=turn.canary_at, clock=clock)
             events.append(CanarySeen(at=clock, turn=turn.turn, paired=seen.paired, num_errors=seen.num_errors))
-        return [*events, Ticked(at=clock)]
-
-    def _asked(self) -> list[Event]:
-        entries = catalog().entries(self._watch.workload, kind=RETRAIN, after_sequence=self._seen_sequence)
-        if entries:
-            self._seen_sequence = entries[-1].sequence
-        return [
-            Asked(
-                at=datetime.fromisoformat(entry.payload["detected_at"]),
-                reasons=tuple(entry.payload["reasons"]),
-                onset_at=datetime.fromisoformat(entry.payload["onset_at"]),
-                detected_at=datetime.fromisoformat(entry.payload["detected_at"]),
-            )
-            for entry in entries
-        ]
+        return events
 
     def _run_events(self, turn: int, attempt: int, clock: datetime) -> list[Event]:
         """What became of the turn's job, when something did."""
@@ -173,6 +169,7 @@ class Steward:
             stored = catalog().get_state(self._watch.workload, STATE)
             if stored is None:
                 self._state = LoopState(self._watch.loop)
+                self._seen_sequence, self._clock = 0, None
             else:
                 self._state = LoopState.from_json(stored["state"], loop=self._watch.loop)
                 self._seen_sequence = stored["seen_sequence"]
@@ -225,3 +222,14 @@ class Steward:
             # tries again.
             except Exception:
                 logger.exception("The loop of %s could not advance; trying again.", self._watch.workload)
+
+
+def _asked(entry: JournalEntry) -> Asked:
+    """What the monitor wrote down, as the loop hears it."""
+    detected_at = datetime.fromisoformat(entry.payload["detected_at"])
+    return Asked(
+        at=detected_at,
+        reasons=tuple(entry.payload["reasons"]),
+        onset_at=datetime.fromisoformat(entry.payload["onset_at"]),
+        detected_at=detected_at,
+    )

@@ -17,8 +17,9 @@ from heliostat.settings import Settings
 # One death costs up to four retries: the silent end, one or two refused connections before the replica counts as
 # down, and the next replica or the Python proxy behind them, which waits until one is back. Two deaths must fit.
 NUM_RETRIES = 6
-# HAProxy can repeat only a request that fits one buffer, head and body.
-BUFFER_BYTES = 1024 * 1024
+# HAProxy can repeat only a request that fits one buffer, head and body. Measured per small request: 0.05 ms of CPU with
+# 256 KiB, 0.77 ms with 1 MiB, whose pages the system clears anew for every request.
+BUFFER_BYTES = 256 * 1024
 # Worst case memory is two buffers for each connection at once, so the two are chosen together.
 MAX_CONNECTIONS = 1024
 

@@ -12,6 +12,7 @@
     ├── TrainingError(RuntimeError)   a fit cannot give a usable model
     ├── AccessError(PermissionError)  no key, or its role is too small
     └── ClusterError(RuntimeError)    Ray cannot be started, reached or stopped
+        └── LostCallError             an actor was lost while it answered: it may have done it or not
 
 Every error takes exactly one message, so that it survives pickling through Ray; the message says what
 happened, what was found, and what to do next.
@@ -67,3 +68,7 @@ class AccessError(HeliostatError, PermissionError):
 
 class ClusterError(HeliostatError, RuntimeError):
     """Ray cannot be started, reached or stopped."""
+
+
+class LostCallError(ClusterError):
+    """An actor was lost while it answered: it may have done what was asked, or not."""

@@ -1,4 +1,4 @@
-"""Past rows as live traffic: what is asked in each minute of a replayed day, and which labels come in each hour."""
+"""Past rows as live traffic: what is asked in each minute of a replayed day, and which labels come every few hours."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
+SPAN = timedelta(hours=3)  # labels are told together so often
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class KnownLabel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hour:
-    """One hour of the replayed world: first its requests, then the labels that became known by its end."""
+class Span:
+    """A few hours of the replayed world: first their requests, then the labels that became known by their end."""
 
     until: datetime
     requests: Sequence[Request]
@@ -40,7 +40,7 @@ class Hour:
 
 
 class Traffic:
-    """The rows of one replay, handed out hour by hour; a label is handed out only after its row was asked.
+    """The rows of one replay, handed out span by span; a label is handed out only after its row was asked.
 
     `table` has the columns of `intake.take(...).good`, every label included; instants are UTC.
     """
@@ -53,7 +53,7 @@ class Traffic:
         self._labels = labelled.select(["key", "label", "label_known_at", "event_at"]).sort_by(
             [("label_known_at", "ascending"), ("key", "ascending")]
         )
-        self._label_times = self._label_hours()
+        self._label_times = self._told_at()
 
     @property
     def num_rows(self) -> int:
@@ -68,20 +68,20 @@ class Traffic:
             times.append(pc.max(self._label_times).as_py())
         return floor(max(times), DAY) + DAY
 
-    def _label_hours(self) -> pa.ChunkedArray:
+    def _told_at(self) -> pa.ChunkedArray:
         # A label may be known before its row is asked (a source with clock errors): it waits for its row.
         known_at, asked_at = self._labels["label_known_at"], self._labels["event_at"]
         return pc.if_else(pc.less(known_at, asked_at), asked_at, known_at)
 
-    def day(self, start: datetime) -> Iterator[Hour]:
-        """The 24 hours from `start`."""
+    def day(self, start: datetime) -> Iterator[Span]:
+        """The spans of the 24 hours from `start`."""
         rows = _between(self._table, self._table["event_at"], start, start + DAY)
         labels = _between(self._labels, self._label_times, start, start + DAY)
         row_list = rows.drop_columns(["label", "label_known_at"]).to_pylist()
         label_list = labels.to_pylist()
-        for index in range(24):
-            since, until = start + index * HOUR, start + (index + 1) * HOUR
-            yield Hour(
+        for index in range(DAY // SPAN):
+            since, until = start + index * SPAN, start + (index + 1) * SPAN
+            yield Span(
                 until=until,
                 requests=list(_by_minute(row for row in row_list if since <= row["event_at"] < until)),
                 labels=[

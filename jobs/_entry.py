@@ -22,18 +22,14 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every job works with."""
+    """What every job works with; `catalog` is the actor, which is asked only when it is used (`jobs.deploy` starts it)."""
 
     settings: Settings
     module: str
     workload: Workload
     lake: Lake
+    catalog: Catalog
     options: argparse.Namespace
-
-    @property
-    def catalog(self) -> Catalog:
-        """The catalog actor; it must be up (`jobs.deploy` starts it)."""
-        return handles.catalog()
 
     @property
     def by(self) -> str:
@@ -71,6 +67,7 @@ def run(work: Callable[[Job], Result], arguments: argparse.ArgumentParser, argv:
             module=options.workload,
             workload=workload,
             lake=Lake(settings.lake_uri),
+            catalog=handles.catalog(),
             options=options,
         )
         result = work(job)

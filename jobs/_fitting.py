@@ -62,7 +62,9 @@ def candidates(workload: Workload, *, as_of: datetime, onset_at: datetime | None
 def _window(span: timedelta | None, as_of: datetime) -> Candidate:
     if span is None:
         return Candidate(name="all", since=None)
-    return Candidate(name=f"last-{span.days}d", since=as_of - span)
+    hours = span / timedelta(hours=1)
+    # The name tells candidates of one run apart, so a span that is not whole days must not lose its hours.
+    return Candidate(name=f"last-{hours / 24:g}d" if hours % 24 == 0 else f"last-{hours:g}h", since=as_of - span)
 
 
 @dataclass(frozen=True, kw_only=True)

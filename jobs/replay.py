@@ -11,18 +11,24 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors import handles
+from heliostat.errors import LostCallError
 from heliostat.intake import take
 from heliostat.traffic import DAY, Traffic, floor
 from jobs import _entry
 from jobs._caller import Caller, Tally
 
 WAIT_S = 0.25
+NUM_TRIES = 10
+RESTART_S = 2.0  # an actor that was killed is back in about a second
+Answer = TypeVar("Answer")
 
 
 def replay(job: _entry.Job) -> _entry.Result:
@@ -54,9 +60,9 @@ async def _play(job: _entry.Job, traffic: Traffic, *, since: datetime) -> Tally:
     async with Caller(job) as caller:
         day = floor(since, DAY)
         while day < traffic.ends_at:
-            for hour in traffic.day(day):
-                await caller.ask(hour.requests)
-                await caller.tell(hour.labels)
+            for span in traffic.day(day):
+                await caller.ask(span.requests)
+                await caller.tell(span.labels)
             day += DAY
             await loop.run_in_executor(None, _settle, job, day, progress)
             progress.show(day, caller.tally)
@@ -66,11 +72,22 @@ async def _play(job: _entry.Job, traffic: Traffic, *, since: datetime) -> Tally:
 def _settle(job: _entry.Job, clock: datetime, progress: "Progress") -> None:
     """Wait until recorder, monitor and steward have reached `clock`, and until no turn trains."""
     name = job.workload.name
-    handles.recorder(name).drain()
-    while (status := handles.steward(name).advance(clock)).busy:
+    _insist(handles.recorder(name).drain)
+    while (status := _insist(lambda: handles.steward(name).advance(clock))).busy:
         progress.turn(status.summary)
         time.sleep(WAIT_S)
     progress.turn(status.summary)
+
+
+def _insist(ask: Callable[[], Answer]) -> Answer:
+    """The answer of an actor that may be lost meanwhile; only for calls that may be made twice."""
+    for _ in range(NUM_TRIES - 1):
+        try:
+            return ask()
+        except LostCallError as error:
+            print(f"  {error}", flush=True)
+            time.sleep(RESTART_S)
+    return ask()
 
 
 class Progress:
