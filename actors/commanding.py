@@ -79,10 +79,11 @@ class Commander:
         )
         self.publish()
 
-    def roll_back(self, *, by: str, clock: datetime) -> None:
-        """Champion and previous change places, in the catalog and on every replica."""
+    def roll_back(self, champion: int | None, *, by: str, clock: datetime) -> None:
+        """The version before `champion` is champion again, in the catalog and on every replica."""
         catalog().rollback(
             self._name,
+            champion=champion,
             reasons=("asked for",),
             inputs={"clock": clock.isoformat()},
             by=by,
@@ -138,7 +139,7 @@ class Commander:
             result = catalog().run(run_id(self._name, turn)).result or {}
         except NotFoundError:
             return {"turn": turn}
-        kept = ("scores", "holdout_rows", "constant")
+        kept = ("scores", "holdout_rows", "constant", "inputs")
         return {"turn": turn, **{name: result[name] for name in kept if name in result}}
 
     def _write_down(self, record: TurnRecord) -> None:

@@ -12,6 +12,7 @@ from cluster import names
 __all__ = ["catalog", "monitor", "publisher", "recorder", "steward"]
 
 PUBLISH_TIMEOUT_S = 180.0  # the first declaration starts Serve and its ingress
+STEERING_TIMEOUT_S = 600.0  # longer than all that a steward itself waits for: monitor, catalog, replicas
 
 
 def publisher() -> CatalogActor:
@@ -31,4 +32,4 @@ def monitor(workload: str) -> Monitor:
 
 def steward(workload: str) -> Steward:
     """The steward of one workload."""
-    return cast(Steward, Proxy(names.steward(workload)))
+    return cast(Steward, Proxy(names.steward(workload), timeout_s=STEERING_TIMEOUT_S))

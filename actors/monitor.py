@@ -5,7 +5,7 @@ Writes: catalog: its state, and its decisions in the journal
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,6 +66,7 @@ class Monitor:
         """
         try:
             state = self._restored()
+            # One after the other: which cohorts are looked at depends on the champion that was just taken in.
             decisions = [decision for event in self._events(clock) for decision in state.handle(event)]
             self._store(clock, decisions)
         except BaseException:
@@ -82,12 +83,13 @@ class Monitor:
             "num_too_late": 0 if self._windows is None else self._windows.num_too_late,
         }
 
-    def _events(self, clock: datetime) -> list[Event]:
-        """In the order in which they are told: who serves, what ended, what moved, what matured, the time."""
-        events: list[Event] = [*self._turns_ended(), *self._champion_changes()]
-        events += self._closed_windows(clock)
-        events += self._matured_cohorts(clock)
-        return [*events, Tick(at=clock)]
+    def _events(self, clock: datetime) -> Iterator[Event]:
+        """In the order in which they are told: what ended, who serves, what moved, what matured, the time."""
+        yield from self._turns_ended()
+        yield from self._champion_changes()
+        yield from self._closed_windows(clock)
+        yield from self._matured_cohorts(clock)
+        yield Tick(at=clock)
 
     def _champion_changes(self) -> list[Event]:
         """The champion, if it is another one than the watched."""
@@ -137,7 +139,9 @@ class Monitor:
         """The cohorts that fell due up to `clock`, each judged on the labels known at its end."""
         span = self._watch.loop.window
         reached = window_start(clock, span)
-        since = self._matured_until or self._first_cohort(reached)
+        champion = self._restored().champion
+        # What fell due before the first champion came tells nothing about it.
+        since = self._matured_until or (reached if champion is None else min(reached, window_start(champion.at, span)))
         events: list[Event] = []
         while since + span <= reached:
             until = since + span
@@ -154,11 +158,6 @@ class Monitor:
             since = until
         self._matured_until = since
         return events
-
-    def _first_cohort(self, reached: datetime) -> datetime:
-        """Where to start: the window of the oldest prediction, or where the clock is when there is none."""
-        oldest = cohorts.first_event_at(self._lake, self._watch.workload)
-        return reached if oldest is None else min(reached, window_start(oldest, self._watch.loop.window))
 
     def _profile(self, number: int) -> Profile:
         version = catalog().version(self._watch.workload, number)

@@ -1,5 +1,6 @@
 """Calls to a named actor: found by name each time, because it may have moved, with a time limit."""
 
+import time
 from typing import Any, cast
 
 import ray
@@ -9,6 +10,10 @@ from heliostat.errors import ClusterError, LostCallError
 from heliostat.store.catalog import Catalog
 
 CALL_TIMEOUT_S = 60.0  # an actor that was killed is back within seconds; a call that waits longer never ends
+RESTART_S = 1.0
+NUM_TRIES = 8
+# Done twice they would leave two of something; every other change of the catalog says what shall be.
+NOT_TWICE = frozenset({"append", "create_key"})
 
 
 class Proxy:
@@ -40,6 +45,25 @@ class Proxy:
         return call
 
 
+class InsistentProxy(Proxy):
+    """Asks again when the actor was lost meanwhile, except for what must not be done twice."""
+
+    def __getattr__(self, method: str) -> Any:
+        ask = super().__getattr__(method)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for tries_left in reversed(range(1 if method in NOT_TWICE else NUM_TRIES)):
+                try:
+                    return ask(*args, **kwargs)
+                except LostCallError:
+                    if not tries_left:
+                        raise
+                    time.sleep(RESTART_S)
+            raise AssertionError("unreachable: the last try returns or raises")
+
+        return call
+
+
 def catalog() -> Catalog:
     """The catalog, with the methods of `heliostat.store.catalog.Catalog`."""
-    return cast(Catalog, Proxy(names.CATALOG))
+    return cast(Catalog, InsistentProxy(names.CATALOG))

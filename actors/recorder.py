@@ -44,7 +44,10 @@ class Recorder:
                     f"{len(waiting)} segments in {self._directory} are not in the lake after {timeout_s:.0f} s; "
                     f"last error: {self._last_error}. They are kept; see the recorder's log."
                 )
-            self.step()
+            try:
+                self.step()
+            except LakeError as error:
+                self._last_error = str(error)  # said when the time is over; until then it may pass
             time.sleep(0.02)
 
     def step(self) -> None:
@@ -57,8 +60,8 @@ class Recorder:
         return {"segments_waiting": len(self._waiting()), "last_error": self._last_error}
 
     def _waiting(self) -> set[Path]:
-        """Every segment there is: a writer opens one only to append to it at once."""
-        return set(self._directory.glob(f"*{SUFFIX}"))
+        """Every segment there is: a writer opens one only to append to it. A hidden one holds nothing answered."""
+        return set(self._directory.glob(f"[!.]*{SUFFIX}"))
 
     def _run(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """Turns the plain classes of this folder into named, detached actors; the one place that does."""
 
+import time
 from typing import Any
 
 import ray
@@ -10,6 +11,7 @@ from actors.recorder import Recorder
 from actors.steward import Steward
 from cluster import names, resources
 from cluster.resources import ActorResources
+from heliostat.errors import ClusterError
 from heliostat.settings import Settings
 from heliostat.workload import Workload
 
@@ -66,9 +68,20 @@ def _start(plain: type, name: str, asked: ActorResources, *, revision: str, argu
         if ray.get(running.code_revision.remote(), timeout=START_TIMEOUT_S) == revision:
             return
         ray.kill(running)
+        _wait_until_gone(name)
     made: Any = ray.remote(type(plain.__name__, (plain,), {"code_revision": lambda self: revision}))
     handle = made.options(**asked.options(name=name, namespace=names.NAMESPACE)).remote(**arguments)
     ray.get(handle.code_revision.remote(), timeout=START_TIMEOUT_S)
+
+
+def _wait_until_gone(name: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while _running(name) is not None:
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"The actor {name!r} does not end; see it on the Ray dashboard, then repeat jobs.deploy."
+            )
+        time.sleep(0.1)
 
 
 def _running(name: str) -> Any | None:

@@ -10,7 +10,7 @@ out, and every command may be carried out twice, so a killed steward goes on whe
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from actors.monitor import RETRAIN, Watch
 from actors.proxy import Proxy, catalog
 from actors.trial import compare
 from cluster import names, submit
+from heliostat.errors import NotFoundError
 from heliostat.gates import Hold, Promote
 from heliostat.govern.events import Asked, CanarySeen, Cancelled, Event, RunEnded, RunLost, Ticked
 from heliostat.govern.turn import LoopState
@@ -54,6 +55,7 @@ class Steward:
         self._holder = Holder(f"steward/{watch.workload}")
         self._commander = Commander(watch, module=module, settings=settings, holder=self._holder)
         self._state: LoopState | None = None
+        self._is_reconciled = False
         self._clock: datetime | None = None
         self._seen_sequence = 0
         self._turning = threading.Lock()
@@ -63,6 +65,7 @@ class Steward:
         """Let the monitor look, take in what happened up to `clock`, and do what follows."""
         with self._turning:
             state = self._restored()
+            self._reconcile()
             self._carry_out(state)
             if self._clock is None or clock > self._clock:
                 Proxy(names.monitor(self._watch.workload)).observe(clock)
@@ -89,15 +92,19 @@ class Steward:
         with self._turning:
             state = self._restored()
             self._cancel(state, by=by, why=f"version {version} was promoted by hand")
-            self._commander.promote(version, by=by, reasons=reasons, inputs=inputs or {}, clock=clock or self._now())
+            said = reasons or (f"asked for by {by}; not judged",)
+            self._commander.promote(version, by=by, reasons=said, inputs=inputs or {}, clock=clock or self._now())
             return self._status(state)
 
-    def rollback(self, by: str) -> StewardStatus:
-        """The previous champion answers again on every replica; a turn that runs is ended."""
+    def rollback(self, by: str, champion: int | None = None) -> StewardStatus:
+        """The version before `champion` answers again on every replica; a turn that runs is ended.
+
+        Asked twice with the same `champion` it does it once.
+        """
         with self._turning:
             state = self._restored()
             self._cancel(state, by=by, why="rolled back by hand")
-            self._commander.roll_back(by=by, clock=self._now())
+            self._commander.roll_back(champion, by=by, clock=self._now())
             return self._status(state)
 
     def hold(self, by: str) -> StewardStatus:
@@ -131,29 +138,44 @@ class Steward:
             events += self._run_events(turn.turn, turn.attempt, clock)
         if state.phase == "canary" and turn is not None and turn.canary_at is not None:
             seen = compare(self._lake, self._watch.workload, self._watch.columns, since=turn.canary_at, clock=clock)
-            events.append(CanarySeen(at=clock, turn=turn.turn, paired=seen.paired, num_errors=seen.num_errors))
+            events.append(
+                CanarySeen(
+                    at=clock,
+                    turn=turn.turn,
+                    paired=seen.paired,
+                    num_scored=seen.num_scored,
+                    num_errors=seen.num_errors,
+                )
+            )
         return events
 
     def _run_events(self, turn: int, attempt: int, clock: datetime) -> list[Event]:
         """What became of the turn's job, when something did."""
+        result = self._result(turn)
+        if result is not None:  # asked first: the catalog outlives Ray's table of jobs
+            kind = Promote if result["verdict"] == "promote" else Hold
+            return [
+                RunEnded(
+                    at=clock,
+                    turn=turn,
+                    attempt=attempt,
+                    candidate=result["version"],
+                    verdict=kind(tuple(result["reasons"])),
+                    retrained_at=clock,
+                )
+            ]
         job = submit.state(self._settings, submission_id(self._watch.workload, turn, attempt))
         if job is not None and not job.has_ended:
             return []
-        if job is None or job.status != submit.SUCCEEDED:
-            why = "its job is gone" if job is None else job.message
-            return [RunLost(at=clock, turn=turn, attempt=attempt, why=why)]
-        result = catalog().run(run_id(self._watch.workload, turn)).result or {}
-        kind = Promote if result["verdict"] == "promote" else Hold
-        return [
-            RunEnded(
-                at=clock,
-                turn=turn,
-                attempt=attempt,
-                candidate=result["version"],
-                verdict=kind(tuple(result["reasons"])),
-                retrained_at=clock,
-            )
-        ]
+        why = "its job is gone" if job is None else job.message.partition("\n")[0][:200]
+        return [RunLost(at=clock, turn=turn, attempt=attempt, why=why)]
+
+    def _result(self, turn: int) -> Mapping[str, Any] | None:
+        """The verdict of the turn's run; None while there is none."""
+        try:
+            return catalog().run(run_id(self._watch.workload, turn)).result
+        except NotFoundError:
+            return None
 
     def _carry_out(self, state: LoopState) -> None:
         if not state.unfinished:
@@ -176,16 +198,26 @@ class Steward:
                 self._clock = datetime.fromisoformat(stored["clock"]) if stored["clock"] else None
         return self._state
 
+    def _reconcile(self) -> None:
+        """Once a life: Serve follows the catalog, also when an earlier life ended between the two."""
+        if not self._is_reconciled and catalog().aliases(self._watch.workload):
+            self._commander.publish()
+        self._is_reconciled = True
+
     def _store(self, state: LoopState) -> None:
         stored = {
             "state": state.to_json(),
             "seen_sequence": self._seen_sequence,
             "clock": None if self._clock is None else self._clock.isoformat(),
         }
-        lease = self._holder.lease()
         try:
             catalog().put_state(
-                self._watch.workload, STATE, stored, by=self._holder.name, at=datetime.now(UTC), lease=lease
+                self._watch.workload,
+                STATE,
+                stored,
+                by=self._holder.name,
+                at=datetime.now(UTC),
+                lease=self._holder.lease(),
             )
         except BaseException:
             self._state = None  # memory must not run ahead of what is stored

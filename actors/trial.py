@@ -16,9 +16,10 @@ from heliostat.store.lake import Lake
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """Losses on matured pairs (None: no pair yet), and rows that the candidate could not answer."""
+    """Losses on matured pairs (None: no pair yet), rows that the candidate scored, rows that it could not."""
 
     paired: Paired | None
+    num_scored: int
     num_errors: int
 
 
@@ -27,11 +28,12 @@ def compare(lake: Lake, workload: str, columns: Sequence[Column], *, since: date
     rows = cohorts.joined(lake, workload, columns, since=since, until=clock, known_by=clock)
     failed = pc.and_(pc.equal(rows["arm"], "candidate"), rows["degraded"])
     num_errors = int(pc.sum(failed).as_py() or 0)
+    num_scored = len(rows) - rows["candidate_probability"].null_count
     due = pc.less_equal(rows["due_at"], pa.scalar(clock, pa.timestamp("us", tz="UTC")))
     both = pc.and_(pc.is_valid(rows["candidate_probability"]), pc.is_valid(rows["champion_probability"]))
     pairs = rows.filter(pc.and_(pc.fill_null(due, False), pc.and_(both, pc.is_valid(rows["label"]))))
     if pairs.num_rows == 0:
-        return Seen(paired=None, num_errors=num_errors)
+        return Seen(paired=None, num_scored=num_scored, num_errors=num_errors)
     # The champion's number does not matter to the judgement, only to whoever reads the reason.
     champions = pairs.filter(pc.equal(pairs["arm"], "champion"))["version"]
     found = paired(
@@ -42,4 +44,4 @@ def compare(lake: Lake, workload: str, columns: Sequence[Column], *, since: date
         # Hours, because a canary may last a day only, and one block has no scatter.
         blocks=pc.floor_temporal(pairs["event_at"], unit="hour").to_numpy(),
     )
-    return Seen(paired=found, num_errors=num_errors)
+    return Seen(paired=found, num_scored=num_scored, num_errors=num_errors)

@@ -13,6 +13,7 @@ from heliostat.settings import Settings
 _PATH = "/api/serve/applications/"
 _POLL_S = 0.1
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
+_FAILED_FOR_GOOD_S = 30.0  # a replica that was killed makes its application unhealthy until another is up
 
 Application = dict[str, Any]  # one entry of Serve's own schema, passed through as it is
 
@@ -71,12 +72,15 @@ def delete(settings: Settings, name: str) -> None:
 
 def wait_until_running(settings: Settings, name: str, *, timeout_s: float) -> None:
     """Every replica of the application is healthy; raises ClusterError with Serve's own reason if not."""
-    deadline = time.monotonic() + timeout_s
+    deadline, well_at = time.monotonic() + timeout_s, time.monotonic()
     while True:
         application = details(settings)["applications"].get(name)
         if application is not None and application["status"] == "RUNNING":
             return
-        if application is None or application["status"] in _FAILED or time.monotonic() > deadline:
+        now = time.monotonic()
+        if application is not None and application["status"] not in _FAILED:
+            well_at = now
+        if application is None or now > min(deadline, well_at + _FAILED_FOR_GOOD_S):
             raise ClusterError(_reason(name, application, timeout_s=timeout_s))
         time.sleep(_POLL_S)
 

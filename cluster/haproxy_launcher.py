@@ -1,7 +1,7 @@
 """Start HAProxy with four changes to the configuration that Ray rendered, for which Ray has no setting.
 
-1. A request without an id gets one before it is sent to any replica. HAProxy repeats a request with its
-   headers, so a request that runs twice has one id, and the second run can be recognised.
+1. A request without an id gets one, and each the time it came, before it is sent to any replica. HAProxy repeats a
+   request with its headers, so a request that runs twice has one id, and the second run can be recognised.
 2. A request is sent on only when all of it has arrived (or fills the buffer). Many clients send head and body
    apart; HAProxy had then sent the head already, and could not repeat the request when the replica died.
 3. The metrics listener binds loopback instead of all interfaces.
@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 
 REQUEST_ID_RULE = "    http-request set-header x-request-id %[uuid] unless { req.fhdr(x-request-id),length gt 0 }"
+# Overwritten always: this is the ingress's own word, and rules run once however often the request is repeated.
+RECEIVED_AT_RULE = "    http-request set-header x-received-at-ms %[date(0,ms)]"
 BUFFER_RULE = "    option http-buffer-request"
 _HTTP_FRONTEND = re.compile(r"^frontend http_frontend\n +bind [^\n]+$", re.MULTILINE)
 _METRICS_BIND = re.compile(r"^(frontend prometheus\n +bind )(?:\*|127\.0\.0\.1)?:(\d+)$", re.MULTILINE)
@@ -30,7 +32,7 @@ def adapt(configuration: str) -> str:
     configuration = _replace_once(_STATS_BIND, r"\g<1>127.0.0.1:\g<2>", configuration)
     if REQUEST_ID_RULE in configuration:
         return configuration
-    return _replace_once(_HTTP_FRONTEND, rf"\g<0>\n{BUFFER_RULE}\n{REQUEST_ID_RULE}", configuration)
+    return _replace_once(_HTTP_FRONTEND, rf"\g<0>\n{BUFFER_RULE}\n{REQUEST_ID_RULE}\n{RECEIVED_AT_RULE}", configuration)
 
 
 def configuration_path(arguments: list[str]) -> Path:

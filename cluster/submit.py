@@ -91,6 +91,15 @@ def submit(
     )
 
 
+def running(settings: Settings, tags: JobTags) -> str | None:
+    """The id of a job with these tags that has not ended; None when there is none."""
+    found = json.loads(dashboard.request_text(settings, "/api/jobs/") or "[]")
+    for job in found:
+        if job["status"] not in _ENDED and job["metadata"] == tags.metadata():
+            return str(job["submission_id"])
+    return None
+
+
 def state(settings: Settings, submission_id: str) -> JobState | None:
     """How the job stands, or None if no such job was submitted."""
     text = dashboard.request_text(settings, f"/api/jobs/{submission_id}", absent_is_none=True)

@@ -63,13 +63,6 @@ def due(
     return outcomes.join(_between(predictions, "due_at", since, until), labels, known_by=until).table
 
 
-def first_event_at(lake: Lake, name: str) -> datetime | None:
-    """The event time of the oldest prediction; None when there is none."""
-    schema = pa.schema([pa.field("event_at", INSTANT)])
-    oldest = pc.min(lake.read(name, "predictions", columns=["event_at"], schema=schema)["event_at"]).as_py()
-    return None if oldest is None else cast(datetime, oldest)
-
-
 def training_rows(
     lake: Lake, workload: Workload, *, as_of: datetime, versions: Mapping[str, int] | None = None
 ) -> pa.Table:
@@ -119,7 +112,7 @@ def holdout_since(rows: pa.Table, span: timedelta) -> datetime:
     return cast(datetime, newest) - span
 
 
-def split_by_time(rows: pa.Table, *, at: datetime) -> tuple[pa.Table, pa.Table]:
+def parted(rows: pa.Table, *, at: datetime) -> tuple[pa.Table, pa.Table]:
     """(rows before `at`, rows from `at` on), by event time."""
     before = pc.less(rows["event_at"], pa.scalar(at, INSTANT))
     return rows.filter(before), rows.filter(pc.invert(before))

@@ -67,6 +67,7 @@ class Serving:
     num_replicas: int = 2
     max_rows_per_request: int = 10_000
     max_body_bytes: int = 10_000_000
+    longest_due: timedelta = timedelta(days=366)
 
     def __post_init__(self) -> None:
         if self.num_replicas < 1 or self.max_rows_per_request < 1 or self.max_body_bytes < 1:
@@ -79,7 +80,7 @@ class Loop:
 
     cooldown: timedelta = timedelta(days=14)
     max_turns: int | None = None
-    min_labels: int = 2000
+    min_holdout_rows: int = 200
     canary_shares: tuple[float, ...] = (0.25,)
     canary_span: timedelta = timedelta(days=1)
     holdout_span: timedelta = timedelta(days=7)

@@ -22,7 +22,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every job works with; `catalog` is the actor, which is asked only when it is used (`jobs.deploy` starts it)."""
+    """What every job works with; `catalog` is the actor, which must be up when asked (`jobs.deploy` starts it)."""
 
     settings: Settings
     module: str

@@ -81,8 +81,8 @@ def parts(workload: Workload, rows: pa.Table, candidate: Candidate) -> Parts:
     """The candidate's span, parted by time: training, the newest share as validation, then the hold-out."""
     until = cohorts.holdout_since(rows, workload.loop.holdout_span)
     if candidate.since is not None:
-        _, rows = cohorts.split_by_time(rows, at=candidate.since)
-    usable, _ = cohorts.split_by_time(rows, at=until)
+        _, rows = cohorts.parted(rows, at=candidate.since)
+    usable, _ = cohorts.parted(rows, at=until)
     if usable.num_rows < MIN_ROWS:
         raise TrainingError(
             f"Candidate {candidate.name!r} has {usable.num_rows} labelled rows before the hold-out that starts at "
@@ -93,12 +93,22 @@ def parts(workload: Workload, rows: pa.Table, candidate: Candidate) -> Parts:
 
 
 def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """What `_fit_all` gives; where the rows or the workload make that impossible, one entry with the `error`.
+
+    Returned, not raised: Ray would start the workers again, and the same rows would fail again.
+    """
+    try:
+        return _fit_all(FitRun(**config))
+    except TrainingError as error:
+        return [{"error": str(error)}]
+
+
+def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     """Fit all candidates of a run; every worker returns the same list, two entries a candidate.
 
     The first was fitted without the hold-out and is what the gates judge. The second is the same fit done again with
     the hold-out, and is what takes traffic when the first passed.
     """
-    run = FitRun(**config)
     workload = load(run.module)
     pinned = {name: version for name, version in run.tables.items() if version is not None}
     rows = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned)

@@ -1,12 +1,13 @@
 """Candidate and champion on the same hold-out rows, and what the gates say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from heliostat import cohorts, gates
@@ -15,9 +16,8 @@ from heliostat.govern.evidence import evidence
 from heliostat.learn.bundle import ServedModel
 from heliostat.records import ModelVersion
 from heliostat.store.bundles import read_bundle
+from heliostat.workload import Workload
 from jobs import _entry
-
-MIN_HOLDOUT_ROWS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class Judgement:
     judged_version: int
     evidence: gates.Evidence
     verdict: gates.Promote | gates.Hold
+    inputs: Mapping[str, Any]
 
     @property
     def is_promote(self) -> bool:
@@ -48,6 +49,7 @@ class Judgement:
             "holdout_rows": self.evidence.num_rows,
             "scores": dict(self.evidence.candidate),
             "constant": dict(self.evidence.constant),
+            "inputs": dict(self.inputs),
         }
 
 
@@ -56,15 +58,22 @@ def judge(job: _entry.Job, numbers: Sequence[int], *, as_of: datetime) -> list[J
     name = job.workload.name
     versions = {version.number: version for version in job.catalog.versions(name)}
     refitted = {(version.run_id, version.lineage.get("refit_of")): version for version in versions.values()}
-    rows = cohorts.training_rows(job.lake, job.workload, as_of=as_of)
     champion = versions.get(job.catalog.aliases(name).get("champion", 0))
     found = []
     for number in numbers:
         version = versions[number]
         if "refit_of" not in version.lineage:
+            rows = _judged_rows(job, version, as_of=as_of)
             traffic = refitted.get((version.run_id, version.candidate), version)
             found.append(_judge_one(job, version, rows, champion=champion, traffic=traffic))
     return found
+
+
+def _judged_rows(job: _entry.Job, version: ModelVersion, *, as_of: datetime) -> pa.Table:
+    """Every labelled row up to `as_of`; at the instant of the fit itself, from the very tables that it saw."""
+    is_own = datetime.fromisoformat(version.lineage["as_of"]) == as_of
+    tables = {name: number for name, number in version.lineage["snapshot"].items() if number is not None}
+    return cohorts.training_rows(job.lake, job.workload, as_of=as_of, versions=tables if is_own else None)
 
 
 def judged_twin(job: _entry.Job, number: int) -> int:
@@ -86,8 +95,9 @@ def _judge_one(
     champion: ModelVersion | None,
     traffic: ModelVersion,
 ) -> Judgement:
-    holdout = _holdout(rows, version, champion=champion)
     is_own = champion is None or champion.number == traffic.number
+    # Judged again, a champion is compared with nobody: the rows that its twin did not see are enough.
+    holdout = _holdout(rows, version, champion=None if is_own else champion)
     found = evidence(
         holdout["label"].to_numpy(),
         _answers(job, version, holdout),
@@ -96,19 +106,37 @@ def _judge_one(
         train_rate=float(version.lineage["label_rate"]),
         blocks=holdout["event_at"].cast(pa.date32()).to_numpy(),
     )
-    verdict = gates.decide(job.workload.gates, found)
-    return Judgement(version=traffic.number, judged_version=version.number, evidence=found, verdict=verdict)
+    return Judgement(
+        version=traffic.number,
+        judged_version=version.number,
+        evidence=found,
+        verdict=_verdict(job.workload, found),
+        inputs={"tables": version.lineage["snapshot"], "as_of": version.lineage["as_of"], "window": _window(holdout)},
+    )
+
+
+def _verdict(workload: Workload, found: gates.Evidence) -> gates.Promote | gates.Hold:
+    minimum = workload.loop.min_holdout_rows
+    if found.num_rows < minimum:
+        return gates.Hold(
+            (f"{found.num_rows} rows are left to judge on, Loop(min_holdout_rows={minimum}) asks for more",)
+        )
+    return gates.decide(workload.gates, found)
+
+
+def _window(rows: pa.Table) -> list[str]:
+    """The first and the last event time of the rows."""
+    return [at.as_py().isoformat() for at in (pc.min(rows["event_at"]), pc.max(rows["event_at"]))]
 
 
 def _holdout(rows: pa.Table, version: ModelVersion, *, champion: ModelVersion | None) -> pa.Table:
     """Rows that neither the judged version nor the champion was fitted to."""
     since = datetime.fromisoformat(version.lineage["holdout_since"])
-    _, holdout = cohorts.split_by_time(rows, at=since)
+    _, holdout = cohorts.parted(rows, at=since)
     if champion is not None:
         last = datetime.fromisoformat(champion.lineage["last_event_at"])
-        _, unseen = cohorts.split_by_time(holdout, at=last + timedelta(microseconds=1))
-        # A champion judged again on its own rows looks better than it is; with too few others there is no choice.
-        holdout = unseen if unseen.num_rows >= MIN_HOLDOUT_ROWS else holdout
+        # A champion judged on rows that it was fitted to looks better than it is.
+        _, holdout = cohorts.parted(holdout, at=last + timedelta(microseconds=1))
     if holdout.num_rows == 0:
         raise TrainingError(
             f"No labelled row from {since:%Y-%m-%d} on was known by then, so version {version.number} cannot be "

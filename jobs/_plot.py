@@ -52,9 +52,11 @@ def draw(
         above.plot(middle, gain, label=TITLE_BY_POLICY[policy], **style)  # type: ignore[arg-type]
     for turn in turns:
         if turn.get("ended_at"):
-            above.axvline(_date(turn["ended_at"]), color="tab:red", alpha=0.3, linewidth=1)
+            is_promoted = turn["outcome"] == "promoted"
+            style = "-" if is_promoted else ":"
+            above.axvline(_date(turn["ended_at"]), color="tab:red", alpha=0.4, linewidth=1, linestyle=style)
     above.set_ylabel("weekly log loss less the constant rate's\n(lower is better)")
-    above.set_title(f"{title}: the loop and what it is compared with; thin red lines: turns that ended")
+    above.set_title(f"{title}: the loop and what it is compared with; thin red lines: turns (dotted: not promoted)")
     above.legend(loc="best", fontsize=9)
     below.plot(middle, _mean(labels, index), color="0.3")
     below.set_ylabel("share of label 1")

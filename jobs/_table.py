@@ -32,7 +32,7 @@ def render(result: dict[str, Any]) -> str:
             f"log loss of (c) less {LABEL_BY_POLICY[other]}: {difference['mean']:+.4f} "
             f"(95% interval {difference['low']:+.4f} to {difference['high']:+.4f})"
         )
-    lines += ["", f"turns: {len(result['turns'])}; labels used: {result['labels_used']:,}"]
+    lines += ["", f"turns: {len(result['turns'])}; labelled rows in the last fit: {result['labels_used']:,}"]
     lines += [_turn_line(turn) for turn in result["turns"]]
     lines += [
         "",

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from actors import handles, start
 from actors.steward import CLOCK, WALL
 from cluster import applications, names, submit
+from heliostat.check import check
 from jobs import _entry
 
 ROLES = ("viewer", "caller", "operator", "admin")
@@ -20,6 +21,7 @@ RUNNING_TIMEOUT_S = 180.0
 def deploy(job: _entry.Job) -> _entry.Result:
     """The addresses of what is up."""
     settings, name = job.settings, job.workload.name
+    check(job.workload)
     package = submit.code_package()
     revision = submit.code_revision(package)
     start.catalog(settings, revision=revision)
@@ -30,7 +32,11 @@ def deploy(job: _entry.Job) -> _entry.Result:
     handles.publisher().publish()
     if job.catalog.aliases(name):
         applications.wait_until_running(settings, names.application(name), timeout_s=RUNNING_TIMEOUT_S)
-    return {"url": f"{settings.http_url}{names.route_prefix(name)}", "code_revision": revision}
+    return {
+        "url": f"{settings.http_url}{names.route_prefix(name)}",
+        "code_revision": revision,
+        "champion": job.catalog.aliases(name).get("champion"),
+    }
 
 
 def _application(job: _entry.Job, package: str) -> dict[str, object]:
@@ -54,8 +60,11 @@ def _make_keys(job: _entry.Job) -> None:
         path = directory / role
         if not path.exists():
             key = job.catalog.create_key(f"local-{role}", role, workload=None, by=job.by, at=datetime.now(UTC))
-            path.touch(mode=0o600)
-            path.write_text(key + "\n")
+            # Renamed when whole: an empty file would look like a key for ever.
+            partial = path.with_suffix(".partial")
+            partial.touch(mode=0o600)
+            partial.write_text(key + "\n")
+            partial.replace(path)
 
 
 def arguments() -> argparse.ArgumentParser:

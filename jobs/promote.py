@@ -21,7 +21,7 @@ def promote(job: _entry.Job) -> _entry.Result:
             judged["version"],
             job.by,
             reasons=judged["reasons"],
-            inputs={name: judged[name] for name in ("scores", "constant", "holdout_rows")},
+            inputs={name: judged[name] for name in ("scores", "constant", "holdout_rows", "inputs")},
             clock=job.options.as_of,
         )
     return judged | {"champion": job.catalog.aliases(job.workload.name).get("champion")}

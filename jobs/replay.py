@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors import handles
-from heliostat.errors import LostCallError
+from actors.steward import CLOCK, WALL
+from heliostat.errors import ClusterError, LakeError, WorkloadError
 from heliostat.intake import take
 from heliostat.traffic import DAY, Traffic, floor
 from jobs import _entry
@@ -33,6 +34,7 @@ Answer = TypeVar("Answer")
 
 def replay(job: _entry.Job) -> _entry.Result:
     """Replay from `--since` to `--until`; the result counts what was asked and answered."""
+    _refuse_at_another_clock(job)
     since, until = job.options.since, job.options.until
     traffic = Traffic(_rows(job, since=since, until=until))
     print(f"replaying {traffic.num_rows:,} rows from {since:%Y-%m-%d} to {until:%Y-%m-%d}", flush=True)
@@ -43,6 +45,15 @@ def replay(job: _entry.Job) -> _entry.Result:
     stored = result | {"since": since.isoformat(), "until": until.isoformat()}
     job.catalog.put_state(job.workload.name, "replay", stored, by=job.by, at=datetime.now(UTC))
     return result
+
+
+def _refuse_at_another_clock(job: _entry.Job) -> None:
+    stored = job.catalog.get_state(job.workload.name, CLOCK)
+    if stored is None or stored["mode"] == WALL:
+        raise WorkloadError(
+            f"The loop of {job.workload.name!r} follows the wall's clock, so a replay could not move it. "
+            "Deploy it for a replay first: jobs.deploy --clock replayed."
+        )
 
 
 def _rows(job: _entry.Job, *, since: datetime, until: datetime) -> pa.Table:
@@ -80,11 +91,11 @@ def _settle(job: _entry.Job, clock: datetime, progress: "Progress") -> None:
 
 
 def _insist(ask: Callable[[], Answer]) -> Answer:
-    """The answer of an actor that may be lost meanwhile; only for calls that may be made twice."""
+    """The answer of an actor that is lost, or cannot do it, for a while; only for calls that may be made twice."""
     for _ in range(NUM_TRIES - 1):
         try:
             return ask()
-        except LostCallError as error:
+        except (ClusterError, LakeError) as error:
             print(f"  {error}", flush=True)
             time.sleep(RESTART_S)
     return ask()

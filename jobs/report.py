@@ -41,7 +41,7 @@ def report(job: _entry.Job) -> _entry.Result:
         "workload": name,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "rows_with_label": asked.num_rows,
-        "labels_used": history.num_rows + asked.num_rows,
+        "labels_used": job.catalog.versions(name)[-1].lineage["num_rows"],
         "scores": {policy: _scores(labels, answers[policy]) for policy in LABEL_BY_POLICY},
         "differences": _differences(labels, answers, asked),
         "turns": turns["turns"],
@@ -51,7 +51,9 @@ def report(job: _entry.Job) -> _entry.Result:
     plot = job.settings.results_dir / f"{name}.png"
     _plot.draw(plot, asked["event_at"].to_numpy(), labels, answers, turns=turns["turns"], title=name)
     path = job.settings.results_dir / f"{name}.json"
-    path.write_text(json.dumps(result | {"plot": str(plot)}, indent=1, default=str))
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(result | {"plot": str(plot)}, indent=1, default=str))
+    partial.replace(path)  # whole or not at all: `make run` takes it for the sign that the run is done
     print(render(result), flush=True)
     return {"result": str(path), "plot": str(plot)}
 

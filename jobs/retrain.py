@@ -10,6 +10,7 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
+from heliostat.errors import TrainingError
 from jobs import _entry
 from jobs._judging import best, judge
 from jobs.train import fit_versions
@@ -18,10 +19,18 @@ from jobs.train import fit_versions
 def retrain(job: _entry.Job) -> _entry.Result:
     """The best candidate of this run and its verdict."""
     options = job.options
-    versions = fit_versions(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset)
-    judgements = judge(job, versions, as_of=options.as_of)
-    chosen = best(judgements).as_dict()
-    result = {"run": options.run, **chosen, "judged": [each.as_dict() for each in judgements]}
+    try:
+        versions = fit_versions(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset)
+        judgements = judge(job, versions, as_of=options.as_of)
+    except TrainingError as error:
+        # The same rows would fail again: the turn is over, and the reason is its result.
+        result = {"run": options.run, "version": None, "verdict": "hold", "reasons": [str(error)]}
+    else:
+        result = {
+            "run": options.run,
+            **best(judgements).as_dict(),
+            "judged": [each.as_dict() for each in judgements],
+        }
     job.catalog.end_run(options.run, status="succeeded", result=result, by=job.by, at=datetime.now(UTC))
     return result
 

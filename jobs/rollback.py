@@ -13,7 +13,8 @@ from jobs import _entry
 
 def rollback(job: _entry.Job) -> _entry.Result:
     """The champion after the rollback."""
-    handles.steward(job.workload.name).rollback(job.by)
+    champion = job.catalog.aliases(job.workload.name).get("champion")
+    handles.steward(job.workload.name).rollback(job.by, champion)
     return {"champion": job.catalog.aliases(job.workload.name)["champion"]}
 
 

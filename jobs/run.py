@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from cluster import local, submit
+from heliostat.check import check
 from heliostat.errors import ClusterError, HeliostatError, WorkloadError
 from heliostat.settings import Settings
 from heliostat.workload import Workload, load
 from jobs import _goodbye, _table
-
-KEPT_WHEN_FRESH = frozenset({"ray_token", "logs"})
 
 
 class Runner:
@@ -34,21 +33,24 @@ class Runner:
         self._stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
         self._package: str | None = None
 
-    def deploy(self) -> None:
+    def deploy(self) -> dict[str, Any]:
         """Put this directory's code in place; every later step runs the same code, whatever is edited meanwhile."""
         deployed = self.step("deploy", "--clock", "replayed")
         self._package = submit.package_of(deployed["code_revision"])
+        return deployed
 
     def step(self, verb: str, *options: str) -> dict[str, Any]:
         """Run `jobs.<verb>` to its end as a Ray job, its output shown as it comes; returns its result."""
         command = " ".join(["python -m", f"jobs.{verb}", self._module, *options])
         self.say(f"ray job submit -- {command}")
-        submission_id = submit.submit(
+        tags = submit.JobTags(job_class=verb, workload=self._workload.name)
+        # One that an interrupted run left behind is followed, not started a second time.
+        submission_id = submit.running(self._settings, tags) or submit.submit(
             self._settings,
             f"jobs.{verb}",
             arguments=[self._module, *options],
             submission_id=f"{self._workload.name}-{verb}-{self._stamp}",
-            tags=submit.JobTags(job_class=verb, workload=self._workload.name),
+            tags=tags,
             working_dir=Path.cwd(),
             package=self._package,
         )
@@ -85,26 +87,29 @@ def run(settings: Settings, module: str, *, fresh: bool) -> None:
     workload = load(module)
     if workload.replay is None:
         raise WorkloadError(f"{module} declares no `replay=Replay(since=..., until=...)`, so there is no past to play.")
+    check(workload)
     if fresh:
         forget(settings)
     runner = Runner(settings, module, workload)
     runner.say("starting a local Ray cluster" if not local.is_up(settings) else "the local Ray cluster is up")
     local.start(settings)
-    runner.deploy()
+    deployed = runner.deploy()
     stored = settings.results_dir / f"{workload.name}.json"
     if not stored.exists():
-        _turn_the_loop(runner, workload, settings)
+        _turn_the_loop(runner, workload, settings, deployed=deployed)
     result = json.loads(stored.read_text())
     print(f"\n{_table.render(result)}\n\nplot: {result['plot']}\n")
     print(_goodbye.text(settings, workload))
 
 
-def _turn_the_loop(runner: Runner, workload: Workload, settings: Settings) -> None:
+def _turn_the_loop(runner: Runner, workload: Workload, settings: Settings, *, deployed: dict[str, Any]) -> None:
     assert workload.replay is not None
     since, until = workload.replay.since.isoformat(), workload.replay.until.isoformat()
     runner.step("ingest", "--until", since)
-    runner.step("train", "--as-of", since, "--run", f"{workload.name}-first")
-    runner.step("promote", "--as-of", since)
+    if deployed["champion"] is None:
+        # The code is in the name: a run that was interrupted goes on, one of other code starts anew.
+        trained = runner.step("train", "--as-of", since, "--run", f"{workload.name}-first-{deployed['code_revision']}")
+        runner.step("promote", "--as-of", since, "--version", str(trained["versions"][-1]))
     answer = _goodbye.ask_once(settings, workload)
     runner.say(f"first answer: {json.dumps(answer)}")
     runner.step("replay", "--since", since, "--until", until)
@@ -112,17 +117,19 @@ def _turn_the_loop(runner: Runner, workload: Workload, settings: Settings) -> No
 
 
 def forget(settings: Settings) -> None:
-    """Stop this home's cluster and remove everything it stored."""
+    """Stop this home's cluster and remove everything it stored; whatever else lies in the home stays."""
     local.stop(settings)
-    if not settings.home.exists():
-        return
-    for path in settings.home.iterdir():
-        if path.name in KEPT_WHEN_FRESH:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    # By name, never all that is there: a home may be a directory that holds a person's own files.
+    directories = [Path(uri) for uri in (settings.lake_uri, settings.bundles_uri)]
+    directories += [settings.segments_dir, settings.runs_dir, settings.results_dir, settings.keys_dir]
+    for directory in directories:
+        if directory.is_symlink():
+            directory.unlink()
+        elif directory.exists():
+            shutil.rmtree(directory)
+    database = Path(settings.catalog_url.removeprefix("sqlite:///"))
+    for path in database.parent.glob(f"{database.name}*"):  # with its write-ahead log
+        path.unlink()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -107,6 +107,8 @@ def _run_train(job: _entry.Job, run: FitRun) -> list[dict[str, Any]]:
             f"The run {run.run_id!r} ended without a candidate. See the Train page of the Ray dashboard, "
             "and start it again under the same name."
         )
+    if "error" in fitted[0]:
+        raise TrainingError(fitted[0]["error"])
     return list(fitted)
 
 

@@ -94,13 +94,21 @@ class Predictor:
         self.last_error = None
 
     async def predict(
-        self, rows: Rows, *, request_id: str, received_at: datetime, started_s: float, version: int | None = None
+        self,
+        rows: Rows,
+        *,
+        caller: str,
+        request_id: str,
+        received_at: datetime,
+        started_s: float,
+        version: int | None = None,
     ) -> tuple[list[str], Answer]:
         """The ids and the answers of the rows, which are logged by then; NotFoundError when the version is not held."""
         self.refuse_too_many(rows.num_rows)
         if version is not None and version not in self.live.version_by_number:
             raise NotFoundError(f"Version {version} is not served; served are {sorted(self.live.version_by_number)}.")
-        ids = [prediction_id(request_id, row, event_at=at) for row, at in enumerate(rows.event_at)]
+        # Bound to the caller: nobody can take the id of another's row, and have that row dropped as a copy.
+        ids = [prediction_id(f"{caller}/{request_id}", row, event_at=at) for row, at in enumerate(rows.event_at)]
         question = Question(
             rows=rows, ids=ids, request_id=request_id, received_at=received_at, started_s=started_s, version=version
         )

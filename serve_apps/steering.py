@@ -21,8 +21,8 @@ class Steering(Protocol):
     async def promote(self, version: int, by: str) -> Any:
         """The version becomes champion."""
 
-    async def rollback(self, by: str) -> Any:
-        """The champion before becomes champion again."""
+    async def rollback(self, by: str, champion: int | None) -> Any:
+        """The version before `champion` becomes champion again."""
 
     async def hold(self, by: str) -> Any:
         """The running turn ends without a change."""
@@ -44,9 +44,9 @@ class ActorSteering:
         """The version becomes champion."""
         return await self._call(names.steward(self._workload), "promote", version, by, timeout_s=CHANGE_TIMEOUT_S)
 
-    async def rollback(self, by: str) -> Any:
-        """The champion before becomes champion again."""
-        return await self._call(names.steward(self._workload), "rollback", by, timeout_s=CHANGE_TIMEOUT_S)
+    async def rollback(self, by: str, champion: int | None) -> Any:
+        """The version before `champion` becomes champion again."""
+        return await self._call(names.steward(self._workload), "rollback", by, champion, timeout_s=CHANGE_TIMEOUT_S)
 
     async def hold(self, by: str) -> Any:
         """The running turn ends without a change."""

@@ -58,6 +58,7 @@ class V1:
         defaults = Defaults(request_id=request.request_id, received_at=request.received_at, key=key)
         ids, answer = await self._predictor.predict(
             self._reader.from_rows(rows, defaults),
+            caller=request.by,
             request_id=request.request_id,
             received_at=request.received_at,
             started_s=request.started_s,
@@ -118,7 +119,9 @@ class V1:
 
     async def rollback(self, request: Request) -> Response:
         """Ask the steward to make the previous champion champion again."""
-        return _done("rollback", request, await self._steering.rollback(request.by))
+        # Named, because the ingress may repeat this request, and twice would be no rollback.
+        champion = self._predictor.live.route.champion
+        return _done("rollback", request, await self._steering.rollback(request.by, champion))
 
     async def hold(self, request: Request) -> Response:
         """Ask the steward to end the running turn."""

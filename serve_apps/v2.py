@@ -69,6 +69,7 @@ class V2:
         defaults = Defaults(request_id=request.request_id, received_at=request.received_at, key=key)
         ids, answer = await self._predictor.predict(
             self._reader.from_columns(values_by_name, defaults),
+            caller=request.by,
             request_id=request.request_id,
             received_at=request.received_at,
             started_s=request.started_s,

@@ -131,5 +131,5 @@ workload = Workload(
     ),
     training=Training(epochs=6, batch_size=128, learning_rate=1e-2),
     loop=Loop(cooldown=timedelta(days=14), canary_span=timedelta(days=7)),
-    replay=Replay(since=datetime(2024, 3, 1, tzinfo=UTC), until=datetime(2024, 6, 1, tzinfo=UTC)),
+    replay=Replay(since=datetime(2024, 3, 1, tzinfo=UTC), until=datetime(2024, 4, 10, tzinfo=UTC)),
 )

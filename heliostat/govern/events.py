@@ -40,11 +40,12 @@ class RunLost:
 
 @dataclass(frozen=True, kw_only=True)
 class CanarySeen:
-    """How the candidate does on live rows: matured pairs since the canary began (None: no pair yet)."""
+    """How the candidate does on live rows since the canary began: rows it scored, matured pairs (None: none yet)."""
 
     at: datetime
     turn: int
     paired: Paired | None
+    num_scored: int
     num_errors: int = 0
 
 

@@ -40,6 +40,8 @@ from heliostat.workload import Loop
 
 MAX_ATTEMPTS = 3
 MIN_PAIRS = 30  # fewer matured pairs judge nobody
+MIN_SCORED = 10  # fewer live rows do not show that a candidate answers at all
+MAX_CANARY_SPANS = 10  # that a canary step lasts when nobody asks
 Phase = Literal["idle", "retraining", "canary"]
 
 
@@ -199,12 +201,22 @@ class LoopState:
             return self._withdraw(record, at=event.at, outcome="rolled_back", reasons=reasons)
         if self._step_at is None or event.at < self._step_at + self._loop.canary_span:
             return []
+        if event.num_scored < MIN_SCORED:
+            return self._wait_for_rows(record, event)
         is_worse, reason = _verdict(event.paired)
         if is_worse:
             return self._withdraw(record, at=event.at, outcome="rolled_back", reasons=(reason,))
         if self._step + 1 < len(self._loop.canary_shares):
             return self._route(record, at=event.at, step=self._step + 1)
         return self._promote(record, at=event.at, reasons=(reason,))
+
+    def _wait_for_rows(self, record: TurnRecord, event: CanarySeen) -> list[Command]:
+        """A candidate that answers nothing (no replica could load it, or nobody asks) is not promoted for it."""
+        assert self._step_at is not None
+        if event.at < self._step_at + MAX_CANARY_SPANS * self._loop.canary_span:
+            return []
+        reasons = (f"the candidate scored {event.num_scored} live rows in {MAX_CANARY_SPANS} canary spans",)
+        return self._withdraw(record, at=event.at, outcome="rolled_back", reasons=reasons)
 
     def _promote(self, record: TurnRecord, *, at: datetime, reasons: tuple[str, ...]) -> list[Command]:
         command = MakeChampion(turn=record.turn, version=_candidate(record), reasons=reasons)

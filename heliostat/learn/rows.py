@@ -1,7 +1,5 @@
 """Which rows a fit learns from, in an order that depends on nothing but the rows."""
 
-from datetime import timedelta
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,13 +26,6 @@ def split_by_time(table: pa.Table, *, share: float) -> tuple[pa.Table, pa.Table]
             "nearly all have the same event time. Train on a longer span."
         )
     return earlier, later
-
-
-def since(table: pa.Table, window: timedelta | None) -> pa.Table:
-    """The rows of the last `window` before the latest event; all of them when it is None."""
-    if window is None or not table.num_rows:
-        return table
-    return table.filter(pc.greater(table[EVENT_AT], pa.scalar(pc.max(table[EVENT_AT]).as_py() - window)))
 
 
 def ordered(table: pa.Table, workload: Workload, *, purpose: str) -> pa.Table:

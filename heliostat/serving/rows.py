@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from heliostat.columns import Column
@@ -21,6 +21,7 @@ class Contract:
     key: str
     event_time: str
     due_time: str
+    longest_due: timedelta = timedelta(days=366)
 
     @classmethod
     def of(cls, workload: Workload) -> "Contract":
@@ -30,6 +31,7 @@ class Contract:
             key=workload.key,
             event_time=workload.event_time,
             due_time=workload.due_time,
+            longest_due=workload.serving.longest_due,
         )
 
 
@@ -107,13 +109,26 @@ class RowReader:
         self, named: Mapping[str, Values], extras: Mapping[str, Values], *, num_rows: int, defaults: Defaults
     ) -> Rows:
         keys = _first_given(extras, self._key_names, num_rows)
-        event_at = instants(_first_given(extras, self._event_names, num_rows), column=self._event_names[0])
+        given_at = instants(_first_given(extras, self._event_names, num_rows), column=self._event_names[0])
+        event_at = [defaults.received_at if at is None else at for at in given_at]
+        due_at = instants(_first_given(extras, self._due_names, num_rows), column=self._due_names[0])
+        self._refuse_far_due(event_at, due_at)
         return Rows(
             values_by_column={column.name: checked(named[column.name], column) for column in self._contract.columns},
             keys=_keys(keys, self._key_names[0], defaults),
-            event_at=[defaults.received_at if at is None else at for at in event_at],
-            due_at=instants(_first_given(extras, self._due_names, num_rows), column=self._due_names[0]),
+            event_at=event_at,
+            due_at=due_at,
         )
+
+    def _refuse_far_due(self, event_at: Sequence[datetime], due_at: Sequence[datetime | None]) -> None:
+        # One row due in a thousand years would make the monitor look back as far for every cohort.
+        longest = self._contract.longest_due
+        for row, (event, due) in enumerate(zip(event_at, due_at, strict=True)):
+            if due is not None and not event <= due <= event + longest:
+                raise ContractError(
+                    f"row {row}: column {self._due_names[0]!r} must lie within {longest.days} days after the event at "
+                    f"{event.isoformat()}; got {due.isoformat()}. The workload's Serving(longest_due=...) sets how far."
+                )
 
     def _refuse_unknown(self, row: Mapping[str, Any], index: int | None) -> None:
         unknown = sorted(set(row) - self._allowed)[0]

@@ -82,15 +82,22 @@ class Aliases(Database):
         self,
         workload: str,
         *,
+        champion: int | None = None,
         reasons: Sequence[str],
         inputs: Mapping[str, Any] | None = None,
         by: str,
         at: datetime,
         lease: Lease | None = None,
     ) -> RouteJson:
-        """Champion and previous change places, and no trial runs; NotFoundError when there is no previous version."""
+        """Champion and previous change places, and no trial runs; NotFoundError when there is no previous version.
+
+        `champion` names the version to be rolled back: when another is champion by now, nothing changes, so that the
+        same wish heard twice does not bring it back.
+        """
         with self._changing(by=by, at=at, lease=lease) as change:
             route = _route(change.connection, workload)
+            if champion is not None and route.champion != champion:
+                return route.to_json()
             if route.previous is None:
                 raise NotFoundError(
                     f"Workload {workload!r} cannot be rolled back: its champion is version {route.champion} "

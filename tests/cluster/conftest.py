@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster import local, submit
-from cluster.processes import cluster_pids
+from cluster.processes import cluster_pids, command_of
 from heliostat.settings import Settings
 
 BASE_PORT = 26000
@@ -60,8 +60,8 @@ class Installation:
         return (self.settings.keys_dir / role).read_text().strip()
 
     def pids(self, title: str) -> list[int]:
-        """The processes of this cluster whose title starts so, such as "ray::Recorder"."""
-        return [pid for pid in cluster_pids(self.settings.home) if _title(pid).startswith(title)]
+        """The processes of this cluster whose command line starts so, such as "ray::Recorder"."""
+        return [pid for pid in cluster_pids(self.settings.home) if command_of(pid).startswith(title)]
 
     def in_catalog(self, code: str) -> dict:
         """The JSON that a snippet prints which finds the catalog's database as `catalog`; reads only."""
@@ -71,13 +71,6 @@ class Installation:
         )
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
-
-
-def _title(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
-    except OSError:
-        return ""
 
 
 @pytest.fixture(scope="session")

@@ -46,8 +46,8 @@ class Chronicle:
         self.asked.append(("promote", version, by))
         return {"champion": version}
 
-    async def rollback(self, by):
-        self.asked.append(("rollback", by))
+    async def rollback(self, by, champion):
+        self.asked.append(("rollback", by, champion))
 
     async def hold(self, by):
         self.asked.append(("hold", by))

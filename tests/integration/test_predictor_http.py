@@ -79,7 +79,7 @@ def test_rows_are_answered_by_the_champion_and_logged(bundles, tmp_path):
         assert answer["confidence"] == [max(p, 1 - p) for p in answer["predictions"]]
         assert (answer["id"], answer["model_version"], answer["degraded"]) == ("r-7", 1, False)
         at = instant(ROW["read_at"], where="")
-        assert answer["ids"] == [prediction_id("r-7", row, event_at=at) for row in range(3)]
+        assert answer["ids"] == [prediction_id("caller-key/r-7", row, event_at=at) for row in range(3)]
         rows = predictions(tmp_path)
         assert [row["id"] for row in rows] == answer["ids"]
         assert [row["probability"] for row in rows] == answer["predictions"]
@@ -418,7 +418,7 @@ def test_steering_carries_the_name_of_the_key(bundles, tmp_path):
             assert promoted.json() == {"action": "promote", "by": "operator-key", "result": {"champion": 2}}
             assert served.steering.asked == [
                 ("promote", 2, "operator-key"),
-                ("rollback", "operator-key"),
+                ("rollback", "operator-key", 1),
                 ("hold", "operator-key"),
             ]
 

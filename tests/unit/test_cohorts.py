@@ -96,7 +96,7 @@ def test_a_cohort_holds_what_fell_due_in_its_span_labelled_or_not(lake):
 def test_the_hold_out_is_counted_from_the_newest_row_that_is_due(lake):
     rows = cohorts.training_rows(lake, toy.workload, as_of=START + 26 * HOUR)
     at = cohorts.holdout_since(rows, 90 * timedelta(minutes=1))
-    before, after = cohorts.split_by_time(rows, at=at)
+    before, after = cohorts.parted(rows, at=at)
     assert _keys(after) == ["new-1", "new-2"]
     assert before.num_rows + after.num_rows == rows.num_rows
 

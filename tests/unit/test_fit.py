@@ -1,5 +1,4 @@
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,7 @@ from heliostat.errors import TrainingError
 from heliostat.learn.bundle import served
 from heliostat.learn.fit import fit
 from heliostat.learn.prepare import UNKNOWN_CODE
-from heliostat.learn.rows import since, split_by_time
+from heliostat.learn.rows import split_by_time
 from heliostat.learn.state import FitState
 from heliostat.metrics import log_loss
 from tests.toy import encode, workload
@@ -168,11 +167,3 @@ def test_a_split_by_time_keeps_every_row_and_never_cuts_an_instant(parts):
 def test_rows_of_one_instant_cannot_be_split(parts):
     with pytest.raises(TrainingError, match="same event time"):
         split_by_time(pa.concat_tables([parts[0].slice(0, 1)] * 4), share=0.5)
-
-
-def test_a_window_keeps_the_latest_rows(parts):
-    latest = max(parts[0]["event_at"].to_pylist())
-    kept = since(parts[0], timedelta(days=7))["event_at"].to_pylist()
-    assert max(kept) == latest
-    assert min(kept) > latest - timedelta(days=7)
-    assert since(parts[0], None).equals(parts[0])

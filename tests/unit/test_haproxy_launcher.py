@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.haproxy_launcher import BUFFER_RULE, REQUEST_ID_RULE, adapt, configuration_path
+from cluster.haproxy_launcher import BUFFER_RULE, RECEIVED_AT_RULE, REQUEST_ID_RULE, adapt, configuration_path
 
 RENDERED = """global
     maxconn 1024
@@ -20,10 +20,10 @@ listen stats
 """
 
 
-def test_a_request_gets_its_id_before_it_is_sent_anywhere() -> None:
+def test_a_request_gets_its_id_and_time_before_it_is_sent_anywhere() -> None:
     lines = adapt(RENDERED).splitlines()
     first = lines.index("frontend http_frontend") + 2
-    assert lines[first : first + 2] == [BUFFER_RULE, REQUEST_ID_RULE]
+    assert lines[first : first + 3] == [BUFFER_RULE, REQUEST_ID_RULE, RECEIVED_AT_RULE]
 
 
 def test_metrics_and_statistics_are_for_this_machine_only() -> None:

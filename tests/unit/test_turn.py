@@ -50,6 +50,7 @@ def seen(
     turn: int = 1,
     error: float = 0.01,
     num_rows: int = 500,
+    num_scored: int = 1000,
     num_errors: int = 0,
 ) -> CanarySeen:
     paired = None
@@ -57,7 +58,7 @@ def seen(
         paired = Paired(
             champion=1, num_rows=num_rows, mean_difference=difference, standard_error=error, score_by_metric={}
         )
-    return CanarySeen(at=at, turn=turn, paired=paired, num_errors=num_errors)
+    return CanarySeen(at=at, turn=turn, paired=paired, num_scored=num_scored, num_errors=num_errors)
 
 
 def after(*events: Event, loop: Loop = LOOP) -> LoopState:
@@ -376,3 +377,12 @@ def test_the_random_stories_reach_every_outcome():
         for event in any_story(seed, loop=loop):
             outcomes |= {command.record.outcome for command in state.handle(event) if isinstance(command, Ended)}
     assert outcomes == {"promoted", "held", "rolled_back", "failed"}
+
+
+def test_a_candidate_that_answers_nothing_is_not_promoted_for_it():
+    state = after(asked(), passed())
+    for day in range(1, 7):
+        assert state.handle(seen(START + day * DAY, None, num_scored=0)) == []
+    *_, ended = state.handle(seen(START + 30 * DAY, None, num_scored=0))
+    assert ended.record.outcome == "rolled_back"
+    assert "scored 0 live rows" in ended.record.outcome_reasons[0]

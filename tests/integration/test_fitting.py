@@ -1,0 +1,118 @@
+"""The fits of one run: which, on which rows, and what a worker that is killed anywhere leaves behind."""
+
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from heliostat import cohorts
+from heliostat.errors import TrainingError
+from heliostat.learn.bundle import ServedModel
+from heliostat.store.bundles import read_bundle
+from jobs._fitting import Candidate, Progress, candidates, fit_candidates, parts
+from tests.ray_train import Attempts, Killed
+from tests.toy_quick import workload
+
+AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def with_windows(*windows):
+    return replace(workload, training=replace(workload.training, windows=windows))
+
+
+def names_of(found):
+    return [candidate.name for candidate in found]
+
+
+@pytest.fixture(scope="module")
+def rows(first_run):
+    return cohorts.training_rows(first_run.lake, workload, as_of=AS_OF)
+
+
+def test_every_declared_window_is_a_candidate():
+    found = candidates(workload, as_of=AS_OF, onset_at=None)
+    assert found == [Candidate(name="all", since=None), Candidate(name="last-35d", since=AS_OF - 35 * DAY)]
+
+
+def test_an_onset_adds_a_candidate_only_when_enough_came_since():
+    span = workload.loop.holdout_span
+    assert names_of(candidates(workload, as_of=AS_OF, onset_at=AS_OF - 3 * span))[2:] == ["since-2024-02-09"]
+    assert names_of(candidates(workload, as_of=AS_OF, onset_at=AS_OF - 3 * span + timedelta(seconds=1)))[2:] == []
+
+
+def test_spans_of_less_than_a_day_are_different_candidates():
+    hours = with_windows(timedelta(hours=6), timedelta(hours=12), timedelta(hours=36), timedelta(days=2))
+    found = names_of(candidates(hours, as_of=AS_OF, onset_at=None))
+    assert found == ["last-6h", "last-12h", "last-36h", "last-2d"]
+
+
+def test_the_parts_of_a_candidate_follow_each_other_and_hold_every_row_once(rows):
+    chosen = parts(workload, rows, Candidate(name="all", since=None))
+    _, holdout = cohorts.parted(rows, at=chosen.holdout_since)
+    together = [key for table in (chosen.train, chosen.validation, holdout) for key in table["key"].to_pylist()]
+    assert sorted(together) == sorted(rows["key"].to_pylist())
+    assert pc.max(chosen.train["event_at"]).as_py() < pc.min(chosen.validation["event_at"]).as_py()
+    assert pc.max(chosen.validation["event_at"]).as_py() < chosen.holdout_since
+    assert chosen.holdout_since == pc.max(rows["event_at"]).as_py() - workload.loop.holdout_span
+    assert chosen.all.num_rows == rows.num_rows
+
+
+def test_a_window_cuts_the_old_rows_and_has_the_same_hold_out(rows):
+    whole = parts(workload, rows, Candidate(name="all", since=None))
+    recent = parts(workload, rows, Candidate(name="last-35d", since=AS_OF - 35 * DAY))
+    assert recent.holdout_since == whole.holdout_since
+    assert pc.min(recent.train["event_at"]).as_py() >= AS_OF - 35 * DAY
+    assert recent.all.num_rows < whole.all.num_rows
+
+
+def test_too_few_rows_before_the_hold_out_are_counted_in_the_refusal(rows):
+    with pytest.raises(TrainingError, match=r"'last-9d' has \d+ labelled rows before the hold-out .* at least 100"):
+        parts(workload, rows, Candidate(name="last-9d", since=AS_OF - 9 * DAY))
+
+
+def test_each_candidate_is_fitted_without_the_hold_out_and_again_with_it(first_run, rows):
+    assert [each["candidate"] for each in first_run.fitted] == ["all", "all-refit", "last-35d", "last-35d-refit"]
+    for judged, again in (first_run.fitted[:2], first_run.fitted[2:]):
+        since = datetime.fromisoformat(judged["lineage"]["holdout_since"])
+        assert datetime.fromisoformat(judged["lineage"]["last_event_at"]) < since
+        assert datetime.fromisoformat(again["lineage"]["last_event_at"]) == pc.max(rows["event_at"]).as_py()
+        assert again["lineage"]["refit_of"] == judged["candidate"]
+        assert "refit_of" not in judged["lineage"]
+        assert again["scores"] == judged["scores"]
+
+
+def test_the_bundles_of_a_run_answer_and_carry_a_profile(first_run, rows):
+    for each in first_run.fitted:
+        files = read_bundle(each["bundle_uri"], each["bundle_hash"])
+        answers = ServedModel.load(files).probabilities(rows.select([column.name for column in workload.columns]))
+        assert ((answers > 0) & (answers < 1)).all()
+        assert np.ptp(answers) > 0.01
+        assert json.loads(files["profile.json"])
+        assert json.loads(files["lineage.json"])["snapshot"] == {"raw": 1, "predictions": None, "labels": None}
+
+
+def test_a_worker_killed_after_every_report_ends_with_the_same_bundles(first_run, tmp_path, monkeypatch):
+    attempts = Attempts(tmp_path, monkeypatch)
+    num_killed, fitted = 0, None
+    while fitted is None:
+        attempts.die_after = 1
+        try:
+            fitted = fit_candidates(asdict(first_run.run))
+        except Killed:
+            num_killed += 1
+    assert fitted == first_run.fitted
+    # Two candidates, each fitted twice: a report an epoch and one at the end. More would be work done again.
+    assert num_killed == len(attempts.values) == 2 * 2 * (2 + 1)
+
+
+def test_progress_comes_back_from_its_checkpoint(tmp_path, monkeypatch):
+    Attempts(tmp_path, monkeypatch)
+    assert (Progress.resumed().done, Progress.resumed().state) == ({}, None)
+    Progress({}, None).finish("all", {"candidate": "all", "scores": {"auc": 0.5}})
+    again = Progress.resumed()
+    assert again.done == {"all": {"candidate": "all", "scores": {"auc": 0.5}}}
+    assert again.state is None

@@ -1,0 +1,170 @@
+"""Candidate against champion on rows that neither was fitted to, from a real lake, catalog and bundles."""
+
+from argparse import Namespace
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from heliostat import cohorts, gates
+from heliostat.errors import NotFoundError, TrainingError
+from heliostat.gates import AtMost, Evidence, Hold, Promote
+from heliostat.metrics import log_loss
+from heliostat.settings import Settings
+from heliostat.store.catalog import Catalog
+from jobs import _judging
+from jobs._entry import Job
+from jobs._judging import Judgement, best, judge, judged_twin
+from jobs.evaluate import evaluate
+from tests.toy_quick import workload
+
+AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
+ALL, ALL_REFIT, RECENT, RECENT_REFIT = 1, 2, 3, 4
+
+
+@pytest.fixture
+def job(first_run, tmp_path):
+    settings = Settings(home=tmp_path)
+    catalog = Catalog(settings.catalog_url)
+    catalog.create()
+    assert first_run.register(catalog) == [ALL, ALL_REFIT, RECENT, RECENT_REFIT]
+    return Job(
+        settings=settings,
+        module="tests.toy_quick",
+        workload=workload,
+        lake=first_run.lake,
+        catalog=catalog,
+        options=Namespace(by="admin", as_of=AS_OF, version=None),
+    )
+
+
+def promote(job, number):
+    job.catalog.promote("toy", number, reasons=(), inputs={}, by="admin", at=AS_OF)
+
+
+def asking(job, *asked):
+    return replace(job, workload=replace(workload, gates=asked))
+
+
+def with_minimum(job, num_rows):
+    return replace(job, workload=replace(workload, loop=replace(workload.loop, min_holdout_rows=num_rows)))
+
+
+def holdout_rows(job, number):
+    since = datetime.fromisoformat(job.catalog.version("toy", number).lineage["holdout_since"])
+    _, holdout = cohorts.parted(cohorts.training_rows(job.lake, workload, as_of=AS_OF), at=since)
+    return holdout.num_rows
+
+
+def test_what_takes_traffic_is_the_refit_and_what_is_judged_is_its_twin(job):
+    found = judge(job, [ALL, ALL_REFIT, RECENT, RECENT_REFIT], as_of=AS_OF)
+    assert [(one.version, one.judged_version) for one in found] == [(ALL_REFIT, ALL), (RECENT_REFIT, RECENT)]
+
+
+def test_a_version_without_a_refit_is_judged_and_takes_traffic_itself(job):
+    only = job.catalog.version("toy", ALL)
+    number = job.catalog.register(
+        "toy",
+        run_id="by-hand",
+        candidate="all",
+        kind="network",
+        bundle_uri=only.bundle_uri,
+        bundle_hash=only.bundle_hash,
+        lineage=only.lineage,
+        scores={},
+        by="admin",
+        at=AS_OF,
+    )
+    [found] = judge(job, [number], as_of=AS_OF)
+    assert (found.version, found.judged_version) == (number, number)
+    assert judged_twin(job, number) == number
+
+
+def test_the_twin_of_a_refit_is_of_the_same_run_and_candidate(job):
+    assert [judged_twin(job, number) for number in (ALL, ALL_REFIT, RECENT, RECENT_REFIT)] == [ALL, ALL, RECENT, RECENT]
+    with pytest.raises(NotFoundError, match="no version 9"):
+        judged_twin(job, 9)
+
+
+def test_before_the_first_champion_only_the_constant_is_to_be_beaten(job):
+    [found] = judge(job, [ALL], as_of=AS_OF)
+    assert found.evidence.paired is None
+    assert found.evidence.num_rows == holdout_rows(job, ALL) > 0
+    assert found.is_promote == (found.evidence.candidate["log_loss"] < found.evidence.constant["log_loss"])
+    assert any("no champion" in reason for reason in found.verdict.reasons) or not found.is_promote
+
+
+def test_a_champion_answers_the_same_rows(job):
+    promote(job, RECENT)
+    [found] = judge(job, [ALL], as_of=AS_OF)
+    assert found.evidence.paired.champion == RECENT
+    assert found.evidence.paired.num_rows == found.evidence.num_rows
+    assert found.evidence.paired.score_by_metric["log_loss"] != found.evidence.candidate["log_loss"]
+
+
+def test_a_champion_is_not_compared_with_its_own_twin(job):
+    promote(job, ALL_REFIT)
+    [found] = judge(job, [ALL], as_of=AS_OF)
+    assert found.evidence.paired is None
+
+
+def test_rows_that_the_champion_was_fitted_to_are_left_out(job):
+    champion = job.catalog.version("toy", RECENT)  # fitted without the hold-out
+    last = datetime.fromisoformat(champion.lineage["last_event_at"])
+    early = {**job.catalog.version("toy", ALL).lineage, "holdout_since": (last - timedelta(days=3)).isoformat()}
+    version = replace(job.catalog.version("toy", ALL), lineage=early)
+    rows = cohorts.training_rows(job.lake, workload, as_of=AS_OF)
+    alone = _judging._holdout(rows, version, champion=None)
+    beside = _judging._holdout(rows, version, champion=champion)
+    assert min(alone["event_at"].to_pylist()) <= last < min(beside["event_at"].to_pylist())
+    assert 0 < beside.num_rows < alone.num_rows
+
+
+def test_a_champion_that_has_seen_every_row_leaves_none_to_judge_on(job):
+    promote(job, RECENT_REFIT)
+    with pytest.raises(TrainingError, match="cannot be judged"):
+        judge(job, [ALL], as_of=AS_OF)
+
+
+def test_on_too_few_rows_nobody_is_promoted(job):
+    demanding = replace(job, workload=replace(workload, loop=replace(workload.loop, min_holdout_rows=1000)))
+    [found] = judge(demanding, [ALL], as_of=AS_OF)
+    assert isinstance(found.verdict, Hold)
+    assert "1000" in found.verdict.reasons[0]
+
+
+def test_a_version_judged_before_its_hold_out_was_known_is_refused(job):
+    with pytest.raises(TrainingError, match="Judge at the instant of its training, or later"):
+        judge(job, [ALL], as_of=AS_OF - timedelta(days=20))
+
+
+def test_a_gate_that_fails_holds_with_its_reason(job):
+    [found] = judge(asking(job, AtMost(log_loss, 0.01)), [ALL], as_of=AS_OF)
+    assert isinstance(found.verdict, Hold)
+    assert found.as_dict()["verdict"] == "hold"
+    assert "at most 0.01" in found.as_dict()["reasons"][0]
+
+
+def judgement(loss, verdict):
+    scored = Evidence(num_rows=100, candidate={"log_loss": loss}, constant={"log_loss": 0.7})
+    return Judgement(version=1, judged_version=1, evidence=scored, verdict=verdict(("because",)), inputs={})
+
+
+def test_the_best_passed_and_then_has_the_lowest_loss():
+    lowest, passed, worse = judgement(0.1, Hold), judgement(0.5, Promote), judgement(0.6, Promote)
+    assert best([lowest, worse, passed]) is passed
+    assert best([judgement(0.9, Hold), lowest]) is lowest
+
+
+def test_evaluating_a_refit_names_it_in_the_journal_and_promotes_nothing(job):
+    found = evaluate(job)  # the newest version, a refit
+    assert (found["version"], found["judged_version"]) == (RECENT_REFIT, RECENT)
+    [entry] = job.catalog.entries("toy", kind="judged")
+    assert entry.payload == found
+    assert job.catalog.aliases("toy") == {}
+
+
+def test_the_same_rows_are_judged_alike_again(job):
+    first, second = (judge(job, [ALL, RECENT], as_of=AS_OF) for _ in range(2))
+    assert first == second
+    assert all(isinstance(one.verdict, gates.Promote | gates.Hold) for one in first)

@@ -1,0 +1,280 @@
+"""The steward on a real catalog: a turn from its reason to promotion, or back, however often the steward is killed."""
+
+import itertools
+from datetime import timedelta
+
+import pytest
+
+from actors.monitor import Watch
+from cluster import applications, submit
+from heliostat.errors import CatalogError, ClusterError, FencedError
+from tests.stage import START, set_up
+from tests.toy_lake import answer, rows_of, tell
+from tests.toy_quick import workload
+
+DAY = timedelta(days=1)
+FIRST = "toy-turn-1-attempt-1"
+CANARY_ROWS = rows_of(since=START + 3 * DAY, until=START + 10 * DAY)
+WATCH = Watch(workload="toy", columns=tuple(workload.columns), triggers=(), loop=workload.loop)
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch, first_run):
+    return made(tmp_path / "home", monkeypatch, first_run)
+
+
+def made(home, patch, first_run):
+    stage = set_up(home, patch, watch=WATCH)
+    first_run.register(stage.catalog)
+    stage.catalog.promote("toy", 1, reasons=(), inputs={"clock": START.isoformat()}, by="admin", at=START)
+    return stage
+
+
+def ask(stage, why="drift", *, at=START):
+    said = {"reasons": [why], "onset_at": at - DAY, "detected_at": at, "evidence": {}}
+    stage.catalog.append("retrain_asked", "toy", said, by="monitor/toy", at=at)
+
+
+def end_run(stage, verdict="promote", *, turn=1, attempt=1, version=4):
+    """The job did its work: its result is in the catalog, and the job API says that it succeeded."""
+    name = f"toy-turn-{turn}"
+    result = {"version": version, "verdict": verdict, "reasons": [f"gates say {verdict}"], "scores": {"log_loss": 0.6}}
+    stage.catalog.start_run(name, "toy", job="train", params={}, by="s", at=START)
+    stage.catalog.end_run(name, status="succeeded", result={**result, "holdout_rows": 9}, by="s", at=START)
+    stage.end_job(f"{name}-attempt-{attempt}", submit.SUCCEEDED)
+
+
+def serve_canary(stage):
+    """A week of rows that both versions answered alike; what became of them nobody knows yet."""
+    answer(stage.lake, CANARY_ROWS, candidate_probability=0.4, champion_probability=0.4)
+
+
+def advance(stage, days):
+    return stage.steward.advance(START + days * DAY)
+
+
+def outcomes(stage):
+    return [payload["outcome"] for _, payload in stage.said("turn_ended")]
+
+
+TURN = [
+    lambda stage: advance(stage, 0),
+    ask,
+    lambda stage: advance(stage, 1),
+    lambda stage: ask(stage, "age", at=START + DAY),
+    lambda stage: advance(stage, 2),
+    end_run,
+    serve_canary,
+    lambda stage: advance(stage, 3),
+    lambda stage: advance(stage, 4),
+    lambda stage: advance(stage, 10),
+    lambda stage: ask(stage, "growth", at=START + 10 * DAY),
+    lambda stage: advance(stage, 11),
+    lambda stage: advance(stage, 24),
+]
+
+
+def test_a_turn_goes_from_its_reason_over_the_canary_to_promotion(stage):
+    phases = [status.phase for step in TURN[:10] if (status := step(stage)) is not None]
+    assert phases == ["idle", "retraining", "retraining", "canary", "canary", "idle"]
+    assert stage.catalog.aliases("toy") == {"champion": 4, "previous": 1}
+    [(_, record)] = stage.said("turn_ended")
+    assert record["reasons"] == ["drift", "age"]
+    assert (record["outcome"], record["candidate"], record["attempt"]) == ("promoted", 4, 1)
+    *_, (_, promoted) = stage.said("version_promoted")
+    assert promoted["inputs"]["holdout_rows"] == 9
+    assert stage.declared[0]["deployments"][0]["user_config"]["champion"] == 4
+
+
+def test_the_loop_is_busy_only_while_a_turn_trains(stage):
+    busy = [status.busy for step in TURN[:10] if (status := step(stage)) is not None]
+    assert busy == [False, True, True, False, False, False]
+
+
+def test_a_steward_killed_between_any_two_calls_does_what_a_steady_one_does(tmp_path, first_run):
+    def told(name, before_each):
+        with pytest.MonkeyPatch.context() as patch:
+            stage = made(tmp_path / name, patch, first_run)
+            for step in TURN:
+                before_each(stage)
+                step(stage)
+            return stage.everything()
+
+    steady = told("steady", lambda stage: None)
+    assert told("killed", lambda stage: stage.restart()) == steady
+    assert len(steady[3]) == 2  # the second turn waited for the cooldown and was submitted
+
+
+@pytest.mark.parametrize("step", ["apply", "wait_until_running", "submit", "put_state"])
+def test_whatever_fails_now_and_then_the_turn_ends_the_same(stage, monkeypatch, step):
+    where = {"submit": submit, "put_state": stage.catalog}.get(step, applications)
+    original, calls = getattr(where, step), itertools.count()
+
+    def failing_each_third_time(*args, **options):
+        if next(calls) % 3 == 0:
+            raise ClusterError("Nobody answered.")
+        return original(*args, **options)
+
+    monkeypatch.setattr(where, step, failing_each_third_time)
+
+    def insist(days):
+        for _ in range(20):
+            try:
+                return advance(stage, days)
+            except ClusterError:
+                stage.restart()
+        pytest.fail("it never went on")
+
+    ask(stage)
+    insist(1)
+    end_run(stage)
+    serve_canary(stage)
+    for days in (3, 4, 10):
+        insist(days)
+    assert outcomes(stage) == ["promoted"]
+    assert [identifier for identifier, _ in stage.submitted] == [FIRST]
+    assert [payload["version"] for _, payload in stage.said("version_promoted")] == [1, 4]
+
+
+def test_an_ask_is_not_lost_when_the_job_api_fails_meanwhile(stage, monkeypatch):
+    ask(stage)
+    advance(stage, 1)
+    ask(stage, "age", at=START + DAY)
+    state = submit.state
+
+    def unreachable(*_):
+        raise ClusterError("The dashboard does not answer.")
+
+    monkeypatch.setattr(submit, "state", unreachable)
+    with pytest.raises(ClusterError):
+        advance(stage, 2)
+    monkeypatch.setattr(submit, "state", state)
+    assert advance(stage, 2).summary == "turn 1 retraining: drift; age"
+
+
+def test_the_first_asks_are_heard_again_when_they_could_not_be_stored(stage, monkeypatch):
+    ask(stage)
+    put_state = stage.catalog.put_state
+
+    def full(*_, **__):
+        raise CatalogError("The disk is full.")
+
+    monkeypatch.setattr(stage.catalog, "put_state", full)
+    with pytest.raises(CatalogError):
+        stage.steward.advance(START)
+    monkeypatch.setattr(stage.catalog, "put_state", put_state)
+    assert stage.steward.advance(START).phase == "retraining"
+    assert len(stage.submitted) == 1
+
+
+def test_two_asks_of_one_moment_are_one_turn_with_both_reasons(stage):
+    ask(stage)
+    ask(stage, "age")
+    assert advance(stage, 1).summary == "turn 1 retraining: drift; age"
+    assert len(stage.submitted) == 1
+
+
+def test_a_job_that_is_lost_is_started_again_twice_and_then_the_turn_failed(stage):
+    ask(stage)
+    advance(stage, 1)
+    for attempt in (1, 2, 3):
+        assert stage.submitted[-1][0] == f"toy-turn-1-attempt-{attempt}"
+        stage.end_job(f"toy-turn-1-attempt-{attempt}", "FAILED", "the node was lost")
+        advance(stage, 1 + attempt)
+    assert outcomes(stage) == ["failed"]
+    assert len(stage.submitted) == 3
+    assert {arguments[3] for _, arguments in stage.submitted} == {"toy-turn-1"}  # --run: goes on where it stopped
+
+
+def test_a_job_that_ended_without_a_word_is_started_again(stage):
+    ask(stage)
+    advance(stage, 1)
+    stage.end_job(FIRST, "FAILED")
+    assert advance(stage, 2).phase == "retraining"
+    assert stage.submitted[-1][0] == "toy-turn-1-attempt-2"
+
+
+def test_a_job_that_the_cluster_no_longer_knows_is_started_again(stage):
+    ask(stage)
+    advance(stage, 1)
+    stage.job_by_id.clear()
+    assert advance(stage, 2).phase == "retraining"
+    assert [identifier for identifier, _ in stage.submitted] == [FIRST, "toy-turn-1-attempt-2"]
+
+
+def test_a_candidate_that_the_gates_hold_gets_no_traffic(stage):
+    ask(stage)
+    advance(stage, 1)
+    end_run(stage, "hold")
+    assert advance(stage, 2).phase == "idle"
+    assert outcomes(stage) == ["held"]
+    assert stage.catalog.route("toy")["candidate"] is None
+
+
+def test_a_candidate_that_answered_nothing_is_not_promoted_for_it(stage):
+    ask(stage)
+    advance(stage, 1)
+    end_run(stage)
+    advance(stage, 2)
+    assert advance(stage, 9).phase == "canary"
+    assert advance(stage, 2 + 70).phase == "idle"
+    assert outcomes(stage) == ["rolled_back"]
+    assert stage.catalog.aliases("toy") == {"champion": 1}
+
+
+def test_a_candidate_that_is_clearly_worse_on_live_rows_is_rolled_back(stage):
+    ask(stage)
+    advance(stage, 1)
+    end_run(stage)
+    advance(stage, 2)
+    rows = rows_of(since=START + 2 * DAY, until=START + 9 * DAY)
+    labels = [0.5 if label is None else label for label in rows["label"].to_pylist()]
+    answer(
+        stage.lake,
+        rows,
+        candidate_probability=[0.05 if label else 0.95 for label in labels],
+        champion_probability=[0.95 if label else 0.05 for label in labels],
+    )
+    tell(stage.lake, rows)
+    advance(stage, 16)
+    assert outcomes(stage) == ["rolled_back"]
+    assert stage.catalog.aliases("toy") == {"champion": 1}
+
+
+@pytest.mark.parametrize("act", ["hold", "promote", "rollback"])
+def test_a_person_ends_the_turn_that_runs(stage, act):
+    stage.catalog.promote("toy", 2, reasons=(), inputs={"clock": START.isoformat()}, by="admin", at=START)
+    ask(stage)
+    advance(stage, 1)
+    getattr(stage.steward, act)(*([3] if act == "promote" else []), "mia")
+    assert stage.job_by_id[FIRST].status == "STOPPED"
+    assert outcomes(stage) == ["held"]
+    expected = {"hold": 2, "promote": 3, "rollback": 1}[act]
+    assert stage.catalog.aliases("toy")["champion"] == expected
+    assert advance(stage, 2).phase == "idle"
+
+
+def test_the_same_rollback_heard_twice_is_done_once(stage):
+    stage.catalog.promote("toy", 2, reasons=(), inputs={"clock": START.isoformat()}, by="admin", at=START)
+    for _ in range(2):
+        stage.restart().rollback("mia", 2)
+        assert stage.catalog.aliases("toy") == {"champion": 1, "previous": 2}
+
+
+def test_a_clock_that_does_not_move_asks_the_monitor_nothing_new(stage):
+    advance(stage, 5)
+    stored = stage.catalog.get_state("toy", "monitor")
+    assert advance(stage, 4).clock == START + 5 * DAY
+    assert stage.catalog.get_state("toy", "monitor") == stored
+
+
+def test_a_copy_that_was_cut_off_starts_nothing(stage):
+    cut_off = stage.steward
+    cut_off.advance(START)
+    stage.restart()
+    advance(stage, 1)
+    ask(stage, at=START + DAY)
+    before = stage.everything()
+    with pytest.raises(FencedError):
+        cut_off.advance(START)
+    assert stage.everything() == before

@@ -1,0 +1,43 @@
+"""What Ray Train gives a worker, on real files: checkpoints that outlast an attempt, and an end at any report."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import ray.train
+import ray.train.torch
+from ray.train import Checkpoint
+
+
+class Killed(BaseException):
+    """The worker is gone."""
+
+
+class Attempts:
+    """One worker's attempts at one run; `die_after` ends the next attempt after so many reports."""
+
+    def __init__(self, storage: Path, monkeypatch) -> None:
+        self._storage, self._num_reports = storage, 0
+        self.values: list[dict] = []
+        self.die_after: int | None = None
+        for name, replacement in (
+            ("report", self._report),
+            ("get_checkpoint", self._checkpoint),
+            ("get_context", lambda: SimpleNamespace(get_world_rank=lambda: 0)),
+        ):
+            monkeypatch.setattr(ray.train, name, replacement)
+        monkeypatch.setattr(ray.train.torch, "get_device", lambda: "cpu")
+
+    def _report(self, values, checkpoint=None):
+        self._num_reports += 1
+        shutil.copytree(checkpoint.path, self._storage / f"checkpoint-{self._num_reports:06d}")
+        self.values.append(values)
+        if self.die_after is not None:
+            self.die_after -= 1
+            if self.die_after == 0:
+                self.die_after = None
+                raise Killed
+
+    def _checkpoint(self):
+        stored = sorted(self._storage.glob("checkpoint-*"))
+        return Checkpoint.from_directory(stored[-1]) if stored else None
