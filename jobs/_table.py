@@ -46,8 +46,9 @@ def _turn_line(turn: dict[str, Any]) -> str:
     def day(name: str) -> str:
         return str(turn[name])[:10] if turn.get(name) else "-"
 
-    reasons = "; ".join(turn["reasons"])
+    # Age and growth have no onset: nothing changed at the moment they ask.
+    onset = "" if turn["onset_at"] == turn["detected_at"] else f"onset {day('onset_at')} → "
     return (
-        f"  turn {turn['turn']}: onset {day('onset_at')} → detected {day('detected_at')} → "
-        f"{turn['outcome']} {day('ended_at')}  {reasons}"
+        f"  turn {turn['turn']}: {onset}detected {day('detected_at')} → {turn['outcome']} {day('ended_at')}"
+        f"  {'; '.join(turn['reasons'])}"
     )

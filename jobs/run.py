@@ -8,6 +8,7 @@ Run again, it shows the stored result and puts changed code in place; `--fresh` 
 
 import argparse
 import json
+import logging
 import re
 import shutil
 import sys
@@ -68,6 +69,7 @@ class Runner:
 
 
 RAY_PREFIX = re.compile(r"^(\x1b\[\d+m)?\((?P<actor>\w+)[^)]*\)(\x1b\[0m)? (?P<said>.*)$")
+RAY_LOG = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+(DEBUG|INFO|WARNING)\s+\w+\.py:\d+ -- |Running entrypoint for job )")
 OWN_LINES = ("candidate ", "  epoch ")
 
 
@@ -78,7 +80,8 @@ class _Indented:
         for line in text.splitlines():
             prefixed = RAY_PREFIX.match(line)
             said = line if prefixed is None else prefixed["said"]
-            if said.strip() and (prefixed is None or said.startswith(OWN_LINES)):
+            is_own = said.startswith(OWN_LINES) if prefixed else RAY_LOG.match(line) is None
+            if said.strip() and is_own:
                 print(f"    {said}", flush=True)
 
 
@@ -138,6 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("workload", nargs="?", default="workloads.flights", help="module (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="forget everything stored here, and repeat")
     options: Any = parser.parse_args(argv)
+    logging.getLogger("ray").setLevel(logging.ERROR)  # Ray tells of every upload
     try:
         run(Settings.from_env(), options.workload, fresh=options.fresh)
     except HeliostatError as error:
