@@ -68,7 +68,7 @@ def test_one_command_ends_with_the_result_of_this_very_run(first, shell):
 
 @pytest.mark.ray
 def test_the_curl_line_works_when_pasted(first, shell):
-    line = re.search(r"^curl .*(?:\\\n.*)*$", first, re.M)
+    line = re.search(r"^curl .*\\\n.*$", first, re.M)
     assert line is not None
     done = shell("bash", "-c", line[0])
     answer = json.loads(done.stdout)
