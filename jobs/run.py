@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("workload", nargs="?", default="workloads.flights", help="module (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="forget everything stored here, and repeat")
     options: Any = parser.parse_args(argv)
-    logging.getLogger("ray").setLevel(logging.ERROR)  # Ray tells of every upload
+    logging.disable(logging.WARNING)  # Ray tells of every upload; errors are still shown
     try:
         run(Settings.from_env(), options.workload, fresh=options.fresh)
     except HeliostatError as error:
