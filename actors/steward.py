@@ -32,6 +32,7 @@ from heliostat.store.lake import Lake
 STATE, CLOCK = "steward", "clock"
 WALL = "wall"  # whoever else moves the clock calls `advance` himself
 TICK_S = 10.0
+ATTEMPT_TIMEOUT_S = 3600.0  # a job that hangs must not hold the loop for ever
 logger = logging.getLogger(__name__)
 
 
@@ -56,6 +57,7 @@ class Steward:
         self._commander = Commander(watch, module=module, settings=settings, holder=self._holder)
         self._state: LoopState | None = None
         self._is_reconciled = False
+        self._waiting_since: dict[str, float] = {}
         self._clock: datetime | None = None
         self._seen_sequence = 0
         self._turning = threading.Lock()
@@ -164,11 +166,21 @@ class Steward:
                     retrained_at=clock,
                 )
             ]
-        job = submit.state(self._settings, submission_id(self._watch.workload, turn, attempt))
+        identifier = submission_id(self._watch.workload, turn, attempt)
+        job = submit.state(self._settings, identifier)
         if job is not None and not job.has_ended:
-            return []
+            if not self._is_overdue(identifier):
+                return []
+            submit.stop(self._settings, identifier)
+            why = f"it ran longer than {ATTEMPT_TIMEOUT_S / 60:.0f} minutes and was stopped"
+            return [RunLost(at=clock, turn=turn, attempt=attempt, why=why)]
         why = "its job is gone" if job is None else job.message.partition("\n")[0][:200]
         return [RunLost(at=clock, turn=turn, attempt=attempt, why=why)]
+
+    def _is_overdue(self, identifier: str) -> bool:
+        """Whether this life has waited too long for the job; counted from when it first saw it run."""
+        since = self._waiting_since.setdefault(identifier, time.monotonic())
+        return time.monotonic() - since > ATTEMPT_TIMEOUT_S
 
     def _result(self, turn: int) -> Mapping[str, Any] | None:
         """The verdict of the turn's run; None while there is none."""

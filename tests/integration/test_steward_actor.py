@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from actors import steward
 from actors.monitor import Watch
 from cluster import applications, submit
 from heliostat.errors import CatalogError, ClusterError, FencedError
@@ -200,6 +201,15 @@ def test_a_job_that_the_cluster_no_longer_knows_is_started_again(stage):
     stage.job_by_id.clear()
     assert advance(stage, 2).phase == "retraining"
     assert [identifier for identifier, _ in stage.submitted] == [FIRST, "toy-turn-1-attempt-2"]
+
+
+def test_a_job_that_hangs_is_stopped_and_started_again(stage, monkeypatch):
+    advance(stage, 0)
+    ask(stage)
+    assert advance(stage, 1).busy
+    monkeypatch.setattr(steward, "ATTEMPT_TIMEOUT_S", 0.0)
+    advance(stage, 2)
+    assert stage.steward._restored().turn.attempt == 2
 
 
 def test_a_candidate_that_the_gates_hold_gets_no_traffic(stage):
