@@ -1,4 +1,4 @@
-"""A replay repeated gives the same decisions."""
+"""A replay repeated gives the same decisions; an ingest repeated adds nothing."""
 
 import pytest
 
@@ -12,6 +12,8 @@ def test_the_same_replay_gives_the_same_decisions(installation: Installation):
     decisions = {}
     for module, name in (("tests.toy", "toy"), ("tests.toy_again", "toy-again")):
         installation.bring_up(module, since=SINCE)
+        again = installation.run("ingest", module, "--until", SINCE)
+        assert (again["rows"], again["rejected"], again["raw_version"]) == (0, 0, 1)
         result = installation.run("replay", module, "--since", SINCE, "--until", UNTIL)
         assert result["num_failed"] == 0
         turns = installation.in_catalog(f"catalog.get_state({name!r}, 'turns')")["turns"]
