@@ -1,0 +1,185 @@
+"""The loop on a stream: the live monitor and the live loop's state machines, with a turn that takes no time."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heliostat.gates import Promote
+from heliostat.govern.commands import Command, Ended, MakeChampion, Submit
+from heliostat.govern.events import Asked, RunEnded, Ticked
+from heliostat.govern.turn import LoopState
+from heliostat.simulate.follow_ups import FollowUps
+from heliostat.simulate.play import Account, TurnNote
+from heliostat.simulate.policy import Policy
+from heliostat.simulate.stream import Stream, instant, step_of
+from heliostat.simulate.turns import Champion, Trainer
+from heliostat.simulate.watching import Watched, changed
+from heliostat.watch.events import Alert, Decision, Event, Retrain, Tick, TurnEnded
+from heliostat.watch.monitor import MonitorState
+
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+\+00:00")
+Values = NDArray[np.float64]
+
+
+class Loop:
+    """The policy that watches, and turns when there is a reason; the same stream gives the same turns."""
+
+    def __init__(self, stream: Stream, trainer: Trainer, policy: Policy) -> None:
+        self.account = Account()
+        self._stream, self._trainer = stream, trainer
+        self._monitor, self._warner = MonitorState(policy.triggers), MonitorState(policy.warnings)
+        self._loop = LoopState(policy.loop)
+        self._follow_ups = FollowUps(policy.num_follow_ups)
+        self._watched: Watched | None = None
+        self._change_row: int | None = None
+        self._is_in_doubt = False  # whether decay or age asked: then every candidate may win
+        self._is_all_beaten = False
+        self._fitted: Champion | None = None
+
+    def after_step(self, step: int, champion: Champion, answers: Values) -> Champion:
+        """Watch the step, and carry out what the loop decides."""
+        watched = self._begun(champion)
+        windows = watched.answered(step, champion, answers)
+        cohort = watched.matured(step)
+        if cohort is not None:
+            self.account.num_watched += sum(score.num_labelled for score in cohort.score_by_version.values())
+        for window in windows:
+            self._warn(self._warner.handle(window), step=step)
+        seen: list[Event] = [*windows, *([] if cohort is None else [cohort]), Tick(at=instant(step))]
+        for event in seen:
+            self._decide(self._monitor.handle(event), step=step)
+        self._follow_up(step)
+        self._loop.handle(Ticked(at=instant(step)))
+        return self._turned(step, champion)
+
+    def _begun(self, champion: Champion) -> Watched:
+        """The watching, started with the first champion and what a twin without the newest rows scored on them."""
+        if self._watched is None:
+            first_step = self._stream.first_step
+            self._watched = Watched(self._stream, champion)
+            judged = replace(champion, reference=self._trainer.first_reference(first_step))
+            self.account.num_fits += judged.reference is not None
+            event = changed(judged, step=first_step, trained_step=first_step)
+            self._warn(self._monitor.handle(event) + self._warner.handle(event), step=first_step)
+        return self._watched
+
+    def _decide(self, decisions: Sequence[Decision], *, step: int) -> None:
+        self._warn([one for one in decisions if isinstance(one, Alert)], step=step)
+        for one in decisions:
+            if isinstance(one, Retrain):
+                self._hear(one, step=step)
+
+    def _hear(self, ask: Retrain, *, step: int) -> None:
+        conditions: Sequence[Mapping[str, Any]] = ask.evidence["conditions"]
+        reasons = [reason.replace(" days", " steps") for reason in ask.reasons]
+        for condition, reason in zip(conditions, reasons, strict=True):
+            if condition["trigger"] != "growth":
+                self._is_in_doubt = True
+            if condition["trigger"] == "decay":
+                self._change_row = int(self._stream.due_rows[step_of(ask.onset_at)])
+                self._follow_ups.start()
+                self._alarm(step, reason, onset_row=self._change_row)
+        self._ask(step, tuple(reasons), ask=ask)
+
+    def _follow_up(self, step: int) -> None:
+        reason = self._follow_ups.due(self._num_since_change(step))
+        if reason is not None:
+            self._ask(step, (reason,), ask=None)
+
+    def _ask(self, step: int, reasons: tuple[str, ...], *, ask: Retrain | None) -> None:
+        at = instant(step)
+        asked = Asked(
+            at=at,
+            reasons=reasons,
+            onset_at=at if ask is None else ask.onset_at,
+            detected_at=at if ask is None else ask.detected_at,
+        )
+        self._loop.handle(asked)
+
+    def _num_since_change(self, step: int) -> int:
+        rows = self._stream.usable(step)
+        return 0 if self._change_row is None else int((rows >= self._change_row).sum())
+
+    def _turned(self, step: int, champion: Champion) -> Champion:
+        """Carry out what is to be done until nothing is; the champion after it."""
+        while self._loop.unfinished:
+            waiting = self._loop.unfinished
+            self._loop.finish()
+            for command in waiting:
+                champion = self._carry_out(command, step, champion)
+        return champion
+
+    def _carry_out(self, command: Command, step: int, champion: Champion) -> Champion:
+        match command:
+            case Submit():
+                self._run(command, step, champion)
+            case MakeChampion():
+                return self._put_in_place(step, champion)
+            case Ended():
+                self._end(command, step)
+        return champion
+
+    def _run(self, command: Submit, step: int, champion: Champion) -> None:
+        found = self._trainer.turn(
+            step,
+            champion,
+            change_row=self._change_row,
+            try_recent=self._is_in_doubt,
+            try_all=self._is_in_doubt or not self._is_all_beaten,
+        )
+        self._is_in_doubt, self._is_all_beaten = False, found.is_all_beaten
+        self._fitted = found.champion
+        self.account.num_turns += 1
+        self.account.num_fits += found.num_fits
+        self.account.num_promotions += isinstance(found.verdict, Promote)
+        self.account.num_labels = max(self.account.num_labels, found.num_labels)
+        self._loop.handle(
+            RunEnded(
+                at=instant(step),
+                turn=command.turn,
+                attempt=command.attempt,
+                candidate=None if found.champion is None else found.champion.number,
+                verdict=found.verdict,
+            )
+        )
+
+    def _put_in_place(self, step: int, champion: Champion) -> Champion:
+        assert self._fitted is not None  # the loop promotes only what a run gave
+        assert self._watched is not None
+        fitted, self._fitted = self._fitted, None
+        event = self._watched.change(fitted, step=step)
+        self._warn(self._monitor.handle(event) + self._warner.handle(event), step=step)
+        return fitted
+
+    def _end(self, ended: Ended, step: int) -> None:
+        record = ended.record
+        self._follow_ups.turned(self._num_since_change(step))
+        self._monitor.handle(TurnEnded(at=instant(step)))
+        outcome = f"{record.outcome}: {'; '.join(record.outcome_reasons)}"
+        self.account.turns.append(
+            TurnNote(
+                row=self._stream.rows_at(step),
+                reason="; ".join(record.reasons),
+                outcome=outcome,
+                onset_row=self._change_row,
+            )
+        )
+
+    def _warn(self, decisions: Sequence[Decision], *, step: int) -> None:
+        for decision in decisions:
+            reason = decision.reason if isinstance(decision, Alert) else "; ".join(decision.reasons)
+            reason = INSTANT.sub(lambda found: self._row_name(found[0]), reason)
+            self._alarm(step, reason)
+
+    def _row_name(self, text: str) -> str:
+        """The row for an instant of the clock: nobody outside knows that clock."""
+        return f"row {self._stream.rows_at(step_of(datetime.fromisoformat(text))):,}"
+
+    def _alarm(self, step: int, reason: str, *, onset_row: int | None = None) -> None:
+        note = TurnNote(row=self._stream.rows_at(step), reason=reason, outcome="alarm", onset_row=onset_row)
+        self.account.alarms.append(note)

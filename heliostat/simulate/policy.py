@@ -1,0 +1,81 @@
+"""How the loop turns on a table that nobody declared a policy for: shares of the stream, never values of its labels.
+
+The numbers were set on principle before any stream was played: see each field.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
+from heliostat.metrics import log_loss
+from heliostat.simulate.stream import Stream
+from heliostat.triggers import Age, Decay, Drift, Growth, Trigger
+from heliostat.workload import Loop
+
+GATES: tuple[Gate, ...] = (BetterThanConstant(log_loss), NoWorseThanChampion(log_loss))
+MAX_HOLDOUT_SHARE = 0.05
+MIN_STEPS_OF_DECAY = 10  # the scatter between fewer steps is too rough to be looked at again and again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Triggers, limits and sizes for one stream."""
+
+    growth_share: float = 1.0  # error falls with a power of the rows, so turns belong at doubling distances
+    age_share: float = 0.2  # of the stream, as rare as the rarest schedule: a safety net, not a calendar
+    cooldown_share: float = 0.02  # of the stream
+    decay_entropy_share: float = 0.1  # of what always answering the rate costs, about as the flights example declares
+    num_follow_ups: int = 3  # after a change, each when the rows since the change have doubled
+    min_holdout_rows: int
+    max_holdout_rows: int
+    window_rows: int
+    decay_min_rows: int
+    decay_margin: float
+    num_steps: int
+
+    @classmethod
+    def of(cls, stream: Stream) -> "Policy":
+        """The defaults for a stream, from its length and from the labels of its first part."""
+        num_rows = stream.num_rows
+        known = stream.usable(stream.first_step)
+        rate = float(np.mean(stream.labels[known]))
+        entropy = -rate * math.log(rate) - (1 - rate) * math.log(1 - rate)
+        min_holdout = min(200, max(50, num_rows // 100))
+        return cls(
+            min_holdout_rows=min_holdout,
+            max_holdout_rows=max(min_holdout, int(MAX_HOLDOUT_SHARE * num_rows)),
+            window_rows=len(known),
+            decay_min_rows=min(Decay.min_rows, max(MIN_STEPS_OF_DECAY * stream.step_rows, num_rows // 20)),
+            decay_margin=round(cls.decay_entropy_share * entropy, 4) or 1e-4,
+            num_steps=stream.num_steps,
+        )
+
+    @property
+    def triggers(self) -> Sequence[Trigger]:
+        """What asks for a turn."""
+        return (
+            Growth(self.growth_share),
+            Decay(log_loss, margin=self.decay_margin, min_rows=self.decay_min_rows),
+            Age(self._steps(self.age_share)),
+        )
+
+    @property
+    def warnings(self) -> Sequence[Trigger]:
+        """What is said and counted as an alarm, but asks for nothing: inputs move without harm all the time."""
+        return (Drift(),)
+
+    @property
+    def loop(self) -> Loop:
+        """The limits of the loop; a candidate that passed the gates answers at once, without a trial on live rows."""
+        return Loop(
+            cooldown=self._steps(self.cooldown_share),
+            min_holdout_rows=self.min_holdout_rows,
+            canary_shares=(),
+        )
+
+    def _steps(self, share: float) -> timedelta:
+        return timedelta(days=max(1, round(share * self.num_steps)))

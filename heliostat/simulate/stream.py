@@ -1,0 +1,145 @@
+"""A table as a stream: rows in order, cut into steps, with what is known and what is due at the end of each step.
+
+The clock counts steps, and a step stands for a day of the live loop. At the end of step s the first `rows_at(s)`
+rows have been answered. A row is learned from and judged by once it is due and its label is known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from heliostat.columns import Column
+from heliostat.errors import ContractError
+from heliostat.simulate.delays import due_rows
+
+Values = NDArray[np.float64]
+Index = NDArray[np.int64]
+DAY = timedelta(days=1)
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # any fixed instant: only distances count
+MAX_STEPS = 200
+MIN_STEP_ROWS = 50
+MIN_ROWS = 500
+MIN_LABELLED = 100  # fewer fit nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """Rows in order; `labels` holds 0, 1 or NaN (never known), `known_step` when each is known."""
+
+    inputs: pa.Table
+    columns: tuple[Column, ...]
+    labels: Values
+    known_step: Index
+    due_rows: Index
+    first_step: int
+    step_rows: int
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return len(self.labels)
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps the whole stream takes."""
+        return -(-self.num_rows // self.step_rows)
+
+    @property
+    def first_rows(self) -> int:
+        """The rows of the first part: what every policy starts from."""
+        return self.rows_at(self.first_step)
+
+    def rows_at(self, step: int) -> int:
+        """How many rows have been answered at the end of a step."""
+        return min(step * self.step_rows, self.num_rows)
+
+    def usable(self, step: int) -> Index:
+        """The rows that may be learned from and judged by at the end of a step, in order."""
+        due = int(self.due_rows[step])
+        return np.flatnonzero((self.known_step[:due] <= step) & np.isfinite(self.labels[:due]))
+
+    def labels_known(self, since: int, until: int, *, step: int) -> Values:
+        """The labels of a span of rows as known at the end of a step; NaN where not."""
+        return np.where(self.known_step[since:until] <= step, self.labels[since:until], np.nan)
+
+    def slice(self, since: int, until: int) -> pa.Table:
+        """The inputs of a span of rows."""
+        return self.inputs.slice(since, until - since)
+
+    def take(self, rows: Index) -> pa.Table:
+        """The inputs of some rows."""
+        return self.inputs.take(pa.array(rows))
+
+    def steps_of(self, rows: Index) -> Index:
+        """The step in which each row is answered, counted from 1."""
+        return np.asarray(rows // self.step_rows + 1, np.int64)
+
+
+def instant(step: int) -> datetime:
+    """The end of a step on the clock that the state machines are given: one day a step."""
+    return EPOCH + step * DAY
+
+
+def step_of(at: datetime) -> int:
+    """The step that had ended at an instant."""
+    return (at - EPOCH) // DAY
+
+
+def stream(
+    inputs: pa.Table,
+    columns: Sequence[Column],
+    labels: Values,
+    *,
+    first: float,
+    event_at: Values | None = None,
+    label_at: Values | None = None,
+) -> Stream:
+    """The stream of rows that are in order; times are numbers of one unit, NaN in `label_at`: never known.
+
+    ContractError when there are too few rows, or too few with a label in the first part.
+    """
+    num_rows = len(labels)
+    if num_rows < MIN_ROWS:
+        raise ContractError(f"{num_rows:,} rows are too few to tell policies apart; give at least {MIN_ROWS}.")
+    step_rows = max(MIN_STEP_ROWS, -(-num_rows // MAX_STEPS))
+    num_steps = -(-num_rows // step_rows)
+    ends = np.minimum(np.arange(num_steps + 1) * step_rows, num_rows)
+    own_step = np.arange(num_rows) // step_rows + 1
+    if event_at is None or label_at is None:
+        known_step, due = own_step, ends
+    else:
+        reached_at = event_at[np.maximum(ends[1:], 1) - 1]
+        told = np.searchsorted(reached_at, np.where(np.isnan(label_at), np.inf, label_at), side="left") + 1
+        known_step, due = np.maximum(own_step, told), due_rows(event_at, label_at, ends)
+    made = Stream(
+        inputs=inputs,
+        columns=tuple(columns),
+        labels=labels,
+        known_step=known_step.astype(np.int64),
+        due_rows=due.astype(np.int64),
+        first_step=min(max(1, round(first * num_rows / step_rows)), num_steps - 1),
+        step_rows=step_rows,
+    )
+    _refuse_thin_start(made)
+    num_scored = int(np.isfinite(labels[made.first_rows :]).sum())
+    if num_scored < MIN_LABELLED:
+        raise ContractError(
+            f"{num_scored} rows after the first part have a label; at least {MIN_LABELLED} are needed to score "
+            "anything. Give more labels or a smaller --first."
+        )
+    return made
+
+
+def _refuse_thin_start(made: Stream) -> None:
+    usable = made.usable(made.first_step)
+    found = np.unique(made.labels[usable])
+    if len(usable) < MIN_LABELLED or len(found) < 2:
+        raise ContractError(
+            f"At the end of the first part ({made.first_rows:,} rows) {len(usable):,} rows are due with a known "
+            f"label, of {len(found)} kinds; at least {MIN_LABELLED} of both kinds are needed. Give more rows or a "
+            "larger --first."
+        )

@@ -1,0 +1,92 @@
+"""What the monitor is told of a played stream: windows of inputs and matured cohorts, as in the live loop."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from heliostat.metrics import log_loss
+from heliostat.simulate.stream import DAY, EPOCH, Stream, instant
+from heliostat.simulate.turns import Champion
+from heliostat.watch.cohorts import score_cohort
+from heliostat.watch.events import ChampionChanged, CohortMatured, WindowClosed
+from heliostat.watch.profile import Profile
+from heliostat.watch.windows import Windows
+
+Values = NDArray[np.float64]
+Index = NDArray[np.int64]
+INSTANT = pa.timestamp("us", tz="UTC")
+PROFILE_ROWS = 20_000  # the newest; more rows move no bin
+
+
+class Watched:
+    """Every answer so far with the version that gave it, and the windows of the champion that is watched."""
+
+    def __init__(self, stream: Stream, first: Champion) -> None:
+        self._stream = stream
+        self._answers = np.full(stream.num_rows, np.nan)
+        self._versions = np.zeros(stream.num_rows, np.int64)
+        # Rows of the first part that fall due later: the first champion was not fitted to them either.
+        self._take_in(
+            first, first.model.probabilities(stream.slice(first.until_row, stream.first_rows)), first.until_row
+        )
+        self._windows = self._windows_of(first, step=stream.first_step)
+
+    def answered(self, step: int, champion: Champion, answers: Values) -> list[WindowClosed]:
+        """Take in the answers of a step; the windows that closed with it."""
+        since = self._stream.rows_at(step - 1)
+        self._take_in(champion, answers, since)
+        rows = np.arange(since, since + len(answers))
+        self._windows.add(self._told(rows), answers)
+        return self._windows.close(instant(step))
+
+    def matured(self, step: int) -> CohortMatured | None:
+        """The rows that fell due in a step, scored with the labels known at its end; None when there are none."""
+        since, until = int(self._stream.due_rows[step - 1]), int(self._stream.due_rows[step])
+        is_answered = np.isfinite(self._answers[since:until])
+        if not is_answered.any():
+            return None
+        labels = self._stream.labels_known(since, until, step=step)[is_answered]
+        num_rows = int(is_answered.sum())
+        joined = pa.table(
+            {
+                "matures_at": pa.array([instant(step - 1)] * num_rows, INSTANT),
+                "degraded": pa.array(np.zeros(num_rows, bool)),
+                "version": self._versions[since:until][is_answered],
+                "probability": self._answers[since:until][is_answered],
+                "label": pa.array(labels, mask=np.isnan(labels)),
+            }
+        )
+        return score_cohort(joined, since=instant(step - 1), until=instant(step), metrics=(log_loss,))
+
+    def change(self, champion: Champion, *, step: int) -> ChampionChanged:
+        """Another champion answers from the end of a step on."""
+        self._windows = self._windows_of(champion, step=step)
+        return changed(champion, step=step, trained_step=step)
+
+    def _take_in(self, champion: Champion, answers: Values, since: int) -> None:
+        self._answers[since : since + len(answers)] = answers
+        self._versions[since : since + len(answers)] = champion.number
+
+    def _windows_of(self, champion: Champion, *, step: int) -> Windows:
+        rows = self._stream.usable(step)[-min(champion.num_rows, PROFILE_ROWS) :]
+        answers = champion.model.probabilities(self._stream.take(rows))
+        profile = Profile.fit(self._told(rows), self._stream.columns, answers, window=DAY)
+        return Windows(profile, version=champion.number, span=DAY)
+
+    def _told(self, rows: Index) -> pa.Table:
+        """Inputs with the day on which they were asked."""
+        days = (self._stream.steps_of(rows) - 1).astype("timedelta64[D]")
+        event_at = pa.array(np.datetime64(EPOCH.replace(tzinfo=None), "us") + days).cast(INSTANT)
+        return self._stream.take(rows).append_column("event_at", event_at)
+
+
+def changed(champion: Champion, *, step: int, trained_step: int) -> ChampionChanged:
+    """What the monitor is told of a champion; without a reference its decay cannot be seen."""
+    reference = champion.reference
+    return ChampionChanged(
+        at=instant(step),
+        version=champion.number,
+        trained_until=instant(trained_step),
+        num_training_rows=champion.num_rows,
+        reference_by_metric={} if reference is None else {log_loss.name: reference},
+    )

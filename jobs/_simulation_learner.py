@@ -1,0 +1,78 @@
+"""Boosted trees as the learner of a simulation: scikit-learn's defaults on prepared columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from heliostat.columns import Category, Column
+from heliostat.learn.prepare import UNKNOWN_CODE, Preparation, Prepared
+
+MAX_CODES = 255  # what HistGradientBoosting can hold
+Values = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreesModel:
+    """Fitted trees with what they learned about single columns."""
+
+    columns: Sequence[Column]
+    preparation: Preparation
+    code_by_code: Mapping[str, Codes]
+    is_empty: NDArray[np.bool_]
+    trees: HistGradientBoostingClassifier
+
+    def probabilities(self, rows: pa.Table) -> Values:
+        """The probability of label 1 for each row, shape (num_rows,)."""
+        if not rows.num_rows:
+            return np.empty(0)
+        matrix = _matrix(self.columns, self.preparation.prepare(rows), self.code_by_code)
+        return np.asarray(self.trees.predict_proba(np.where(self.is_empty, 0.0, matrix))[:, 1], np.float64)
+
+
+class Trees:
+    """Fits boosted trees; the same rows give the same model."""
+
+    def __init__(self, columns: Sequence[Column], *, seed: int = 0) -> None:
+        self._columns, self._seed = tuple(columns), seed
+
+    def fit(self, rows: pa.Table, labels: Values) -> TreesModel:
+        """A model of rows of inputs with labels 0 and 1, both of which occur."""
+        preparation = Preparation.fit(rows, self._columns)
+        prepared = preparation.prepare(rows)
+        sizes = preparation.sizes
+        codes = {name: _frequent(prepared[name], size) for name, size in sizes.items() if size > MAX_CODES}
+        is_category = [isinstance(column, Category) for column in self._columns]
+        trees = HistGradientBoostingClassifier(
+            categorical_features=is_category if any(is_category) else None, random_state=self._seed
+        )
+        matrix = _matrix(self._columns, prepared, codes)
+        is_empty = np.asarray(np.isnan(matrix).all(axis=0))  # scikit-learn cannot bin a column without any value
+        trees.fit(np.where(is_empty, 0.0, matrix), labels)
+        return TreesModel(
+            columns=self._columns, preparation=preparation, code_by_code=codes, is_empty=is_empty, trees=trees
+        )
+
+
+def _frequent(codes: NDArray[np.generic], size: int) -> Codes:
+    """For each code the one to use: the most frequent keep one of their own, the rest count as unknown."""
+    counts = np.bincount(codes.astype(np.int64), minlength=size)
+    kept = np.argsort(-counts, kind="stable")[: MAX_CODES - 1]
+    used = np.full(size, UNKNOWN_CODE, np.int64)
+    kept = np.sort(kept[kept != UNKNOWN_CODE])
+    used[kept] = np.arange(1, len(kept) + 1)
+    return used
+
+
+def _matrix(columns: Sequence[Column], prepared: Prepared, code_by_code: Mapping[str, Codes]) -> Values:
+    arrays = [
+        code_by_code[column.name][prepared[column.name].astype(np.int64)]
+        if column.name in code_by_code
+        else prepared[column.name]
+        for column in columns
+    ]
+    return np.stack([array.astype(np.float64) for array in arrays], axis=1)

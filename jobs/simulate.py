@@ -1,0 +1,125 @@
+"""Would the loop pay on my data? Plays a table as a stream and compares the loop with schedules; needs no cluster.
+
+Reads:  the file that is named
+Writes: standard output; the files of --json and --plot
+
+Every policy starts from the same model of the first part, answers the rest in steps of 0.5% of the rows (50 at
+least), each before learning from it, and learns only from rows that are due with a known label. The learner is
+scikit-learn's HistGradientBoostingClassifier with its defaults.
+
+never             the first model answers everything
+schedule_5%       a fit on all usable rows every 5% (10%, 20%) of the rows, put in place without looking;
+                  with _recent: on as many of the newest rows as the first model had
+loop              the monitor, the state machine and the gates of the live loop, with these defaults:
+                    growth    a turn when labelled rows since the last model are as many as it learned from
+                    decay     a turn when the log loss is surely worse than on the hold-out, by more than 10% of what
+                              always answering the label rate costs, on 1000 rows (5% of a short table) at least
+                    age       a turn when the model is older than 20% of the rows: a safety net
+                    cooldown  2% of the rows between the end of a turn and the next
+                    follow-up up to three turns after a decay, each when rows since the change have doubled
+                    a turn    fits all history, the rows since the last change, and (when decay or age asked) as many
+                              rows as the first model had; judges them on the newest rows that the champion was not
+                              fitted to (at most 5% of all); all history wins unless a shorter one is surely better,
+                              and is then left out until decay or age asks; the winner is fitted again on all its
+                              rows. A turn takes no time, and there is no canary.
+                    alarms    every decay, lack of labels, and drift of an input (index 0.25 beyond calm in three steps
+                              in a row); drift is said, but asks for no turn
+even              the loop's number of turns at even distances, with its candidates and gates
+
+CPU-seconds and fits leave out the first fit, which all share, and the answering.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from heliostat.errors import ContractError, HeliostatError, WorkloadError
+from heliostat.simulate.comparison import compare
+from heliostat.simulate.table import Roles, prepare
+from jobs import _simulation_plot, _simulation_text
+from jobs._simulation_learner import Trees
+
+TELL_EVERY_S = 2.0
+
+
+def simulate(options: argparse.Namespace) -> None:
+    """Play the table, print the comparison, write what was asked for."""
+    if options.task == "regression":
+        raise WorkloadError(
+            "Regression cannot be simulated yet: the loop's gates and metrics are for labels of two values. "
+            "Try a label such as 'above its median' with --task classification."
+        )
+    table = _read(options.data)
+    for path in (options.json, options.plot):
+        if path is not None and not path.parent.is_dir():
+            raise ContractError(f"There is no folder {path.parent} for {path.name}; make it first.")
+    roles = Roles(label=options.label, event_time=options.event_time, label_time=options.label_time, key=options.key)
+    prepared = prepare(table, roles, first=options.first)
+    stream = prepared.stream
+    found = compare(stream, Trees(stream.columns), clock=time.process_time, tell=_teller())
+    title = f"{options.data.name}, label {options.label}"
+    print(_simulation_text.render(found, title=title, remarks=prepared.remarks), flush=True)
+    if options.json is not None:
+        written = _simulation_text.as_json(found, remarks=prepared.remarks)
+        options.json.write_text(json.dumps(written, indent=1))
+    if options.plot is not None:
+        _simulation_plot.draw(options.plot, found, first_rows=stream.first_rows, title=title)
+
+
+def _read(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise ContractError(f"There is no file {path}; give --data a Parquet file.")
+    try:
+        return pq.ParquetFile(path).read()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ContractError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def _teller() -> Callable[[str], None]:
+    """Prints progress to standard error, at most every two seconds."""
+    started_s = last_s = time.monotonic()
+
+    def tell(text: str) -> None:
+        nonlocal last_s
+        now_s = time.monotonic()
+        if now_s - last_s >= TELL_EVERY_S:
+            last_s = now_s
+            print(f"[{now_s - started_s:4.0f} s] {text}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The options of this job."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--data", type=Path, required=True, help="a Parquet file; every other column is an input")
+    made.add_argument("--label", required=True, help="the column to predict: two values")
+    made.add_argument("--event-time", help="when a row happened; without it the rows are in file order")
+    made.add_argument("--label-time", help="when the label became known; without it, right after the answer")
+    made.add_argument("--key", help="a column that names the row, and is no input")
+    made.add_argument("--task", choices=["classification", "regression"], default="classification")
+    made.add_argument("--first", type=float, default=0.2, help="share of rows to start from (default: %(default)s)")
+    made.add_argument("--json", type=Path, metavar="OUT", help="write the result as JSON")
+    made.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the result")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 1 with one sentence on standard error."""
+    options = arguments().parse_args(argv)
+    try:
+        simulate(options)
+    except HeliostatError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

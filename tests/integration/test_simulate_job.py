@@ -1,0 +1,87 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.simulate import main
+
+ROOT = Path(__file__).resolve().parents[2]
+NUM_ROWS = 1500
+
+
+@pytest.fixture
+def data(tmp_path):
+    generator = np.random.default_rng(5)
+    x = generator.normal(size=NUM_ROWS)
+    is_late = np.arange(NUM_ROWS) >= NUM_ROWS // 2
+    label = (x > 0) ^ is_late ^ (generator.random(NUM_ROWS) < 0.1)
+    columns = {
+        "x": x,
+        "kind": generator.choice(["a", "b", None], NUM_ROWS).tolist(),
+        "many": [f"id-{row}" for row in range(NUM_ROWS)],
+        "empty": pa.nulls(NUM_ROWS, pa.float64()),
+        "constant": np.ones(NUM_ROWS),
+        "flag": generator.random(NUM_ROWS) < 0.5,
+        "hour": np.arange(NUM_ROWS),
+        "told": np.arange(NUM_ROWS) + 20,
+        "y": np.where(label, "stay", "go").tolist(),
+    }
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_a_table_as_it_is_gives_text_json_and_a_plot(data, tmp_path, capsys):
+    out, plot = tmp_path / "out.json", tmp_path / "out.png"
+    arguments = ["--data", str(data), "--label", "y", "--event-time", "hour", "--label-time", "told"]
+    assert main([*arguments, "--json", str(out), "--plot", str(plot)]) == 0
+    printed = capsys.readouterr().out
+    assert "'go' counts as 0 and 'stay' as 1" in printed
+    assert printed.splitlines()[-3].startswith(("Yes", "No"))
+    found = json.loads(out.read_text())
+    for name in ("score", "turns", "fits", "promotions", "labels", "cpu_s"):
+        assert {"never", "schedule_5%", "schedule_10%", "schedule_20%", "even", "loop"} <= set(found[name])
+    assert found["best_schedule"] in found["score"]
+    assert found["gain_share"] > 0
+    assert len(found["deciles"]["loop"]) == 10
+    assert found["alarms"] == len(found["alarm_list"])
+    assert found["cpu_s"]["never"] < found["cpu_s"]["schedule_5%"]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"--label": "z"}, "no column 'z'"),
+        ({"--label": "x"}, "exactly two"),
+        ({"--data": "nowhere.parquet"}, "There is no file nowhere.parquet"),
+        ({"--data": __file__}, "cannot be read as Parquet"),
+        ({"--task": "regression"}, "Regression cannot be simulated yet"),
+        ({"--first": "1.5"}, "between 0 and 1"),
+        ({"--json": "no/such/folder/out.json"}, "There is no folder"),
+    ],
+)
+def test_what_cannot_be_played_is_one_sentence_and_exit_1(data, capsys, changed, said):
+    arguments = {"--data": str(data), "--label": "y"} | changed
+    assert main([part for pair in arguments.items() for part in pair]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_simulating_needs_neither_ray_nor_torch():
+    code = "import sys, jobs.simulate; assert not {'ray', 'torch'} & set(sys.modules), 'imported'"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_defaults_of_the_policy_are_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for word in ("growth", "decay", "age", "cooldown", "follow-up", "2% of the rows"):
+        assert word in shown

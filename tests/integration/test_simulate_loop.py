@@ -1,0 +1,191 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from heliostat.columns import Number
+from heliostat.simulate.comparison import compare
+from heliostat.simulate.loop import Loop
+from heliostat.simulate.outcome import verdict
+from heliostat.simulate.play import Never, Scheduled, play
+from heliostat.simulate.policy import Policy
+from heliostat.simulate.stream import Stream, stream
+from heliostat.simulate.turns import Trainer
+
+NUM_ROWS = 6000
+COLUMNS = (Number("a", low=-np.inf, high=np.inf), Number("b", low=-np.inf, high=np.inf))
+
+
+@dataclass(frozen=True)
+class Quadrants:
+    """Remembers the share of ones in each of four quadrants."""
+
+    rates: np.ndarray
+
+    def probabilities(self, rows: pa.Table) -> np.ndarray:
+        return self.rates[_quadrant(rows)]
+
+
+class Counting:
+    """A learner quick enough for tests: it sees which quadrant a row lies in, and keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[np.ndarray] = []
+
+    def fit(self, rows: pa.Table, labels: np.ndarray) -> Quadrants:
+        self.shown.append(labels)
+        place = _quadrant(rows)
+        ones = np.bincount(place, weights=labels, minlength=4) + 1
+        return Quadrants(ones / (np.bincount(place, minlength=4) + 2))
+
+
+def _quadrant(rows: pa.Table) -> np.ndarray:
+    a, b = (rows[name].to_numpy() > 0 for name in ("a", "b"))
+    return a.astype(int) * 2 + b
+
+
+def _stream(*, change: float | None, seed: int = 0, delay: int = 0) -> Stream:
+    generator = np.random.default_rng(seed)
+    a, b = generator.normal(size=NUM_ROWS), generator.normal(size=NUM_ROWS)
+    is_late = np.arange(NUM_ROWS) >= NUM_ROWS * (2 if change is None else change)
+    labels = np.where(is_late, (a > 0) ^ (b > 0), a > 0) ^ (generator.random(NUM_ROWS) < 0.15)
+    event_at = np.arange(NUM_ROWS, dtype=float)
+    return stream(
+        pa.table({"a": a, "b": b}),
+        COLUMNS,
+        labels.astype(float),
+        first=0.2,
+        event_at=event_at,
+        label_at=event_at + delay,
+    )
+
+
+def _compare(played: Stream):
+    return compare(played, Counting(), clock=lambda: 0.0, tell=lambda text: None)
+
+
+def _loop_answers(played: Stream):
+    policy = Policy.of(played)
+    trainer = Trainer(played, Counting(), policy)
+    first = trainer.fit_unjudged(played.first_step, number=1)
+    return play(played, first, Loop(played, trainer, policy), clock=lambda: 0.0, tell=lambda text: None)
+
+
+def test_after_an_abrupt_change_the_loop_is_ahead_of_never_and_of_even_distances():
+    found = _compare(_stream(change=0.5))
+    assert found.loop_less_never["log_loss"].high < 0
+    assert found.loop_less_never["accuracy"].low > 0
+    assert found.loop_less_even["log_loss"].mean < 0
+    assert verdict(found)[0].startswith("Yes")
+
+
+def test_the_change_is_an_alarm_and_its_onset_is_near_the_truth():
+    account = _loop_answers(_stream(change=0.5)).account
+    assert [abs(alarm.onset_row - NUM_ROWS // 2) < 300 for alarm in account.alarms[:1]] == [True]
+    assert account.alarms[0].row < NUM_ROWS * 0.6
+
+
+def test_without_a_change_the_loop_does_no_harm():
+    streams = [_stream(change=None, seed=seed) for seed in range(20, 25)]
+    found = [_compare(played) for played in streams]
+    losses = [one.loop_less_never["log_loss"] for one in found]
+    assert sum(loss.low > 0 for loss in losses) <= 1  # a 95% interval may err once
+    assert np.mean([loss.mean for loss in losses]) < 0.001
+    assert not any(verdict(one)[0].startswith("Yes") for one in found)
+
+
+def test_without_a_change_alarms_are_rare():
+    accounts = [_loop_answers(_stream(change=None, seed=seed)).account for seed in range(100, 112)]
+    assert sum(len(account.alarms) > 0 for account in accounts) <= 1
+    assert max(account.num_turns for account in accounts) <= 6
+
+
+def test_a_first_model_worse_than_the_constant_rate_is_measured_against_the_constant():
+    played = _stream(change=0.15)
+    reference = Trainer(played, Counting(), Policy.of(played)).first_reference(played.first_step)
+    assert reference is not None
+    assert reference.score < 0.75
+
+
+def test_the_same_table_gives_the_same_turns_and_answers():
+    one, other = _loop_answers(_stream(change=0.4)), _loop_answers(_stream(change=0.4))
+    assert one.answers.tobytes() == other.answers.tobytes()
+    assert one.account == other.account
+
+
+def test_no_future_label_changes_an_answer():
+    played = _stream(change=0.5)
+    since = played.rows_at(80)
+    turned = Stream(**{**played.__dict__, "labels": np.where(np.arange(NUM_ROWS) >= since, np.nan, played.labels)})
+    planted = Stream(
+        **{**played.__dict__, "labels": np.where(np.arange(NUM_ROWS) >= since, 1 - played.labels, played.labels)}
+    )
+    asked = since - played.first_rows + played.step_rows  # the step after it is answered before anything is learned
+    truth = _loop_answers(played).answers[:asked]
+    assert truth.tobytes() == _loop_answers(planted).answers[:asked].tobytes()
+    assert truth.tobytes() == _loop_answers(turned).answers[:asked].tobytes()
+    assert _loop_answers(planted).answers[asked:].tobytes() != _loop_answers(played).answers[asked:].tobytes()
+
+
+def test_late_labels_make_the_loop_see_a_change_later():
+    at_once = _loop_answers(_stream(change=0.5)).account.alarms
+    late = _loop_answers(_stream(change=0.5, delay=600)).account.alarms
+    assert late[0].row >= at_once[0].row + 500
+
+
+def test_a_schedule_learns_only_from_rows_that_are_due():
+    played = _stream(change=None, delay=600)
+    trainer = Trainer(played, Counting(), Policy.of(played))
+    first = trainer.fit_unjudged(played.first_step, number=1)
+    scheduled = Scheduled(played, trainer, share=0.1, is_recent=False)
+    account = play(played, first, scheduled, clock=lambda: 0.0, tell=lambda text: None).account
+    last_turn = account.turns[-1].row
+    assert account.num_turns == 7
+    assert account.num_labels <= last_turn - 600
+
+
+def test_never_costs_nothing_and_uses_the_first_labels_only():
+    played = _stream(change=None)
+    first = Trainer(played, Counting(), Policy.of(played)).fit_unjudged(played.first_step, number=1)
+    account = play(played, first, Never(), clock=lambda: 0.0, tell=lambda text: None).account
+    assert (account.num_fits, account.num_turns, account.num_labels) == (0, 0, played.first_rows)
+
+
+def test_a_candidate_is_judged_only_on_rows_that_no_fit_has_seen():
+    played, learner = _stream(change=0.5), Counting()
+    trainer = Trainer(played, learner, Policy.of(played))
+    first = trainer.fit_unjudged(played.first_step, number=1)
+    found = trainer.turn(60, first, change_row=None, try_recent=False)
+    usable = len(played.usable(60))
+    assert found.champion is not None
+    assert found.champion.reference is not None
+    judged, refitted = learner.shown[-2:]
+    assert len(judged) + found.champion.reference.num_rows == usable
+    assert len(refitted) == usable
+
+
+def test_a_champion_is_not_judged_on_rows_that_it_was_fitted_to():
+    played = _stream(change=None)
+    trainer = Trainer(played, Counting(), Policy.of(played))
+    champion = trainer.fit_unjudged(60, number=1)
+    found = trainer.turn(60, champion, change_row=None, try_recent=True)
+    assert found.champion is None
+    assert "0 new rows" in found.verdict.reasons[0]
+
+
+def test_all_history_is_not_fitted_again_where_it_was_surely_beaten():
+    played, learner = _stream(change=0.5), Counting()
+    trainer = Trainer(played, learner, Policy.of(played))
+    first = trainer.fit_unjudged(played.first_step, number=1)
+    found = trainer.turn(80, first, change_row=NUM_ROWS // 2, try_recent=False)
+    assert found.is_all_beaten
+    assert found.num_fits == 3
+    assert trainer.turn(100, first, change_row=NUM_ROWS // 2, try_recent=False, try_all=False).num_fits == 2
+
+
+def test_accounts_add_up():
+    found = _compare(_stream(change=0.5))
+    loop, even = found.accounts["loop"], found.accounts["even"]
+    assert even.num_turns == loop.num_turns == len(loop.turns)
+    assert loop.num_promotions <= loop.num_turns <= loop.num_fits
+    assert found.accounts["schedule_5%"].num_turns == 15
