@@ -1,5 +1,7 @@
 """One HTTP exchange as plain values, straight on ASGI: a framework's routing would cost more than the model."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,7 +11,7 @@ import orjson
 
 from heliostat.ids import EPOCH
 from heliostat.records import KeyRecord
-from heliostat.serving.problem import MalformedError, MediaTypeError, TooLargeError
+from heliostat.serving.problem import MalformedError, MediaTypeError, SlowBodyError, TooLargeError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,6 +23,7 @@ MAX_REQUEST_ID_LENGTH = 200
 # The ingress sets both before it sends a request to any replica, so that a repeated request keeps them.
 REQUEST_ID_HEADER = b"x-request-id"
 RECEIVED_AT_HEADER = b"x-received-at-ms"
+TIMEOUT_HEADER = b"x-request-timeout-seconds"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -32,6 +35,7 @@ class Request:
     request_id: str
     received_at: datetime
     started_s: float
+    timeout_s: float
     max_body_bytes: int
     parameters: Mapping[str, str] = field(default_factory=dict)
     caller: KeyRecord | None = None
@@ -46,27 +50,49 @@ class Request:
         value = self.header_by_name.get(name)
         return None if value is None else value.decode("latin-1")
 
+    @property
+    def deadline_s(self) -> float:
+        """When the caller stops waiting, on the clock of `started_s`."""
+        return self.started_s + self.timeout_s
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the body without its parameters, empty when none was sent."""
+        return (self.header(b"content-type") or "").partition(";")[0].strip().lower()
+
+    def accepts(self, media_type: str) -> bool:
+        """Whether the Accept header names this media type; a wildcard does not name it."""
+        return media_type in (self.header(b"accept") or "").lower()
+
     async def json(self) -> Any:
         """The body as JSON; refuses other media types, larger bodies and what is no JSON."""
-        self._refuse_media_type()
-        body = await self._body()
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise MalformedError(f"The body is no JSON: {error}.") from error
+        return parsed(await self.body(JSON))
 
-    def _refuse_media_type(self) -> None:
-        media_type = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
-        if media_type != JSON:
-            raise MediaTypeError(f"The body must be {JSON}; got {media_type!r:.80}. Send `Content-Type: {JSON}`.")
+    async def body(self, *media_types: str) -> bytes:
+        """The body, of one of these media types and not compressed; larger ones are refused before they are held."""
+        if self.media_type not in media_types:
+            known = " or ".join(kind for kind in media_types if kind)
+            raise MediaTypeError(f"The body must be {known}; got {self.media_type!r:.80}. Send it as Content-Type.")
         encoding = self.header(b"content-encoding")
         if encoding not in (None, "", "identity"):
             raise MediaTypeError(f"The body must not be compressed; got Content-Encoding {encoding!r:.40}.")
+        return await self._body()
 
     async def _body(self) -> bytes:
         declared = self.header(b"content-length")
-        if declared is not None and declared.isdecimal() and int(declared) > self.max_body_bytes:
-            raise self._too_large()
+        if declared is not None:
+            if not (declared.isascii() and declared.isdecimal()):
+                raise MalformedError(f"Content-Length must be a number of bytes; got {declared!r:.40}.")
+            # Compared by length first: Python refuses to read a number of thousands of digits.
+            if len(declared) > 18 or int(declared) > self.max_body_bytes:
+                raise self._too_large()
+        try:
+            async with asyncio.timeout(self.deadline_s - time.perf_counter()):
+                return await self._chunks()
+        except TimeoutError as error:
+            raise SlowBodyError(f"The body was not complete after {self.timeout_s:g} s; send it faster.") from error
+
+    async def _chunks(self) -> bytes:
         chunks: list[bytes] = []
         num_bytes, is_more = 0, True
         while is_more:
@@ -85,9 +111,17 @@ class Request:
         return TooLargeError(f"A body may have {self.max_body_bytes} bytes; send fewer rows at once.")
 
 
+def parsed(body: bytes | memoryview) -> Any:
+    """The JSON document in a body, MalformedError when there is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(f"The body is no JSON: {error}.") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """A JSON answer."""
+    """An answer: JSON when nothing else is said."""
 
     body: bytes
     status: int = 200

@@ -15,7 +15,7 @@ class MicroBatcher(Generic[Item, Result]):
 
     `run` gets at least one item and gives one result an item, in order; what it raises reaches all of its batch. A
     batch grows up to `max_size` (a single larger item goes alone); up to `max_inline` a thread would cost more than it
-    frees.
+    frees. Just before it would run, an item for which `refuse` gives an error gets that and is left out.
     """
 
     def __init__(
@@ -25,8 +25,12 @@ class MicroBatcher(Generic[Item, Result]):
         size_of: Callable[[Item], int],
         max_size: int,
         max_inline: int,
+        refuse: Callable[[Item], Exception | None] = lambda _: None,
     ) -> None:
         self._run = run
+        self._refuse = refuse
+        self._size_waiting = 0
+        self._size_running = 0
         self._size_of = size_of
         self._max_size = max_size
         self._max_inline = max_inline
@@ -39,11 +43,17 @@ class MicroBatcher(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
+        self._size_waiting += self._size_of(item)
         if not self._is_busy:
             self._is_busy = True
             # Requests that the loop has already received get their turn first, and join this batch.
             loop.call_soon(self._next, loop)
         return future
+
+    @property
+    def size_ahead(self) -> int:
+        """The size of what would be run before the next item, the running batch with it."""
+        return self._size_waiting + self._size_running
 
     def close(self) -> None:
         """Ends the thread after the batch that it is running."""
@@ -51,6 +61,7 @@ class MicroBatcher(Generic[Item, Result]):
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         items, futures, size = self._take()
+        self._size_running = size
         if not items:
             self._is_busy = False
         elif size <= self._max_inline:
@@ -70,6 +81,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._go_on(loop)
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._size_running = 0
         self._is_busy = bool(self._waiting)
         if self._is_busy:
             loop.call_soon(self._next, loop)
@@ -83,10 +95,16 @@ class MicroBatcher(Generic[Item, Result]):
             if items and size + self._size_of(item) > self._max_size:
                 break
             self._waiting.popleft()
-            if not future.done():  # its caller is gone
-                items.append(item)
-                futures.append(future)
-                size += self._size_of(item)
+            self._size_waiting -= self._size_of(item)
+            if future.done():  # its caller is gone
+                continue
+            refusal = self._refuse(item)
+            if refusal is not None:
+                future.set_exception(refusal)
+                continue
+            items.append(item)
+            futures.append(future)
+            size += self._size_of(item)
         return items, futures, size
 
     def _outcome(self, items: Sequence[Item]) -> tuple[Sequence[Result], Exception | None]:

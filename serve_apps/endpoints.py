@@ -16,7 +16,7 @@ def http_app(predictor: Predictor, steering: Steering) -> HttpApp:
     return HttpApp(
         [*protocols, _docs(predictor.config.workload, protocols)],
         keyring=lambda: predictor.live.keyring,
-        max_body_bytes=predictor.config.limits.max_body_bytes,
+        limits=predictor.config.limits,
         on_shutdown=predictor.close,
     )
 
@@ -29,6 +29,9 @@ def _docs(workload: str, protocols: list[Endpoint]) -> Endpoint:
             summary=endpoint.summary,
             needs_key=endpoint.action is not None,
             body=endpoint.body,
+            other_bodies=endpoint.other_bodies,
+            other_answers=endpoint.other_answers,
+            headers=endpoint.headers,
         )
         for endpoint in protocols
     ]

@@ -3,26 +3,36 @@
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from heliostat.errors import HeliostatError, NotFoundError
 from heliostat.govern.roles import Action, Role, is_allowed
 from heliostat.records import KeyRecord
 from heliostat.serving import problem
+from heliostat.serving.admission import timeout_of
 from heliostat.serving.authentication import Keyring
-from heliostat.serving.problem import ForbiddenError, MethodError
-from serve_apps.asgi import Receive, Request, Response, Scope, Send, received_at_of, request_id_of
+from heliostat.serving.problem import ForbiddenError, MethodError, OverloadedError
+from heliostat.serving.rate_limit import KeyLimits
+from heliostat.workload import Serving
+from serve_apps.asgi import TIMEOUT_HEADER, Receive, Request, Response, Scope, Send, received_at_of, request_id_of
 
 logger = logging.getLogger(__name__)
+
+# A rollback must get through when a caller runs wild.
+_NEVER_LIMITED = frozenset({Action.PROMOTE, Action.ROLL_BACK, Action.HOLD})
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One method of one path; `{name}` in the path is a parameter, `action` None needs no key."""
+    """One method of one path; `{name}` in the path is a parameter, `action` None needs no key.
+
+    `body` describes JSON; bodies and answers of other media types stand beside it, by their type.
+    `headers` describes those of the request that this endpoint reads; none has to be sent.
+    """
 
     method: str
     path: str
@@ -30,6 +40,9 @@ class Endpoint:
     handler: Handler
     summary: str
     body: dict[str, Any] | None = None
+    other_bodies: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    other_answers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    headers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Router:
@@ -65,12 +78,13 @@ class HttpApp:
         endpoints: Sequence[Endpoint],
         *,
         keyring: Callable[[], Keyring],
-        max_body_bytes: int,
+        limits: Serving,
         on_shutdown: Callable[[], None],
     ) -> None:
         self._router = Router(endpoints)
         self._keyring = keyring
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
+        self._key_limits = KeyLimits.of(limits.requests_per_s, limits.burst_requests, num_replicas=limits.num_replicas)
         self._on_shutdown = on_shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +109,8 @@ class HttpApp:
                 request_id=request_id,
                 received_at=received_at_of(header_by_name),
                 started_s=started_s,
-                max_body_bytes=self._max_body_bytes,
+                timeout_s=self._timeout_s(header_by_name.get(TIMEOUT_HEADER)),
+                max_body_bytes=self._limits.max_body_bytes,
             )
             response = await self._handle(scope["method"], _local_path(scope), request)
         except HeliostatError as error:
@@ -105,15 +120,22 @@ class HttpApp:
             response = self._problem(problem.internal(), error, request_id=request_id)
         await response.send(send)
 
+    def _timeout_s(self, header: bytes | None) -> float:
+        text = None if header is None else header.decode("latin-1")
+        return timeout_of(text, default_s=self._limits.request_timeout_s)
+
     async def _handle(self, method: str, path: str, request: Request) -> Response:
         endpoint, request.parameters = self._router.find(method, path)
         if endpoint.action is not None:
             request.caller = self._keyring().caller(request.header(b"authorization"))
             _require(request.caller, endpoint.action)
+            if endpoint.action not in _NEVER_LIMITED:
+                self._key_limits.refuse(request.caller.key_id, now_s=request.started_s)
         return await endpoint.handler(request)
 
     def _problem(self, found: problem.Problem, error: Exception, *, request_id: str) -> Response:
-        if found.status >= 500:
+        # What is shed is counted in v1/status: a trace for each would cost most when there is least to spare.
+        if found.status >= 500 and not isinstance(error, OverloadedError):
             logger.error("Request %s failed.", request_id, exc_info=error)
         return Response(
             body=found.body(instance=request_id),

@@ -6,6 +6,7 @@ Writes: write-ahead segments: predictions, labels
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,9 +15,10 @@ from typing import Any
 from heliostat.errors import NotFoundError
 from heliostat.ids import prediction_id
 from heliostat.records import BundleRef, KeyRecord, Route
+from heliostat.serving.admission import Pace, refuse_expired, refuse_overload
 from heliostat.serving.authentication import Keyring
 from heliostat.serving.labels import Label
-from heliostat.serving.problem import TooLargeError
+from heliostat.serving.problem import ExpiredError, OverloadedError, TooLargeError
 from heliostat.serving.routing import route_of, versions
 from heliostat.serving.rows import Rows
 from serve_apps.batching import MicroBatcher
@@ -48,7 +50,10 @@ class Predictor:
             size_of=lambda question: question.rows.num_rows,
             max_size=config.max_rows_per_batch,
             max_inline=config.max_rows_inline,
+            refuse=self._refuse_expired,
         )
+        self._pace = Pace()
+        self.num_shed = 0
 
     async def reconfigure(self, record: Mapping[str, Any]) -> None:
         """The routing record is in force, or else the route before stays, `last_error` says why, and it is tried again.
@@ -101,18 +106,53 @@ class Predictor:
         request_id: str,
         received_at: datetime,
         started_s: float,
+        deadline_s: float,
         version: int | None = None,
     ) -> tuple[list[str], Answer]:
-        """The ids and the answers of the rows, which are logged by then; NotFoundError when the version is not held."""
+        """The ids and the answers of the rows, which are logged by then.
+
+        NotFoundError when the version is not held, OverloadedError when the queue is full or would take too long,
+        ExpiredError when the deadline passed before the rows' turn came; then no model ran and nothing is logged.
+        """
         self.refuse_too_many(rows.num_rows)
         if version is not None and version not in self.live.version_by_number:
             raise NotFoundError(f"Version {version} is not served; served are {sorted(self.live.version_by_number)}.")
         # Bound to the caller: nobody can take the id of another's row, and have that row dropped as a copy.
         ids = [prediction_id(f"{caller}/{request_id}", row, event_at=at) for row, at in enumerate(rows.event_at)]
         question = Question(
-            rows=rows, ids=ids, request_id=request_id, received_at=received_at, started_s=started_s, version=version
+            rows=rows,
+            ids=ids,
+            request_id=request_id,
+            received_at=received_at,
+            started_s=started_s,
+            deadline_s=deadline_s,
+            version=version,
         )
+        expired = self._refuse_expired(question)
+        if expired is not None:
+            raise expired
+        self._refuse_overload(question)
         return ids, await self._batcher.submit(question)
+
+    def _refuse_overload(self, question: Question) -> None:
+        ahead = self._batcher.size_ahead
+        try:
+            refuse_overload(
+                question.rows.num_rows,
+                ahead=ahead,
+                max_waiting_rows=self.config.limits.max_waiting_rows,
+                wait_s=self._pace.wait_s(ahead, max_batch_rows=self.config.max_rows_per_batch),
+                left_s=question.deadline_s - time.perf_counter(),
+            )
+        except OverloadedError:
+            self.num_shed += 1
+            raise
+
+    def _refuse_expired(self, question: Question) -> ExpiredError | None:
+        left_s = question.deadline_s - time.perf_counter()
+        refusal = refuse_expired(left_s, timeout_s=question.deadline_s - question.started_s)
+        self.num_shed += refusal is not None
+        return refusal
 
     def record_labels(self, labels: Sequence[Label], *, received_at: datetime, source: str) -> None:
         """The labels are logged when this returns."""
@@ -142,6 +182,8 @@ class Predictor:
             "num_errors_by_version": {
                 str(number): num_errors for number, num_errors in self._scorer.num_errors_by_version.items()
             },
+            "breakers": self._scorer.breaker_states(live),
+            "num_shed": self.num_shed,
             "last_error": self.last_error,
             "started_at": self.started_at.isoformat(),
             "uptime_s": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
@@ -155,13 +197,18 @@ class Predictor:
         self._log.close()
 
     def _answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
-        return answer_batch(
+        started_s = time.perf_counter()
+        answers = answer_batch(
             questions,
             self.live,
             scorer=self._scorer,
+            default=self.config.limits.default,
             columns=self.config.contract.columns,
             append=self._log.append_predictions,
         )
+        num_rows = sum(question.rows.num_rows for question in questions)
+        self._pace = self._pace.after(num_rows, time.perf_counter() - started_s)
+        return answers
 
 
 def _bundles(record: Mapping[str, Any]) -> dict[int, BundleRef]:

@@ -1,10 +1,12 @@
 """OpenAPI of one workload, built from its contract and from the endpoints that really answer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from heliostat.columns import Category, Column
+from heliostat.serving.admission import MAX_TIMEOUT_S
+from heliostat.serving.oip import OUTPUTS
 from heliostat.serving.problem import CONTENT_TYPE
 from heliostat.serving.rows import Contract
 
@@ -13,22 +15,73 @@ Schema = dict[str, Any]
 _INSTANT: Schema = {"type": "string", "format": "date-time"}
 _TENSOR: Schema = {
     "type": "object",
-    "required": ["name", "shape", "datatype", "data"],
+    "required": ["name", "shape", "datatype"],
     "properties": {
         "name": {"type": "string"},
-        "shape": {"type": "array", "items": {"type": "integer"}},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
         "datatype": {"type": "string"},
         "data": {"type": "array"},
+        "parameters": {
+            "type": "object",
+            "properties": {"binary_data_size": {"type": "integer", "minimum": 0, "description": "In place of `data`"}},
+        },
     },
+}
+_PROBABILITIES: Schema = {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}}
+_VERSION: Schema = {"type": "integer", "minimum": 0, "description": "0: the workload's declared default answered"}
+PREDICT_ANSWER: Schema = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "The request's id"},
+        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "description": "One a row"},
+        "predictions": _PROBABILITIES,
+        "confidence": _PROBABILITIES,
+        "model_version": _VERSION,
+        "model_versions": {"type": "array", "items": _VERSION},
+        "degraded": {"type": "boolean", "description": "Another version, or the default, stood in for some rows"},
+        "degraded_reason": {"type": ["string", "null"]},
+        "processing_time_ms": {"type": "number"},
+    },
+    "additionalProperties": False,
+}
+COLUMNS_ANSWER: Schema = {
+    "type": "string",
+    "contentEncoding": "binary",
+    "description": "When Accept names it: an Arrow IPC stream with the columns id (utf8), probability (float64), "
+    "confidence (float64), model_version (int32, 0: the workload's default); in the schema's metadata id, "
+    "degraded, degraded_reason and processing_time_ms.",
+}
+_OUTPUT: Schema = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": {"enum": list(OUTPUTS)},
+        "parameters": {"type": "object", "properties": {"binary_data": {"type": "boolean"}}},
+    },
+}
+BINARY_TENSORS: Schema = {
+    "type": "string",
+    "contentEncoding": "binary",
+    "description": "The JSON document, and behind it the bytes of every tensor that has binary_data_size, in order: "
+    "little-endian; a BYTES element is its length in 4 bytes and then its bytes.",
+}
+HEADER_LENGTH: Schema = {"type": "integer", "minimum": 1, "description": "How many bytes of the body are JSON"}
+TIMEOUT: Schema = {
+    "X-Request-Timeout-Seconds": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": MAX_TIMEOUT_S,
+        "description": "How long the caller waits: what cannot be answered by then is refused with 503 and Retry-After",
+    }
 }
 INFER_BODY: Schema = {
     "type": "object",
     "required": ["inputs"],
     "properties": {
         "id": {"type": "string"},
-        "parameters": {"type": "object"},
+        "parameters": {"type": "object", "properties": {"binary_data_output": {"type": "boolean"}}},
         "inputs": {"type": "array", "minItems": 1, "items": _TENSOR},
-        "outputs": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}},
+        "outputs": {"type": "array", "items": _OUTPUT},
     },
 }
 LABELS_BODY: Schema = {
@@ -78,6 +131,22 @@ def predict_body(contract: Contract, extra_names: Sequence[str]) -> Schema:
     }
 
 
+def columns_body(contract: Contract, extra_names: Sequence[str]) -> Schema:
+    """What `v1/predict` takes as an Arrow stream, in words: OpenAPI has none for binary columns."""
+    columns = ", ".join(f"{column.name} ({_arrow_words(column)})" for column in contract.columns)
+    return {
+        "type": "string",
+        "contentEncoding": "binary",
+        "description": f"An Arrow IPC stream, its buffers not compressed. Columns: {columns}. "
+        f"May be left out: {', '.join(extra_names)} (utf8, times also timestamp with zone).",
+    }
+
+
+def _arrow_words(column: Column) -> str:
+    words = "utf8, also dictionary-encoded" if isinstance(column, Category) else "float64, or another number"
+    return f"{words}, may be null or left out" if column.optional else words
+
+
 def _column(column: Column) -> Schema:
     if isinstance(column, Category):
         schema: Schema = {"type": "string"} if column.closed is None else {"enum": list(column.closed)}
@@ -95,6 +164,9 @@ class Operation:
     summary: str
     needs_key: bool
     body: Schema | None
+    other_bodies: Mapping[str, Schema] = field(default_factory=dict)
+    other_answers: Mapping[str, Schema] = field(default_factory=dict)
+    headers: Mapping[str, Schema] = field(default_factory=dict)
 
 
 def document(workload: str, operations: Sequence[Operation]) -> Schema:
@@ -116,15 +188,25 @@ def _operation(operation: Operation) -> Schema:
         "summary": operation.summary,
         "security": [{"key": []}] if operation.needs_key else [],
         "responses": {
-            "200": {"description": "The answer", "content": {"application/json": {}}},
+            "200": {
+                "description": "The answer",
+                "content": {"application/json": {}, **_content(operation.other_answers)},
+            },
             "default": {"description": "What went wrong (RFC 9457)", "content": {CONTENT_TYPE: {}}},
         },
     }
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
-    if names:
-        described["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-        ]
+    parameters: list[Schema] = [
+        *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names),
+        *({"name": name, "in": "header", "schema": schema} for name, schema in operation.headers.items()),
+    ]
+    if parameters:
+        described["parameters"] = parameters
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
+        content = _content({"application/json": operation.body, **operation.other_bodies})
+        described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _content(schema_by_type: Mapping[str, Schema]) -> Schema:
+    return {media_type: {"schema": schema} for media_type, schema in schema_by_type.items()}

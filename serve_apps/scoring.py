@@ -13,8 +13,11 @@ import pyarrow as pa
 from heliostat.columns import Column
 from heliostat.serving.problem import UnavailableError
 from heliostat.serving.routing import Arm, arm, arm_of, version_of
-from heliostat.serving.rows import Rows
+from heliostat.serving.rows import Cells, Rows
 from serve_apps.versions import Live, Probabilities, Scorer
+
+DEFAULT_VERSION = 0
+"""What is said and logged as the version of rows that the workload's declared default answered: versions begin at 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,7 @@ class Question:
     request_id: str
     received_at: datetime
     started_s: float
+    deadline_s: float
     version: int | None = None
 
 
@@ -36,6 +40,7 @@ class Answer:
     probabilities: list[float]
     versions: list[int]
     degraded: bool
+    degraded_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,7 @@ class _Scored:
     arms: list[Arm]
     versions: Sequence[int]
     degraded: Sequence[bool]
+    reasons: Sequence[str]
     probability: Probabilities
     champion: Probabilities | None
     candidate: Probabilities | None
@@ -53,20 +59,23 @@ def answer_batch(
     live: Live,
     *,
     scorer: Scorer,
+    default: float | None,
     columns: Sequence[Column],
     append: Callable[[dict[str, Any]], None],
 ) -> list[Answer]:
     """One answer a question; the rows of all of them are appended as one record batch before this returns."""
     arrays = {
-        column.name: pa.array(_joined(q.rows.values_by_column[column.name] for q in questions), column.arrow_type)
+        column.name: _array([question.rows.values_by_column[column.name] for question in questions], column)
         for column in columns
     }
-    scored = _score(questions, live, scorer=scorer, table=pa.table(arrays))
+    scored = _score(questions, live, scorer=scorer, default=default, table=pa.table(arrays))
     append({**_log_columns(questions, scored), **arrays})
     return _split(questions, scored)
 
 
-def _score(questions: Sequence[Question], live: Live, *, scorer: Scorer, table: pa.Table) -> _Scored:
+def _score(
+    questions: Sequence[Question], live: Live, *, scorer: Scorer, default: float | None, table: pa.Table
+) -> _Scored:
     arms, assigned = _assign(questions, live)
     route = live.route
     on_trial = route.candidate is not None
@@ -74,16 +83,21 @@ def _score(questions: Sequence[Question], live: Live, *, scorer: Scorer, table: 
     scores = {n: scorer.probabilities(live, n, table) for n in sorted(v for v in wanted if v is not None)}
     versions, degraded = np.array(assigned), np.zeros(table.num_rows, dtype=bool)
     probability = np.empty(table.num_rows)
+    reasons = [""] * table.num_rows
     for number in set(assigned):
         mask = versions == number
-        answering = _first_able(live, number, scorer=scorer, scores=scores, table=table)
+        answering = _first_able(live, number, scorer=scorer, scores=scores, default=default, table=table)
         probability[mask] = scores[answering][mask]  # type: ignore[index]
-        degraded[mask] = answering != number
         versions[mask] = answering
+        if answering != number:
+            degraded[mask] = True
+            reason = _reason(number, answering, scorer=scorer)
+            reasons = [reason if is_meant else text for is_meant, text in zip(mask.tolist(), reasons, strict=True)]
     return _Scored(
         arms=arms,
         versions=versions.tolist(),
         degraded=degraded.tolist(),
+        reasons=reasons,
         probability=probability,
         champion=scores.get(route.champion) if on_trial and route.champion is not None else None,
         candidate=scores.get(route.candidate) if route.candidate is not None else None,
@@ -106,15 +120,31 @@ def _assign(questions: Sequence[Question], live: Live) -> tuple[list[Arm], list[
 
 
 def _first_able(
-    live: Live, number: int, *, scorer: Scorer, scores: dict[int, Probabilities | None], table: pa.Table
+    live: Live,
+    number: int,
+    *,
+    scorer: Scorer,
+    scores: dict[int, Probabilities | None],
+    default: float | None,
+    table: pa.Table,
 ) -> int:
-    """The version that answers in place of `number`: itself, or else the champion, or else the one before."""
+    """What answers in place of `number`: itself, else the champion, else the one before, else the declared default."""
     for able in (number, live.route.champion, live.route.previous):
         if able is not None and able not in scores:
             scores[able] = scorer.probabilities(live, able, table)
         if able is not None and scores[able] is not None:
             return able
-    raise UnavailableError(f"Version {number} failed on these rows, and no other version could answer; see v1/status.")
+    if default is None:
+        raise UnavailableError(
+            f"Version {number} {scorer.reason_by_version[number]}, and no other version could answer; see v1/status."
+        )
+    scores[DEFAULT_VERSION] = np.full(table.num_rows, default)
+    return DEFAULT_VERSION
+
+
+def _reason(number: int, answering: int, *, scorer: Scorer) -> str:
+    instead = "the workload's default" if answering == DEFAULT_VERSION else f"version {answering}"
+    return f"version {number} {scorer.reason_by_version[number]}; {instead} answered"
 
 
 def _log_columns(questions: Sequence[Question], scored: _Scored) -> dict[str, Any]:
@@ -148,10 +178,23 @@ def _split(questions: Sequence[Question], scored: _Scored) -> list[Answer]:
                 probabilities=probabilities[start:end],
                 versions=list(scored.versions[start:end]),
                 degraded=any(scored.degraded[start:end]),
+                degraded_reason=_joined_reasons(scored.reasons[start:end]) if any(scored.degraded) else None,
             )
         )
         start = end
     return answers
+
+
+def _joined_reasons(reasons: Sequence[str]) -> str | None:
+    return "; ".join(sorted({reason for reason in reasons if reason})) or None
+
+
+def _array(parts: Sequence[Cells], column: Column) -> pa.Array:
+    """The parts as one array; a part that is one already, and alone, is not copied."""
+    if not any(isinstance(part, pa.Array) for part in parts):
+        return pa.array(_joined(parts), column.arrow_type)
+    arrays = [part if isinstance(part, pa.Array) else pa.array(part, column.arrow_type) for part in parts]
+    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
 
 
 def _joined(parts: Iterable[Iterable[Any]]) -> list[Any]:

@@ -1,19 +1,21 @@
 """Rows in, rows out; labels; why; steering: what lies below `v1`."""
 
 import asyncio
-import time
+from dataclasses import replace
 from typing import Any
 
 from heliostat.errors import HeliostatError
 from heliostat.govern.roles import Action
+from heliostat.serving.arrow_stream import ARROW, read_stream
 from heliostat.serving.labels import read_labels
 from heliostat.serving.problem import MalformedError, UnavailableError
-from heliostat.serving.rows import Defaults, RowReader
+from heliostat.serving.rows import Defaults, RowReader, Rows
 from heliostat.store.lake import Lake
-from serve_apps import schemas
-from serve_apps.asgi import Request, Response
+from serve_apps import answers, schemas
+from serve_apps.asgi import JSON, Request, Response, parsed
 from serve_apps.http import Endpoint
 from serve_apps.predictor import Predictor
+from serve_apps.scoring import DEFAULT_VERSION
 from serve_apps.steering import Steering
 from serve_apps.why import find
 
@@ -35,7 +37,17 @@ class V1:
         predict_body = schemas.predict_body(self._config.contract, self._reader.extra_names)
         why = "/v1/predictions/{id}"
         return [
-            _endpoint("POST", "/v1/predict", Action.PREDICT, self.predict, "Probabilities for rows", predict_body),
+            Endpoint(
+                method="POST",
+                path="/v1/predict",
+                action=Action.PREDICT,
+                handler=self.predict,
+                summary="Probabilities for rows, or for columns in bulk",
+                body=predict_body,
+                other_bodies={ARROW: schemas.columns_body(self._config.contract, self._reader.extra_names)},
+                other_answers={JSON: schemas.PREDICT_ANSWER, ARROW: schemas.COLUMNS_ANSWER},
+                headers=schemas.TIMEOUT,
+            ),
             _endpoint(
                 "POST", "/v1/labels", Action.LABEL, self.labels, "What became of predictions", schemas.LABELS_BODY
             ),
@@ -51,36 +63,38 @@ class V1:
         ]
 
     async def predict(self, request: Request) -> Response:
-        """Probabilities for rows."""
-        document = await request.json()
-        rows, key = _predict_fields(document)
-        self._predictor.refuse_too_many(len(rows))
-        defaults = Defaults(request_id=request.request_id, received_at=request.received_at, key=key)
+        """Probabilities for rows, or for columns in bulk."""
+        rows = await self._rows(request)
         ids, answer = await self._predictor.predict(
-            self._reader.from_rows(rows, defaults),
+            rows,
             caller=request.by,
             request_id=request.request_id,
             received_at=request.received_at,
             started_s=request.started_s,
+            deadline_s=request.deadline_s,
         )
-        return Response.of(
-            {
-                "id": request.request_id,
-                "ids": ids,
-                "predictions": answer.probabilities,
-                "confidence": [max(p, 1.0 - p) for p in answer.probabilities],
-                "model_version": answer.versions[0],
-                "model_versions": answer.versions,
-                "degraded": answer.degraded,
-                "processing_time_ms": round((time.perf_counter() - request.started_s) * 1000, 3),
-            }
-        )
+        answered = answers.as_arrow if request.accepts(ARROW) else answers.as_json
+        return answered(ids, answer, request)
+
+    async def _rows(self, request: Request) -> Rows:
+        defaults = Defaults(request_id=request.request_id, received_at=request.received_at)
+        body = await request.body(JSON, ARROW)
+        if request.media_type == ARROW:
+            limits = self._config.limits
+            columns = read_stream(body, max_rows=limits.max_rows_per_request, max_bytes=limits.max_body_bytes)
+            if not columns:
+                raise MalformedError("The Arrow stream has no columns; send one a declared column.")
+            return self._reader.from_columns(columns, defaults)
+        rows, key = _predict_fields(parsed(body))
+        self._predictor.refuse_too_many(len(rows))
+        return self._reader.from_rows(rows, replace(defaults, key=key))
 
     async def labels(self, request: Request) -> Response:
         """Labels, logged before they are accepted."""
         document = await request.json()
+        if isinstance(document, dict) and isinstance(document.get("labels"), list):
+            self._predictor.refuse_too_many(len(document["labels"]))
         labels = read_labels(document, received_at=request.received_at)
-        self._predictor.refuse_too_many(len(labels))
         self._predictor.record_labels(labels, received_at=request.received_at, source=f"http/{request.by}")
         return Response.of({"accepted": len(labels)})
 
@@ -94,6 +108,8 @@ class V1:
         return Response.of({**found, "model_version": await self._made_from(number)})
 
     async def _made_from(self, number: int) -> dict[str, Any]:
+        if number == DEFAULT_VERSION:
+            return {"number": number, "default": self._config.limits.default}
         try:
             version = await self._steering.model_version(number)
         except HeliostatError as error:

@@ -1,15 +1,15 @@
 """Open Inference Protocol v2 over REST: what lies below `v2`."""
 
-import time
 from typing import Any
 
 from heliostat.errors import NotFoundError
 from heliostat.govern.roles import Action
 from heliostat.serving import oip
+from heliostat.serving.binary_tensors import HEADER_LENGTH, OCTETS, Tail, split
 from heliostat.serving.problem import MalformedError, UnavailableError
-from heliostat.serving.rows import Defaults, RowReader
-from serve_apps import schemas
-from serve_apps.asgi import Request, Response
+from heliostat.serving.rows import Cells, Defaults, RowReader
+from serve_apps import answers, schemas
+from serve_apps.asgi import JSON, Request, Response, parsed
 from serve_apps.http import Endpoint, Handler
 from serve_apps.predictor import Predictor
 from serve_apps.scoring import Answer
@@ -41,7 +41,7 @@ class V2:
 
     async def server(self, _: Request) -> Response:
         """The server's metadata."""
-        return Response.of({"name": "heliostat", "version": "2", "extensions": []})
+        return Response.of({"name": "heliostat", "version": "2", "extensions": ["binary_tensor_data"]})
 
     async def live(self, _: Request) -> Response:
         """Always true: whoever answers lives."""
@@ -63,9 +63,8 @@ class V2:
     async def infer(self, request: Request) -> Response:
         """Probabilities for tensors, one input a column."""
         version = self._version(request)
-        inference = oip.decode(await request.json(), self._columns)
+        inference = await self._inference(request)
         values_by_name, key = self._with_parameters(inference)
-        self._predictor.refuse_too_many(max(map(len, values_by_name.values())))
         defaults = Defaults(request_id=request.request_id, received_at=request.received_at, key=key)
         ids, answer = await self._predictor.predict(
             self._reader.from_columns(values_by_name, defaults),
@@ -73,20 +72,33 @@ class V2:
             request_id=request.request_id,
             received_at=request.received_at,
             started_s=request.started_s,
+            deadline_s=request.deadline_s,
             version=version,
         )
-        document = oip.encode(
+        document, tail = oip.encode(
             _outputs(ids, answer),
             model=self._model,
             version=answer.versions[0],
             request_id=inference.id or request.request_id,
-            outputs=inference.outputs,
+            is_binary_by_output=inference.is_binary_by_output,
         )
-        elapsed_ms = round((time.perf_counter() - request.started_s) * 1000, 3)
-        document["parameters"] = {"degraded": answer.degraded, "processing_time_ms": elapsed_ms}
-        return Response.of(document)
+        document["parameters"] = {"degraded": answer.degraded, "processing_time_ms": answers.elapsed_ms(request)}
+        if answer.degraded_reason is not None:
+            document["parameters"]["degraded_reason"] = answer.degraded_reason
+        response = Response.of(document)
+        return _with_tail(response, tail) if any(inference.is_binary_by_output.values()) else response
 
-    def _with_parameters(self, inference: oip.Inference) -> tuple[dict[str, list[Any]], str | None]:
+    async def _inference(self, request: Request) -> oip.Inference:
+        # Clients of the protocol send no Content-Type at all, the binary extension another one.
+        body = await request.body(JSON, OCTETS, "")
+        header_length = request.header(HEADER_LENGTH.lower().encode())
+        if header_length is None and request.media_type == OCTETS:
+            raise MalformedError(f"A body of {OCTETS} needs the header {HEADER_LENGTH}, with the length of its JSON.")
+        document, tail = (body, Tail()) if header_length is None else split(body, header_length)
+        max_rows = self._predictor.config.limits.max_rows_per_request
+        return oip.decode(parsed(document), self._columns, tail=tail, max_rows=max_rows)
+
+    def _with_parameters(self, inference: oip.Inference) -> tuple[dict[str, Cells], str | None]:
         """The columns with those that a parameter gives once for all rows, and the key for rows without one."""
         values_by_name = dict(inference.values_by_name)
         num_rows = max(map(len, values_by_name.values()))
@@ -113,10 +125,15 @@ class V2:
 def _outputs(ids: list[str], answer: Answer) -> dict[str, list[Any]]:
     return {
         "probability": answer.probabilities,
-        "confidence": [max(p, 1.0 - p) for p in answer.probabilities],
+        "confidence": answers.confidence(answer),
         "id": ids,
         "model_version": answer.versions,
     }
+
+
+def _with_tail(response: Response, tail: bytes) -> Response:
+    headers = {HEADER_LENGTH: str(len(response.body))}
+    return Response(body=response.body + tail, content_type=OCTETS, headers=headers)
 
 
 def _get(path: str, action: Action | None, handler: Handler, summary: str) -> Endpoint:
@@ -125,5 +142,13 @@ def _get(path: str, action: Action | None, handler: Handler, summary: str) -> En
 
 def _post(path: str, handler: Handler, summary: str) -> Endpoint:
     return Endpoint(
-        method="POST", path=path, action=Action.PREDICT, handler=handler, summary=summary, body=schemas.INFER_BODY
+        method="POST",
+        path=path,
+        action=Action.PREDICT,
+        handler=handler,
+        summary=summary,
+        body=schemas.INFER_BODY,
+        other_bodies={OCTETS: schemas.BINARY_TENSORS},
+        other_answers={OCTETS: schemas.BINARY_TENSORS},
+        headers={HEADER_LENGTH: schemas.HEADER_LENGTH, **schemas.TIMEOUT},
     )

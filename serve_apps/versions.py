@@ -1,8 +1,9 @@
 """The model versions that a replica holds ready, and loading them from verified bundles."""
 
 import logging
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ from heliostat.errors import BundleError
 from heliostat.learn.bundle import ServedModel
 from heliostat.records import BundleRef, Route
 from heliostat.serving.authentication import Keyring
+from heliostat.serving.breaker import Breaker
 from heliostat.store.bundles import read_bundle
 
 logger = logging.getLogger(__name__)
@@ -79,25 +81,61 @@ def _load(bundle: BundleRef, declared: frozenset[str]) -> LoadedVersion:
 
 
 class Scorer:
-    """Asks versions for probabilities; one that fails is counted and skipped, it never fails the request."""
+    """Asks versions for probabilities; one that fails is counted and skipped, it never fails the request.
 
-    def __init__(self) -> None:
+    One that failed several times in a row is not asked for a while (`heliostat.serving.breaker`).
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.num_errors_by_version: Counter[int] = Counter()
+        self.reason_by_version: dict[int, str] = {}
+        self._clock = clock
+        # Those that failed lately. By bundle too: a version that comes back with another bundle starts anew.
+        self._breakers: dict[tuple[int, str], Breaker] = {}
 
     def probabilities(self, live: Live, number: int, table: pa.Table) -> Probabilities | None:
-        """The version's probabilities for the rows, None when it cannot give them."""
+        """The version's probabilities for the rows; None when it cannot give them, `reason_by_version` says why."""
         version = live.version_by_number.get(number)
         if version is None:
+            self.reason_by_version[number] = "is not loaded"
             return None
+        place = number, version.bundle.hash
+        breaker = self._breakers.get(place)
+        if breaker is not None:
+            if not breaker.allows(self._clock()):
+                self.reason_by_version[number] = f"rests after {breaker.num_failures} failures in a row"
+                return None
+            self._breakers[place] = breaker.tried(self._clock())
+        scores = self._scores(version, number, table)
+        if scores is None:
+            self._breakers[place] = (breaker or Breaker()).failed(self._clock())
+        elif breaker is not None:
+            # The same as `breaker.succeeded()`: what is not there is closed.
+            del self._breakers[place]
+        return scores
+
+    def breaker_states(self, live: Live) -> dict[str, str]:
+        """Every loaded version's breaker: closed, open or half-open."""
+        now_s = self._clock()
+        return {
+            str(number): self._breakers.get((number, version.bundle.hash), Breaker()).state(now_s)
+            for number, version in sorted(live.version_by_number.items())
+        }
+
+    def _scores(self, version: LoadedVersion, number: int, table: pa.Table) -> Probabilities | None:
         try:
             scores = version.probabilities(table)
         # The outer edge of code that a user wrote (`encode`, the network): another version can still answer.
         except Exception:
             logger.exception("Version %d failed on %d rows.", number, table.num_rows)
-            self.num_errors_by_version[number] += 1
+            self._count(number, "failed on these rows")
             return None
         if scores.shape != (table.num_rows,) or not np.isfinite(scores).all():
             logger.error("Version %d gave no finite probability for each of %d rows.", number, table.num_rows)
-            self.num_errors_by_version[number] += 1
+            self._count(number, "gave no finite probability for these rows")
             return None
         return scores
+
+    def _count(self, number: int, reason: str) -> None:
+        self.num_errors_by_version[number] += 1
+        self.reason_by_version[number] = reason

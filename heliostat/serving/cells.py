@@ -49,11 +49,11 @@ def _slow(values: Values, column: Column) -> Values:
     wanted, words = (_NUMBERS, "a number") if isinstance(column, Number) else (_TEXTS, "text")
     for index, value in enumerate(values):
         if value is not None and type(value) not in wanted:
-            raise ContractError(_sentence([_violation(index, column, value, f"must be {words}")]))
+            raise ContractError(refusal([_violation(index, column, value, f"must be {words}")]))
     array = pa.array(_floats(values, column) if isinstance(column, Number) else values, column.arrow_type)
     broken = violations(pa.table({column.name: pa.chunked_array([array])}), [column])
     if broken:
-        raise ContractError(_sentence(sorted(broken, key=lambda violation: violation.row)))
+        raise ContractError(refusal(sorted(broken, key=lambda violation: violation.row)))
     return list(array.to_pylist())
 
 
@@ -63,7 +63,7 @@ def _floats(values: Values, column: Number) -> list[float | None]:
         try:
             number = None if value is None else float(value)
         except OverflowError as error:
-            raise ContractError(_sentence([_violation(index, column, value, "is too large for a number")])) from error
+            raise ContractError(refusal([_violation(index, column, value, "is too large for a number")])) from error
         floats.append(None if number is None or isnan(number) else number)  # NaN is how some say missing
     return floats
 
@@ -72,7 +72,8 @@ def _violation(row: int, column: Column, value: object, reason: str) -> Violatio
     return Violation(row=row, column=column.name, value=value, reason=reason)
 
 
-def _sentence(broken: Sequence[Violation]) -> str:
+def refusal(broken: Sequence[Violation]) -> str:
+    """What a caller is told of the cells that break the contract: the first ones, and how many more."""
     shown = "; ".join(f"{violation!s:.300}" for violation in broken[:_SHOWN])
     more = f"; and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
     return f"{shown}{more}. Correct the value, or leave the row out."

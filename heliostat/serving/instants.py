@@ -10,12 +10,17 @@ from heliostat.ids import EPOCH
 
 def instants(values: Sequence[Any], *, column: str) -> list[datetime | None]:
     """Every value as an instant in UTC, None stays None; ContractError naming the first that is none."""
+    if values.count(None) == len(values):
+        return list(values)
     # Rows of one request often share their time, and reading it is the dearest part.
     known: dict[str, datetime] = {}
     result: list[datetime | None] = []
     for row, value in enumerate(values):
         if value is None:
             result.append(None)
+            continue
+        if type(value) is datetime:  # read already, with its zone
+            result.append(value)
             continue
         at = known.get(value) if type(value) is str else None
         if at is None:

@@ -1,12 +1,15 @@
-"""Open Inference Protocol v2 (REST, JSON tensors): one input tensor per column, in and out of plain columns."""
+"""Open Inference Protocol v2 (REST, JSON or binary tensors): one input tensor per column, in and out of columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from heliostat.columns import Column, Number
+from heliostat.serving import binary_tensors
+from heliostat.serving.binary_tensors import Tail
 from heliostat.serving.cells import Values
-from heliostat.serving.problem import MalformedError
+from heliostat.serving.problem import MalformedError, TooLargeError
+from heliostat.serving.rows import Cells
 
 INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 NUMBERS = INTEGERS | {"FP16", "FP32", "FP64"}
@@ -17,54 +20,64 @@ _EXAMPLE = '{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": 
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """A request as columns, and which outputs it wants (all when it names none)."""
+    """A request as columns, and which outputs it wants (all when it names none), each as JSON or as bytes."""
 
     id: str | None
-    values_by_name: Mapping[str, Values]
+    values_by_name: Mapping[str, Cells]
     parameters: Mapping[str, Any]
-    outputs: Sequence[str]
+    is_binary_by_output: Mapping[str, bool]
 
 
-def decode(document: Any, columns: Sequence[Column]) -> Inference:
-    """The request inside a JSON document; MalformedError when its shape or its datatypes do not fit the protocol.
+def decode(document: Any, columns: Sequence[Column], *, tail: Tail | None = None, max_rows: int) -> Inference:
+    """The request inside a JSON document and the bytes behind it.
 
-    Inputs that are no declared column (the key, the times) are text.
+    MalformedError naming the tensor when its shape, its datatype or its size does not fit the protocol, TooLargeError
+    when it has more than `max_rows` rows. Inputs that are no declared column (the key, the times) are text.
     """
+    tail = tail or Tail()
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list) or not document["inputs"]:
         raise MalformedError(f"An inference request looks like {_EXAMPLE}; got no list `inputs`.")
     numeric_by_name = {column.name: isinstance(column, Number) for column in columns}
-    values_by_name: dict[str, Values] = {}
+    values_by_name: dict[str, Cells] = {}
     for tensor in document["inputs"]:
         name = _name(tensor)
         if name in values_by_name:
             raise MalformedError(f"Input {name!r} is there twice; send one tensor a column.")
-        values_by_name[name] = _values(tensor, name, numeric=numeric_by_name.get(name, False))
+        datatype = _datatype(tensor, name, numeric=numeric_by_name.get(name, False))
+        num_rows = _num_rows(tensor, name, max_rows=max_rows)
+        values_by_name[name] = _values(tensor, name, datatype=datatype, num_rows=num_rows, tail=tail)
+    tail.refuse_rest()
+    parameters = _optional(document, "parameters", dict) or {}
+    all_binary = _flag(parameters, "binary_data_output", where="The request") or False
     return Inference(
         id=_optional(document, "id", str),
         values_by_name=values_by_name,
-        parameters=_optional(document, "parameters", dict) or {},
-        outputs=_outputs(_optional(document, "outputs", list)),
+        parameters=parameters,
+        is_binary_by_output=_outputs(_optional(document, "outputs", list), all_binary=all_binary),
     )
 
 
 def encode(
-    values_by_output: Mapping[str, Values], *, model: str, version: int, request_id: str, outputs: Sequence[str]
-) -> dict[str, Any]:
-    """The response document, its tensors in the order that was asked for."""
-    return {
-        "model_name": model,
-        "model_version": str(version),
-        "id": request_id,
-        "outputs": [
-            {
-                "name": name,
-                "shape": [len(values_by_output[name])],
-                "datatype": OUTPUTS[name],
-                "data": values_by_output[name],
-            }
-            for name in outputs
-        ],
-    }
+    values_by_output: Mapping[str, Values],
+    *,
+    model: str,
+    version: int,
+    request_id: str,
+    is_binary_by_output: Mapping[str, bool],
+) -> tuple[dict[str, Any], bytes]:
+    """The response document, its tensors in the order that was asked for, and the bytes that go behind it."""
+    outputs: list[dict[str, Any]] = []
+    tail: list[bytes] = []
+    for name, is_binary in is_binary_by_output.items():
+        values = values_by_output[name]
+        output = {"name": name, "shape": [len(values)], "datatype": OUTPUTS[name]}
+        if is_binary:
+            tail.append(binary_tensors.encode(values, OUTPUTS[name]))
+            outputs.append({**output, "parameters": {"binary_data_size": len(tail[-1])}})
+        else:
+            outputs.append({**output, "data": values})
+    document = {"model_name": model, "model_version": str(version), "id": request_id, "outputs": outputs}
+    return document, b"".join(tail)
 
 
 def metadata(
@@ -91,18 +104,53 @@ def _name(tensor: Any) -> str:
     return str(tensor["name"])
 
 
-def _values(tensor: Mapping[str, Any], name: str, *, numeric: bool) -> Values:
+def _datatype(tensor: Mapping[str, Any], name: str, *, numeric: bool) -> str:
     datatype = tensor.get("datatype")
     wanted = NUMBERS if numeric else TEXTS
     if not isinstance(datatype, str) or datatype not in wanted:
-        raise MalformedError(f"Input {name!r} must have datatype {' or '.join(sorted(wanted))}; got {datatype!r:.40}.")
-    if not isinstance(tensor.get("data"), list):
-        raise MalformedError(f"Input {name!r} must carry its values as JSON in `data`; binary tensors are not taken.")
-    values = _flat(tensor["data"])
+        raise MalformedError(
+            f"Input {name!r:.80} must have datatype {' or '.join(sorted(wanted))}; got {datatype!r:.40}."
+        )
+    return datatype
+
+
+def _num_rows(tensor: Mapping[str, Any], name: str, *, max_rows: int) -> int:
     shape = tensor.get("shape")
-    if shape not in ([len(values)], [len(values), 1]):
-        raise MalformedError(f"Input {name!r} must have the shape [{len(values)}] of its data; got {shape!r:.80}.")
+    is_shape = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+    if not is_shape or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):  # type: ignore[arg-type, index]
+        raise MalformedError(f"Input {name!r:.80} must have the shape [n] or [n, 1] of its n rows; got {shape!r:.80}.")
+    num_rows = int(shape[0])  # type: ignore[index]
+    if num_rows > max_rows:
+        raise TooLargeError(f"Input {name!r:.80} has {num_rows} rows; a request may have {max_rows} rows.")
+    return num_rows
+
+
+def _values(tensor: Mapping[str, Any], name: str, *, datatype: str, num_rows: int, tail: Tail) -> Cells:
+    parameters = _optional(tensor, "parameters", dict) or {}
+    if "binary_data_size" in parameters:
+        return _binary(tensor, name, parameters["binary_data_size"], datatype=datatype, num_rows=num_rows, tail=tail)
+    if not isinstance(tensor.get("data"), list):
+        raise MalformedError(
+            f"Input {name!r:.80} must carry its values as JSON in `data`, "
+            "or as bytes behind the JSON with the parameter binary_data_size."
+        )
+    values = _flat(tensor["data"])
+    if len(values) != num_rows:
+        raise MalformedError(
+            f"Input {name!r:.80} must have the shape [{len(values)}] of its data; got {tensor['shape']!r:.80}."
+        )
     return values
+
+
+def _binary(tensor: Mapping[str, Any], name: str, num_bytes: Any, *, datatype: str, num_rows: int, tail: Tail) -> Cells:
+    if type(num_bytes) is not int or num_bytes < 0:
+        raise MalformedError(f"Input {name!r:.80}: binary_data_size must be a number of bytes; got {num_bytes!r:.40}.")
+    if "data" in tensor:
+        raise MalformedError(f"Input {name!r:.80} has both `data` and binary_data_size; send one of them.")
+    raw = tail.take(num_bytes, name=name)
+    if datatype in TEXTS:
+        return binary_tensors.decode_texts(raw, num_elements=num_rows, name=name)
+    return binary_tensors.decode_numbers(raw, datatype, num_elements=num_rows, name=name)
 
 
 def _flat(data: list[Any]) -> Values:
@@ -112,16 +160,29 @@ def _flat(data: list[Any]) -> Values:
     return data
 
 
-def _outputs(wanted: list[Any] | None) -> Sequence[str]:
+def _outputs(wanted: list[Any] | None, *, all_binary: bool) -> dict[str, bool]:
     if not wanted:
-        return tuple(OUTPUTS)
-    names: list[str] = []
+        return dict.fromkeys(OUTPUTS, all_binary)
+    is_binary_by_output: dict[str, bool] = {}
     for item in wanted:
         name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str) or name not in OUTPUTS:
             raise MalformedError(f"There is no output {item!r:.80}; name one of {', '.join(OUTPUTS)}.")
-        names.append(name)
-    return names
+        if name in is_binary_by_output:
+            raise MalformedError(f"Output {name!r} is there twice; name it once.")
+        parameters = _optional(item, "parameters", dict) or {}
+        if parameters.get("classification"):
+            raise MalformedError(f"Output {name!r} is no class; leave the parameter classification out.")
+        is_binary = _flag(parameters, "binary_data", where=f"Output {name!r}")
+        is_binary_by_output[name] = all_binary if is_binary is None else is_binary
+    return is_binary_by_output
+
+
+def _flag(parameters: Mapping[str, Any], name: str, *, where: str) -> bool | None:
+    value = parameters.get(name)
+    if value is not None and type(value) is not bool:
+        raise MalformedError(f"{where}: parameter {name} must be true or false; got {value!r:.40}.")
+    return value
 
 
 def _optional(document: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -1,9 +1,11 @@
 """Errors as callers see them: JSON problem details (RFC 9457), one status for each kind of error."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Self
 
 from heliostat.errors import AccessError, CatalogError, ContractError, HeliostatError, LakeError, NotFoundError
 
@@ -31,8 +33,37 @@ class MediaTypeError(HeliostatError, ValueError):
     """The body is not of a media type that is understood."""
 
 
-class UnavailableError(HeliostatError, RuntimeError):
+class LaterError(HeliostatError, RuntimeError):
+    """The same request may work later; `retry_after_s` says when it is worth trying."""
+
+    retry_after_s: int = RETRY_AFTER_S
+
+    @classmethod
+    def retry_after(cls, message: str, wait_s: float) -> Self:
+        """The error for a caller who should wait so long, rounded up to what the header can say."""
+        error = cls(message)
+        error.retry_after_s = max(RETRY_AFTER_S, math.ceil(wait_s))
+        return error
+
+
+class UnavailableError(LaterError):
     """It may work later: nothing serves yet, or what is needed cannot be reached."""
+
+
+class OverloadedError(UnavailableError):
+    """More waits than can be answered in time, so this was refused before it joined the queue."""
+
+
+class ExpiredError(OverloadedError):
+    """The caller's deadline passed before the model ran, so it did not run."""
+
+
+class RateLimitError(LaterError):
+    """A key has sent more than its share."""
+
+
+class SlowBodyError(HeliostatError, RuntimeError):
+    """The body did not arrive within the time that the request has."""
 
 
 # The first match counts, so a subclass stands before its base.
@@ -46,6 +77,8 @@ _STATUS_BY_ERROR: tuple[tuple[type[HeliostatError], HTTPStatus], ...] = (
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (MediaTypeError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (ContractError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (SlowBodyError, HTTPStatus.REQUEST_TIMEOUT),
+    (RateLimitError, HTTPStatus.TOO_MANY_REQUESTS),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (LakeError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -77,7 +110,7 @@ def of(error: HeliostatError) -> Problem:
     if status is None:
         # Unknown to callers means our fault; what happened stands in the replica's log, not in the answer.
         return internal()
-    return Problem(status=status, detail=str(error), headers=_headers(status))
+    return Problem(status=status, detail=str(error), headers=_headers(status, error))
 
 
 def internal() -> Problem:
@@ -88,9 +121,11 @@ def internal() -> Problem:
     )
 
 
-def _headers(status: HTTPStatus) -> Mapping[str, str]:
+def _headers(status: HTTPStatus, error: HeliostatError) -> Mapping[str, str]:
     if status is HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": 'Bearer realm="heliostat"'}
+    if isinstance(error, LaterError):
+        return {"Retry-After": str(error.retry_after_s)}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         return {"Retry-After": str(RETRY_AFTER_S)}
     return {}

@@ -3,14 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
+
+import pyarrow as pa
 
 from heliostat.columns import Column
 from heliostat.errors import ContractError
+from heliostat.serving.arrow_cells import checked_array, plain_values
 from heliostat.serving.cells import Values, checked
 from heliostat.serving.instants import instants
 from heliostat.serving.problem import MalformedError
 from heliostat.workload import Workload
+
+Cells: TypeAlias = Values | pa.Array
+"""One column of a request: plain values, or an Arrow array that stays one up to the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +43,9 @@ class Contract:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Checked rows, column by column: numbers are float, text is str, missing is None."""
+    """Checked rows, column by column: numbers are float, text is str, missing is None (in Arrow: null)."""
 
-    values_by_column: Mapping[str, Values]
+    values_by_column: Mapping[str, Cells]
     keys: list[str]
     event_at: list[datetime]
     due_at: list[datetime | None]
@@ -87,8 +93,8 @@ class RowReader:
         extras = {name: [row.get(name) for row in rows] for name in self.extra_names}
         return self._checked(named, extras, num_rows=len(rows), defaults=defaults)
 
-    def from_columns(self, values_by_name: Mapping[str, Values], defaults: Defaults) -> Rows:
-        """Checked rows from lists of equal length, one a name."""
+    def from_columns(self, values_by_name: Mapping[str, Cells], defaults: Defaults) -> Rows:
+        """Checked rows from lists or Arrow arrays of equal length, one a name."""
         if not values_by_name.keys() <= self._allowed:
             self._refuse_unknown(values_by_name, None)
         lengths = {len(values) for values in values_by_name.values()}
@@ -102,11 +108,11 @@ class RowReader:
         num_rows = lengths.pop()
         nothing: Values = [None] * num_rows
         named = {name: values_by_name.get(name, nothing) for name in self._names}
-        extras = {name: values_by_name.get(name, nothing) for name in self.extra_names}
+        extras = {name: _plain(values_by_name.get(name, nothing), name) for name in self.extra_names}
         return self._checked(named, extras, num_rows=num_rows, defaults=defaults)
 
     def _checked(
-        self, named: Mapping[str, Values], extras: Mapping[str, Values], *, num_rows: int, defaults: Defaults
+        self, named: Mapping[str, Cells], extras: Mapping[str, Values], *, num_rows: int, defaults: Defaults
     ) -> Rows:
         keys = _first_given(extras, self._key_names, num_rows)
         given_at = instants(_first_given(extras, self._event_names, num_rows), column=self._event_names[0])
@@ -114,7 +120,7 @@ class RowReader:
         due_at = instants(_first_given(extras, self._due_names, num_rows), column=self._due_names[0])
         self._refuse_far_due(event_at, due_at)
         return Rows(
-            values_by_column={column.name: checked(named[column.name], column) for column in self._contract.columns},
+            values_by_column={column.name: _kept(named[column.name], column) for column in self._contract.columns},
             keys=_keys(keys, self._key_names[0], defaults),
             event_at=event_at,
             due_at=due_at,
@@ -133,10 +139,20 @@ class RowReader:
     def _refuse_unknown(self, row: Mapping[str, Any], index: int | None) -> None:
         unknown = sorted(set(row) - self._allowed)[0]
         where = "" if index is None else f"row {index}: "
+        value = row[unknown]
+        shown = f"Arrow {value.type!s:.80}" if isinstance(value, pa.Array) else f"{value!r:.80}"
         raise ContractError(
-            f"{where}column {unknown!r} is not declared; got {row[unknown]!r:.80}. "
+            f"{where}column {unknown!r:.80} is not declared; got {shown}. "
             f"Declared are: {', '.join(self._names)}; a row may carry {', '.join(self.extra_names)} too."
         )
+
+
+def _kept(values: Cells, column: Column) -> Cells:
+    return checked_array(values, column) if isinstance(values, pa.Array) else checked(values, column)
+
+
+def _plain(values: Cells, name: str) -> Values:
+    return plain_values(values, name=name) if isinstance(values, pa.Array) else values
 
 
 def _refuse_absent(rows: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -152,7 +168,7 @@ def _aliases(own: str, general: str, *, taken: Sequence[str]) -> list[str]:
 def _first_given(extras: Mapping[str, Values], names: Sequence[str], num_rows: int) -> Values:
     merged: Values = [None] * num_rows
     for name in names:
-        if any(value is not None for value in extras[name]):
+        if extras[name].count(None) < num_rows:
             merged = [new if old is None else old for old, new in zip(merged, extras[name], strict=True)]
     return merged
 

@@ -111,3 +111,33 @@ def test_a_caller_that_left_costs_nothing():
         assert run.batches == [[2]]
 
     asyncio.run(main())
+
+
+def test_what_is_refused_at_its_turn_is_not_run_and_the_others_are():
+    async def main():
+        run = Doubling()
+        batches = batcher(run, refuse=lambda item: TimeoutError("late") if item == 2 else None)
+        first, late, last = await submit_all(batches, 1, 2, 3)
+        assert (first, str(late), last) == (2, "late", 6)
+        assert run.batches == [[1, 3]]
+
+    asyncio.run(main())
+
+
+def test_the_size_ahead_is_what_waits_and_what_runs():
+    async def main():
+        run = Doubling()
+        run.gate.clear()
+        batches = batcher(run, size_of=lambda item: item, max_inline=0)
+        assert batches.size_ahead == 0
+        first = batches.submit(5)
+        await asyncio.sleep(0.01)
+        second = batches.submit(7)
+        assert batches.size_ahead == 12
+        run.gate.set()
+        await asyncio.gather(first, second)
+        await asyncio.sleep(0.01)
+        assert batches.size_ahead == 0
+        batches.close()
+
+    asyncio.run(main())

@@ -11,29 +11,33 @@ def tensor(name="load", datatype="FP64", data=(1.0, 2.0), shape=None):
     return {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": list(data)}
 
 
+def decode(document):
+    return oip.decode(document, COLUMNS, max_rows=100)
+
+
 SITE = tensor("site", "BYTES", ["a", "b"])
 
 
 def test_one_tensor_a_column():
-    inference = oip.decode({"id": "7", "inputs": [tensor(), SITE], "parameters": {"key": "k"}}, COLUMNS)
+    inference = decode({"id": "7", "inputs": [tensor(), SITE], "parameters": {"key": "k"}})
     assert inference.values_by_name == {"load": [1.0, 2.0], "site": ["a", "b"]}
     assert (inference.id, inference.parameters) == ("7", {"key": "k"})
-    assert list(inference.outputs) == ["probability", "confidence", "id", "model_version"]
+    assert inference.is_binary_by_output == dict.fromkeys(["probability", "confidence", "id", "model_version"], False)
 
 
 @pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT64", "UINT8"])
 def test_numbers_come_in_any_numeric_type(datatype):
-    inference = oip.decode({"inputs": [tensor(datatype=datatype, data=[1, 2])]}, COLUMNS)
+    inference = decode({"inputs": [tensor(datatype=datatype, data=[1, 2])]})
     assert inference.values_by_name["load"] == [1, 2]
 
 
 def test_a_column_vector_is_flattened():
-    inference = oip.decode({"inputs": [tensor(data=[[1.0], [2.0]], shape=[2, 1])]}, COLUMNS)
+    inference = decode({"inputs": [tensor(data=[[1.0], [2.0]], shape=[2, 1])]})
     assert inference.values_by_name["load"] == [1.0, 2.0]
 
 
 def test_what_is_no_column_is_text():
-    inference = oip.decode({"inputs": [tensor("key", "BYTES", ["k"])]}, COLUMNS)
+    inference = decode({"inputs": [tensor("key", "BYTES", ["k"])]})
     assert inference.values_by_name == {"key": ["k"]}
 
 
@@ -53,22 +57,34 @@ def test_what_is_no_column_is_text():
         ({"inputs": [tensor("site", "FP64", [1.0])]}, "datatype"),
         ({"inputs": [tensor(shape=[3])]}, "shape"),
         ({"inputs": [tensor(shape="2")]}, "shape"),
+        ({"inputs": [tensor(shape=[-2])]}, "'load'.*shape.*-2"),
+        ({"inputs": [tensor(shape=[2, -1])]}, "shape"),
+        ({"inputs": [tensor(shape=[1, 2])]}, "shape"),
+        ({"inputs": [tensor(shape=[True])]}, "shape"),
+        ({"inputs": [tensor(shape=[2.0])]}, "shape"),
         ({"inputs": [{**tensor(), "data": "AAAA"}]}, "data"),
         ({"inputs": [{"name": "load", "datatype": "FP64", "shape": [2]}]}, "binary"),
         ({"inputs": [tensor()], "id": 3}, "id"),
         ({"inputs": [tensor()], "parameters": []}, "parameters"),
         ({"inputs": [tensor()], "outputs": [{"name": "logit"}]}, "logit"),
         ({"inputs": [tensor()], "outputs": [3]}, "output"),
+        ({"inputs": [tensor()], "outputs": [{"name": "id"}, {"name": "id"}]}, "twice"),
+        ({"inputs": [tensor()], "outputs": [{"name": "id", "parameters": {"binary_data": 1}}]}, "'id'.*binary_data"),
+        ({"inputs": [tensor()], "outputs": [{"name": "id", "parameters": {"classification": 2}}]}, "classification"),
+        ({"inputs": [tensor()], "parameters": {"binary_data_output": "yes"}}, "binary_data_output"),
     ],
 )
 def test_a_request_that_does_not_fit_the_protocol_is_malformed(document, word):
     with pytest.raises(MalformedError, match=word):
-        oip.decode(document, COLUMNS)
+        decode(document)
 
 
 def test_the_response_has_the_outputs_that_were_asked_for():
     values = {"probability": [0.25], "confidence": [0.75], "id": ["x"], "model_version": [3]}
-    document = oip.encode(values, model="toy", version=3, request_id="7", outputs=["confidence"])
+    document, tail = oip.encode(
+        values, model="toy", version=3, request_id="7", is_binary_by_output={"confidence": False}
+    )
+    assert tail == b""
     assert document == {
         "model_name": "toy",
         "model_version": "3",

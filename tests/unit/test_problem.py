@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import pytest
 
@@ -19,7 +20,11 @@ from heliostat.serving import problem
         (problem.TooLargeError("x"), 413),
         (problem.MediaTypeError("x"), 415),
         (errors.ContractError("x"), 422),
+        (problem.SlowBodyError("x"), 408),
+        (problem.RateLimitError("x"), 429),
         (problem.UnavailableError("x"), 503),
+        (problem.OverloadedError("x"), 503),
+        (problem.ExpiredError("x"), 503),
         (errors.LakeError("x"), 503),
     ],
 )
@@ -47,3 +52,9 @@ def test_an_error_of_ours_says_nothing_about_the_inside():
 def test_headers_tell_the_caller_what_to_do():
     assert problem.of(errors.AccessError("x")).headers["WWW-Authenticate"].startswith("Bearer")
     assert problem.of(problem.UnavailableError("x")).headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(("wait_s", "header"), [(0.0, "1"), (0.2, "1"), (2.1, "3")])
+def test_who_should_come_later_is_told_when(wait_s, header):
+    error = pickle.loads(pickle.dumps(problem.RateLimitError.retry_after("x", wait_s)))
+    assert problem.of(error).headers == {"Retry-After": header}

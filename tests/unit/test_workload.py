@@ -149,3 +149,23 @@ def test_watching_and_governing_need_neither_torch_nor_ray():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"max_waiting_rows": 0}, "every number must be at least 1"),
+        ({"request_timeout_s": 0}, "request_timeout_s must lie above 0"),
+        ({"request_timeout_s": 601}, "at most at 600"),
+        ({"request_timeout_s": float("nan")}, "request_timeout_s must lie above 0"),
+        ({"requests_per_s": 0}, "requests_per_s must be above 0"),
+        ({"requests_per_s": float("inf")}, "requests_per_s must be above 0"),
+        ({"requests_per_s": 5, "burst_requests": 0}, "burst_requests must be at least 1"),
+        ({"burst_requests": 3}, "needs requests_per_s"),
+        ({"default": 1.5}, "default must be a probability"),
+        ({"default": float("nan")}, "default must be a probability"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(wrong, sentence):
+    with pytest.raises(WorkloadError, match=sentence):
+        Serving(**wrong)

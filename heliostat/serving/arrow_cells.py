@@ -1,0 +1,67 @@
+"""One column of a request that came as an Arrow array, checked against the contract without leaving Arrow."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heliostat.columns import Column, Number, normalise, violations
+from heliostat.errors import ContractError
+from heliostat.serving.cells import refusal
+
+# So many rows are checked at once, so that a table that is wrong everywhere costs no object a cell.
+_SLICE_ROWS = 4096
+_LATEST = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
+_INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def checked_array(values: pa.Array, column: Column) -> pa.Array:
+    """The values as the contract keeps them, the same array when they are already; ContractError naming the first."""
+    kept = values if _fits(values, column) else _cast(values, column)
+    for start in range(0, len(kept), _SLICE_ROWS):
+        broken = violations(pa.table({column.name: kept.slice(start, _SLICE_ROWS)}), [column])
+        if broken:
+            first = sorted(broken, key=lambda violation: violation.row)
+            raise ContractError(refusal([replace(violation, row=violation.row + start) for violation in first]))
+    return kept
+
+
+def plain_values(values: pa.Array, *, name: str) -> list[Any]:
+    """Text as str and instants as aware datetime, for keys and times; ContractError for any other type."""
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+        return list(values.to_pylist())
+    if not pa.types.is_timestamp(kind) or kind.tz is None:
+        raise ContractError(f"Column {name!r} must be text or timestamps with a zone; got {kind!s:.80}.")
+    try:
+        instants = values.cast(_INSTANT)
+    except pa.ArrowInvalid as error:
+        raise ContractError(f"Column {name!r} has an instant out of range: {error!s:.200}.") from error
+    latest = pc.max(instants.cast(pa.int64())).as_py()
+    if latest is not None and latest > _LATEST.timestamp() * 1e6:
+        raise ContractError(f"Column {name!r} has an instant after {_LATEST.date()}; correct it, or leave it out.")
+    earliest = pc.min(instants.cast(pa.int64())).as_py()
+    if earliest is not None and earliest < 0:
+        raise ContractError(f"Column {name!r} has an instant before 1970; correct it, or leave it out.")
+    return list(instants.to_pylist())
+
+
+def _fits(values: pa.Array, column: Column) -> bool:
+    if values.type != column.arrow_type:
+        return False
+    return not isinstance(column, Number) or not pc.any(pc.is_nan(values)).as_py()
+
+
+def _cast(values: pa.Array, column: Column) -> pa.Array:
+    kind = values.type
+    if isinstance(column, Number):
+        is_right = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
+    else:
+        is_right = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
+    if not is_right:
+        wanted = "a number" if isinstance(column, Number) else "text"
+        raise ContractError(f"Column {column.name!r} must be {wanted}; got Arrow type {kind!s:.80}.")
+    array = normalise(pa.table({column.name: values}), [column]).column(0)
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()

@@ -1,0 +1,159 @@
+"""What answers when a version cannot: the next one, and in the end the workload's declared default; and rate limits."""
+
+import asyncio
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from heliostat.serving.arrow_stream import ARROW
+from heliostat.serving.breaker import FIRST_REST_S, MAX_FAILURES, Breaker
+from heliostat.store.schema import prediction_schema
+from heliostat.store.segments import read as read_segment
+from heliostat.store.segments import sealed
+from heliostat.workload import Serving
+from serve_apps.versions import Scorer
+from tests.integration.predictor_fixture import FRAGILE, ROW, changed_toy, make_bundle, record, run, serving
+from tests.toy import workload
+
+PREDICT = "/v1/predict"
+GOOD, BAD = {**ROW, "load_percent": 10}, {**ROW, "load_percent": 95}
+DEFAULT = replace(workload, serving=Serving(default=0.125))
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    home = tmp_path_factory.mktemp("bundles")
+    sys.path.insert(0, str(home))
+    try:
+        fragile = changed_toy(home, "toy_fragile_too", FRAGILE)
+        return {
+            1: make_bundle(home, "tests.toy", seed=1),
+            3: make_bundle(home, fragile, seed=3),
+            4: make_bundle(home, fragile, seed=4),
+        }
+    finally:
+        sys.path.remove(str(home))
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def with_clock(served):
+    clock = Clock()
+    served.predictor._scorer = Scorer(clock)
+    return clock
+
+
+def test_candidate_champion_previous_in_this_order_and_the_reason_is_said(bundles, tmp_path):
+    async def scenario():
+        route = {"candidate": 4, "share": 1.0, "champion": 3, "previous": 1}
+        async with serving(workload, tmp_path, record(bundles, **route)) as served:
+            good, bad = await served.predict(GOOD), await served.predict(BAD)
+        assert (good["model_version"], good["degraded"], good["degraded_reason"]) == (4, False, None)
+        assert (bad["model_version"], bad["degraded"]) == (1, True)
+        assert bad["degraded_reason"] == "version 4 failed on these rows; version 1 answered"
+
+    run(scenario)
+
+
+def test_the_declared_default_answers_last_and_is_logged_as_no_version(bundles, tmp_path):
+    async def scenario():
+        async with serving(DEFAULT, tmp_path, record(bundles, champion=3)) as served:
+            answer = await served.predict(BAD)
+            async with served.client("caller", Accept=ARROW) as client:
+                stream = await client.post(PREDICT, json={"rows": [BAD]})
+        assert (answer["predictions"], answer["confidence"], answer["model_version"]) == ([0.125], [0.875], 0)
+        assert answer["degraded_reason"] == "version 3 failed on these rows; the workload's default answered"
+        metadata = pa.ipc.open_stream(stream.content).schema.metadata
+        assert metadata[b"degraded"] == b"true"
+        assert metadata[b"degraded_reason"].decode() == answer["degraded_reason"]
+        (segment,) = sealed(tmp_path / "segments" / "toy", "predictions")
+        logged = read_segment(segment, prediction_schema(workload.columns, with_commit=False)).to_pylist()
+        assert [(row["version"], row["degraded"], row["probability"]) for row in logged] == [(0, True, 0.125)] * 2
+
+    run(scenario)
+
+
+def test_without_a_default_nothing_is_made_up(bundles, tmp_path):
+    async def scenario():
+        route = record(bundles, champion=3)
+        async with serving(workload, tmp_path, route) as served, served.client("caller") as client:
+            response = await client.post(PREDICT, json={"rows": [BAD]})
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        assert "Version 3 failed on these rows" in response.json()["detail"]
+
+    run(scenario)
+
+
+def test_a_version_that_keeps_failing_rests_and_comes_back(bundles, tmp_path):
+    async def scenario():
+        async with serving(workload, tmp_path, record(bundles, champion=3, previous=1)) as served:
+            clock = with_clock(served)
+            for _ in range(MAX_FAILURES):
+                assert (await served.predict(BAD))["degraded"]
+            resting = await served.predict(GOOD)
+            states = [served.predictor.status()["breakers"]]
+            clock.now_s = FIRST_REST_S
+            states.append(served.predictor.status()["breakers"])
+            back = await served.predict(GOOD)
+            states.append(served.predictor.status()["breakers"])
+            errors = served.predictor.status()["num_errors_by_version"]
+        assert (resting["model_version"], resting["degraded"]) == (1, True)
+        assert resting["degraded_reason"] == "version 3 rests after 5 failures in a row; version 1 answered"
+        assert (back["model_version"], back["degraded"]) == (3, False)
+        assert [state["3"] for state in states] == ["open", "half-open", "closed"]
+        assert {state["1"] for state in states} == {"closed"}
+        assert errors == {"3": MAX_FAILURES}
+
+    run(scenario)
+
+
+def test_each_request_of_a_batch_is_told_of_its_own_rows(bundles, tmp_path):
+    async def scenario():
+        async with serving(workload, tmp_path, record(bundles, champion=1, candidate=3, share=0.5)) as served:
+            with_clock(served)
+            served.predictor._scorer._breakers = {(3, bundles[3].hash): _open()}
+            answers = await asyncio.gather(*(served.predict({**GOOD, "reading": f"r-{n}"}) for n in range(40)))
+        degraded = [answer["degraded"] for answer in answers]
+        assert 5 < sum(degraded) < 35
+        assert [answer["degraded_reason"] is not None for answer in answers] == degraded
+        assert np.isfinite([answer["predictions"][0] for answer in answers]).all()
+
+    run(scenario)
+
+
+def _open():
+    breaker = Breaker()
+    for _ in range(MAX_FAILURES):
+        breaker = breaker.failed(0.0)
+    return breaker
+
+
+def test_a_key_that_asks_too_often_is_told_to_wait_and_the_others_are_not(bundles, tmp_path):
+    limited = replace(workload, serving=Serving(num_replicas=1, requests_per_s=0.5, burst_requests=3))
+
+    async def scenario():
+        async with serving(limited, tmp_path, record(bundles)) as served:
+            async with served.client("caller") as client:
+                responses = [await client.post(PREDICT, json={"rows": [ROW]}) for _ in range(5)]
+            async with served.client("operator") as client:
+                other = await client.post(PREDICT, json={"rows": [ROW]})
+                steering = [(await client.post("/v1/hold")).status_code for _ in range(6)]
+            async with served.client(None) as client:
+                health = [(await client.get("/v2/health/live")).status_code for _ in range(6)]
+        assert [response.status_code for response in responses] == [200, 200, 200, 429, 429]
+        assert responses[-1].headers["Retry-After"] == "2"
+        assert "0.5 requests a second" in responses[-1].json()["detail"]
+        assert other.status_code == 200
+        assert set(steering) == set(health) == {200}
+
+    run(scenario)

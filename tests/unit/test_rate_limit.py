@@ -1,0 +1,68 @@
+import pytest
+
+from heliostat.serving.problem import RateLimitError
+from heliostat.serving.rate_limit import Bucket, KeyLimits, RateLimit, take
+
+LIMIT = RateLimit(requests_per_s=2.0, burst=3.0)
+
+
+def admitted(limits, key, *instants_s):
+    answers = []
+    for now_s in instants_s:
+        try:
+            limits.refuse(key, now_s=now_s)
+        except RateLimitError:
+            answers.append(False)
+        else:
+            answers.append(True)
+    return answers
+
+
+def test_a_burst_goes_at_once_and_then_the_rate_counts():
+    limits = KeyLimits(LIMIT)
+    assert admitted(limits, "a", 0, 0, 0, 0, 0.4, 0.5, 0.6, 1.0) == [True, True, True, False, False, True, False, True]
+
+
+def test_keys_do_not_use_up_each_others_share():
+    limits = KeyLimits(LIMIT)
+    assert admitted(limits, "a", 0, 0, 0, 0)[-1] is False
+    assert admitted(limits, "b", 0, 0, 0) == [True] * 3
+
+
+def test_a_pause_fills_the_bucket_to_the_burst_and_no_further():
+    limits = KeyLimits(LIMIT)
+    assert admitted(limits, "a", 0, 0, 0, 1e6, 1e6, 1e6, 1e6)[-4:] == [True, True, True, False]
+
+
+def test_in_the_long_run_the_rate_is_what_was_declared():
+    limits = KeyLimits(LIMIT)
+    answers = admitted(limits, "a", *(step / 100 for step in range(10_000)))
+    assert sum(answers) == pytest.approx(100 * 2.0 + 3, abs=1)
+
+
+def test_who_has_to_wait_is_told_how_long_and_waiting_that_long_is_enough():
+    bucket, wait_s = take(Bucket(tokens=0.25, at_s=10.0), LIMIT, now_s=10.0)
+    assert wait_s == 0.375
+    assert take(bucket, LIMIT, now_s=10.0 + wait_s)[1] == 0.0
+
+
+def test_a_clock_that_stands_still_or_goes_back_gives_nothing():
+    empty = Bucket(tokens=0.0, at_s=10.0)
+    assert empty.tokens_at(10.0, LIMIT) == empty.tokens_at(5.0, LIMIT) == 0.0
+
+
+def test_a_replica_gives_its_part_and_at_least_one_request():
+    halved = KeyLimits.of(8.0, 10, num_replicas=2)
+    assert admitted(halved, "a", *[0.0] * 6) == [True] * 5 + [False]
+    assert admitted(KeyLimits.of(0.1, None, num_replicas=4), "a", 0, 0) == [True, False]
+
+
+def test_without_a_limit_everybody_may_ask():
+    assert all(admitted(KeyLimits.of(None, None, num_replicas=2), "a", *[0.0] * 100))
+
+
+def test_buckets_of_keys_that_are_gone_are_forgotten():
+    limits = KeyLimits(LIMIT)
+    for number in range(5000):
+        limits.refuse(f"key-{number}", now_s=float(number))
+    assert len(limits._bucket_by_key) <= 1001
