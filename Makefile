@@ -15,7 +15,7 @@ test:    ## every test
 	@scripts/test
 
 unit: setup    ## tests without Ray, seconds
-	@.venv/bin/python -m pytest tests/unit tests/architecture -q
+	@.venv/bin/python -m pytest tests/unit -q
 
 check: setup   ## ruff (lint and format), mypy, import-linter
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
