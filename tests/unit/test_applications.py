@@ -33,8 +33,8 @@ def test_a_code_revision_is_the_hash_in_the_name_of_the_package() -> None:
 
 
 def test_a_directory_is_not_a_code_package() -> None:
-    with pytest.raises(ClusterError, match="/work/project"):
-        code_revision("/work/project")
+    with pytest.raises(ClusterError, match="/srv/project"):
+        code_revision("/srv/project")
 
 
 def test_the_tags_of_a_job_are_text() -> None:
