@@ -76,13 +76,17 @@ OWN_LINES = ("candidate ", "  epoch ")
 class _Indented:
     """Passes on what our code says, line by line; what Ray's own processes say is in their logs on the dashboard."""
 
+    def __init__(self) -> None:
+        self._said: set[str] = set()  # Ray forwards what a training worker prints more than once
+
     def __call__(self, text: str) -> None:
         for line in text.splitlines():
             prefixed = RAY_PREFIX.match(line)
             said = line if prefixed is None else prefixed["said"]
-            is_own = said.startswith(OWN_LINES) if prefixed else RAY_LOG.match(line) is None
+            is_own = said.startswith(OWN_LINES) and said not in self._said if prefixed else RAY_LOG.match(line) is None
             if said.strip() and is_own:
                 print(f"    {said}", flush=True)
+                self._said |= {said} if prefixed else set()
 
 
 def run(settings: Settings, module: str, *, fresh: bool) -> None:
