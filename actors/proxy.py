@@ -12,8 +12,9 @@ from heliostat.store.catalog import Catalog
 CALL_TIMEOUT_S = 60.0  # an actor that was killed is back within seconds; a call that waits longer never ends
 RESTART_S = 1.0
 NUM_TRIES = 8
-# Done twice they would leave two of something; every other change of the catalog says what shall be.
-NOT_TWICE = frozenset({"append", "create_key"})
+# Done twice they would leave two of something, or undo themselves. Every other change of the catalog says what shall
+# be; only the notes that go with a state may then stand in the journal twice, and an ask heard twice is one ask.
+NOT_TWICE = frozenset({"append", "create_key", "rollback"})
 
 
 class Proxy:

@@ -44,16 +44,6 @@ class BundleRef(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot(Record):
-    """One version of one table of the lake; it never changes."""
-
-    workload: str
-    table: str
-    version: int
-    num_rows: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelVersion(Record):
     """One trained model of a workload: what it is, where it lies, and what it was made from."""
 

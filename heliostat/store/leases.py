@@ -2,12 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
 from heliostat.errors import FencedError
 from heliostat.records import Lease
 from heliostat.store.catalog_tables import leases
-from heliostat.store.database import Database, refuse_lost
+from heliostat.store.database import Database
 
 
 class Leases(Database):
@@ -29,24 +29,10 @@ class Leases(Database):
             change.journal("lease_acquired", None, payload={"name": name, "holder": holder, "epoch": epoch})
         return lease
 
-    def renew(self, lease: Lease, *, now: datetime, ttl: timedelta) -> Lease:
-        """The same lease for longer, FencedError when somebody took it; not journalled, it says nothing new."""
-        return self._until(lease, now=now, expires_at=now + ttl)
-
-    def release(self, lease: Lease, *, now: datetime) -> Lease:
-        """The lease ends now, so that the next holder need not wait."""
-        return self._until(lease, now=now, expires_at=now)
-
     def lease(self, name: str) -> Lease | None:
         """The newest lease under the name, expired or not."""
         with self._reading() as connection:
             return _held(connection, name)
-
-    def _until(self, lease: Lease, *, now: datetime, expires_at: datetime) -> Lease:
-        with self._changing(by=lease.holder, at=now) as change:
-            refuse_lost(change.connection, lease)
-            change.connection.execute(update(leases).where(leases.c.name == lease.name).values(expires_at=expires_at))
-        return Lease(name=lease.name, holder=lease.holder, epoch=lease.epoch, expires_at=expires_at)
 
 
 def _held(connection: Connection, name: str) -> Lease | None:

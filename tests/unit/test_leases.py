@@ -40,31 +40,6 @@ def test_the_holder_that_takes_its_lease_again_ends_its_own_earlier_life(catalog
         catalog.append("alert", "toy", {}, by="one", at=NOW, lease=before)
 
 
-def test_a_renewed_lease_lasts_longer_and_writes_no_journal(catalog):
-    lease = catalog.acquire("steward/toy", "one", now=NOW, ttl=TTL)
-    renewed = catalog.renew(lease, now=NOW + timedelta(seconds=9), ttl=TTL)
-    assert (renewed.epoch, renewed.expires_at) == (lease.epoch, NOW + timedelta(seconds=19))
-    with pytest.raises(FencedError):
-        catalog.acquire("steward/toy", "two", now=LATE, ttl=TTL)
-    assert [entry.kind for entry in catalog.entries()] == ["lease_acquired"]
-
-
-def test_a_lease_that_was_taken_over_cannot_be_renewed_or_released(catalog):
-    lost = catalog.acquire("steward/toy", "one", now=NOW, ttl=TTL)
-    held = catalog.acquire("steward/toy", "two", now=LATE, ttl=TTL)
-    with pytest.raises(FencedError, match="two holds it"):
-        catalog.renew(lost, now=LATE, ttl=TTL)
-    with pytest.raises(FencedError):
-        catalog.release(lost, now=LATE)
-    assert catalog.lease("steward/toy") == held
-
-
-def test_a_released_lease_is_free_at_once(catalog):
-    lease = catalog.acquire("steward/toy", "one", now=NOW, ttl=TTL)
-    catalog.release(lease, now=NOW)
-    assert catalog.acquire("steward/toy", "two", now=NOW, ttl=TTL).epoch == 2
-
-
 def test_every_steering_change_of_a_fenced_holder_is_refused_and_changes_nothing(catalog):
     lost = catalog.acquire("steward/toy", "one", now=NOW, ttl=TTL)
     catalog.acquire("steward/toy", "two", now=LATE, ttl=TTL)

@@ -9,7 +9,6 @@ from heliostat import records
 NOW = datetime(2013, 3, 1, 12, 30, 1, 250, tzinfo=UTC)
 EXAMPLES = [
     records.BundleRef(uri="/bundles/1", hash="abc"),
-    records.Snapshot(workload="toy", table="raw", version=3, num_rows=10),
     records.ModelVersion(
         workload="toy",
         number=1,
