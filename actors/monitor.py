@@ -17,6 +17,7 @@ from actors.leases import Holder
 from actors.proxy import catalog
 from heliostat import cohorts
 from heliostat.columns import Column
+from heliostat.metrics import ALL, Metric
 from heliostat.records import JournalEntry
 from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
@@ -42,6 +43,7 @@ class Watch:
     columns: Sequence[Column]
     triggers: Sequence[Trigger]
     loop: Loop
+    metrics: Sequence[Metric] = ALL
 
 
 class Monitor:
@@ -109,6 +111,7 @@ class Monitor:
                 reference_by_metric={
                     metric: ReferenceScore(score=score, num_rows=inputs["holdout_rows"])
                     for metric, score in inputs.get("scores", {}).items()
+                    if score is not None
                 },
             )
         ]
@@ -154,7 +157,7 @@ class Monitor:
                 longest_due=self._longest_due,
             )
             if due.num_rows:
-                events.append(score_cohort(due, since=since, until=until))
+                events.append(score_cohort(due, since=since, until=until, metrics=self._watch.metrics))
             since = until
         self._matured_until = since
         return events

@@ -27,7 +27,11 @@ def loop(settings: Settings, workload: Workload, *, module: str, revision: str) 
     """Recorder, monitor and steward of a workload are up and run this code."""
     name = workload.name
     watch = Watch(
-        workload=name, columns=tuple(workload.columns), triggers=tuple(workload.retrain_on), loop=workload.loop
+        workload=name,
+        columns=tuple(workload.columns),
+        triggers=tuple(workload.retrain_on),
+        loop=workload.loop,
+        metrics=workload.scored_by,
     )
     _start(
         Recorder,

@@ -3,7 +3,8 @@
 `labels` are int or float arrays of 0 and 1, shape (num_rows,); `probabilities` float arrays of the same shape.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,11 @@ def _calibration_error(labels: Values, probabilities: Values) -> float:
         for part in np.array_split(order, min(20, len(order)))
     ]
     return sum(gaps) / len(labels)
+
+
+def stored(score_by_metric: Mapping[str, float]) -> dict[str, float | None]:
+    """The scores as JSON can hold them: None for one that is not finite, such as the AUC of one class."""
+    return {name: score if math.isfinite(score) else None for name, score in score_by_metric.items()}
 
 
 log_loss = Metric("log_loss", _log_loss)

@@ -16,7 +16,7 @@ from heliostat.columns import Binary, Column
 from heliostat.errors import WorkloadError
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
 from heliostat.metrics import Metric
-from heliostat.triggers import Age, Trigger
+from heliostat.triggers import Age, Decay, Trigger
 
 if TYPE_CHECKING:  # torch takes seconds to import, and most parts that read a declaration never need it
     import torch
@@ -164,6 +164,13 @@ class Workload:
         if not self.columns:
             raise WorkloadError(f"Workload {self.name!r} declares no columns; a model needs at least one input.")
         self._refuse_twice_named()
+
+    @property
+    def scored_by(self) -> tuple[Metric, ...]:
+        """All that a version is scored by: the built-in metrics, the declared ones, those of gates and triggers."""
+        asked = [gate.metric for gate in self.gates]
+        asked += [trigger.metric for trigger in self.retrain_on if isinstance(trigger, Decay)]
+        return tuple(dict.fromkeys([*metrics_module.ALL, *self.metrics, *asked]))
 
     def _refuse_twice_named(self) -> None:
         own = [self.key, self.event_time, self.due_time, self.label_time, self.label.name]

@@ -13,13 +13,14 @@ import ray.train
 import ray.train.torch
 from ray.train import Checkpoint
 
-from heliostat import cohorts, metrics
+from heliostat import cohorts
 from heliostat.errors import TrainingError
 from heliostat.learn import bundle
 from heliostat.learn.calibrate import Calibration
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.rows import split_by_time
 from heliostat.learn.state import FitState
+from heliostat.metrics import stored
 from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.store.lake import Lake
 from heliostat.watch.profile import Profile
@@ -136,10 +137,11 @@ def _fit_judged(run: FitRun, workload: Workload, chosen: Parts, progress: "Progr
     )
     answers = bundle.served(workload, fitted).probabilities(chosen.validation)
     labels = chosen.validation["label"].to_numpy()
-    scores = {f"validation_{metric.name}": metric(labels, answers) for metric in metrics.ALL}
+    scores = stored({f"validation_{metric.name}": metric(labels, answers) for metric in workload.scored_by})
     lineage = _lineage(run, fitted, chosen, name=name)
     rows = pa.concat_tables([chosen.train, chosen.validation])
-    print(f"candidate {name}: {fitted.num_rows:,} rows, later rows {scores['validation_log_loss']:.4f}", flush=True)
+    later_loss = fitted.history[fitted.best_epoch].validation_loss
+    print(f"candidate {name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
     return _write(run, workload, fitted, rows, lineage=lineage, scores=scores)
 
 
@@ -186,7 +188,7 @@ def _write(
     rows: pa.Table,
     *,
     lineage: dict[str, Any],
-    scores: dict[str, float],
+    scores: dict[str, float | None],
 ) -> dict[str, Any]:
     """The bundle with the profile of `rows`. Written by every worker: the same bytes under the same name."""
     answers = bundle.served(workload, fitted).probabilities(rows)

@@ -14,6 +14,7 @@ from heliostat import cohorts, gates
 from heliostat.errors import TrainingError
 from heliostat.govern.evidence import evidence
 from heliostat.learn.bundle import ServedModel
+from heliostat.metrics import stored
 from heliostat.records import ModelVersion
 from heliostat.store.bundles import read_bundle
 from heliostat.workload import Workload
@@ -47,8 +48,8 @@ class Judgement:
             "verdict": "promote" if self.is_promote else "hold",
             "reasons": list(self.verdict.reasons),
             "holdout_rows": self.evidence.num_rows,
-            "scores": dict(self.evidence.candidate),
-            "constant": dict(self.evidence.constant),
+            "scores": stored(self.evidence.candidate),
+            "constant": stored(self.evidence.constant),
             "inputs": dict(self.inputs),
         }
 
@@ -105,6 +106,7 @@ def _judge_one(
         champion_probabilities=None if champion is None or is_own else _answers(job, champion, holdout),
         train_rate=float(version.lineage["label_rate"]),
         blocks=holdout["event_at"].cast(pa.date32()).to_numpy(),
+        metrics=job.workload.scored_by,
     )
     return Judgement(
         version=traffic.number,

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from heliostat.metrics import ALL, METRIC_BY_NAME, auc, brier, calibration_error, log_loss, log_losses
+from heliostat.metrics import ALL, METRIC_BY_NAME, auc, brier, calibration_error, log_loss, log_losses, stored
 
 
 def sample(seed: int, *, num_rows: int = 300, decimals: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -87,3 +87,7 @@ def test_metrics_are_found_by_name_and_know_which_way_is_better():
         "brier": False,
         "calibration_error": False,
     }
+
+
+def test_a_score_that_is_no_number_is_stored_as_none():
+    assert stored({"auc": float("nan"), "brier": 0.25}) == {"auc": None, "brier": 0.25}

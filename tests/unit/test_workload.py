@@ -10,9 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from heliostat import Binary, Category, Loop, Number, Serving, Training, Workload
+from heliostat import AtMost, Binary, Category, Loop, Number, Serving, Training, Workload
 from heliostat.errors import WorkloadError
+from heliostat.metrics import Metric
 from heliostat.workload import load
+from tests import toy
 
 
 @dataclass(frozen=True)
@@ -169,3 +171,9 @@ def test_watching_and_governing_need_neither_torch_nor_ray():
 def test_limits_that_make_no_sense_are_refused(wrong, sentence):
     with pytest.raises(WorkloadError, match=sentence):
         Serving(**wrong)
+
+
+def test_every_metric_that_is_declared_or_asked_for_is_scored():
+    own, gated = Metric("own", lambda labels, answers: 0.0), Metric("gated", lambda labels, answers: 0.0)
+    declared = replace(toy.workload, metrics=[own], gates=[AtMost(gated, 1.0)])
+    assert {"own", "gated", "log_loss", "auc"} <= {metric.name for metric in declared.scored_by}
