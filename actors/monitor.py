@@ -17,6 +17,7 @@ from actors.leases import Holder
 from actors.proxy import catalog
 from heliostat import cohorts
 from heliostat.columns import Column
+from heliostat.declared.loop import Loop
 from heliostat.metrics import ALL, Metric
 from heliostat.records import JournalEntry
 from heliostat.settings import Settings
@@ -29,7 +30,6 @@ from heliostat.watch.events import ChampionChanged, Decision, Event, ReferenceSc
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.profile import Profile
 from heliostat.watch.windows import Windows, window_start
-from heliostat.workload import Loop
 
 STATE = "monitor"
 RETRAIN, ALERT = "retrain_asked", "alert"

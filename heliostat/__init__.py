@@ -1,9 +1,13 @@
 """The names that a workload file may import."""
 
 from heliostat.columns import Binary, Category, Number
+from heliostat.declared.loop import Loop
+from heliostat.declared.replay import Replay
+from heliostat.declared.serving import Serving
+from heliostat.declared.training import Training
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
 from heliostat.triggers import Age, Decay, Drift, Growth
-from heliostat.workload import Batch, Encoded, Loop, Replay, Serving, Training, Workload
+from heliostat.workload import Batch, Encoded, Workload
 
 __all__ = [
     "Age",

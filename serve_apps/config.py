@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heliostat.declared.serving import Serving
 from heliostat.errors import SettingsError
 from heliostat.serving.rows import Contract
 from heliostat.settings import Settings
 from heliostat.store.segments import Durability
-from heliostat.workload import Serving, Workload
+from heliostat.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)

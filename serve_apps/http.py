@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from heliostat.declared.serving import Serving
 from heliostat.errors import HeliostatError, NotFoundError
 from heliostat.govern.roles import Action, Role, is_allowed
 from heliostat.records import KeyRecord
@@ -15,7 +16,6 @@ from heliostat.serving.admission import timeout_of
 from heliostat.serving.authentication import Keyring
 from heliostat.serving.problem import ForbiddenError, MethodError, OverloadedError
 from heliostat.serving.rate_limit import KeyLimits
-from heliostat.workload import Serving
 from serve_apps.asgi import TIMEOUT_HEADER, Receive, Request, Response, Scope, Send, received_at_of, request_id_of
 
 logger = logging.getLogger(__name__)

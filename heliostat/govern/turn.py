@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
+from heliostat.declared.loop import Loop
 from heliostat.gates import Paired, Promote
 from heliostat.govern.commands import (
     Command,
@@ -36,7 +37,6 @@ from heliostat.govern.stored import (
     record_from_json,
     record_to_json,
 )
-from heliostat.workload import Loop
 
 MAX_ATTEMPTS = 3
 MIN_PAIRS = 30  # fewer matured pairs judge nobody

@@ -10,11 +10,11 @@ from datetime import timedelta
 
 import numpy as np
 
+from heliostat.declared.loop import Loop
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
 from heliostat.metrics import log_loss
 from heliostat.simulate.stream import Stream
 from heliostat.triggers import Age, Decay, Drift, Growth, Trigger
-from heliostat.workload import Loop
 
 GATES: tuple[Gate, ...] = (BetterThanConstant(log_loss), NoWorseThanChampion(log_loss))
 MAX_HOLDOUT_SHARE = 0.05

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from heliostat.declared.serving import Serving
 from heliostat.serving.arrow_stream import ARROW
-from heliostat.workload import Serving
 from tests.integration.predictor_fixture import ROW, make_bundle, record, run, serving
 from tests.toy import workload
 

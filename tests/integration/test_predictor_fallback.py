@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from heliostat.declared.serving import Serving
 from heliostat.serving.arrow_stream import ARROW
 from heliostat.serving.breaker import FIRST_REST_S, MAX_FAILURES, Breaker
 from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
-from heliostat.workload import Serving
 from serve_apps.versions import Scorer
 from tests.integration.predictor_fixture import FRAGILE, ROW, changed_toy, make_bundle, record, run, serving
 from tests.toy import workload

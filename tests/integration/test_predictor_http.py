@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from heliostat.columns import normalise
+from heliostat.declared.serving import Serving
 from heliostat.errors import BundleError
 from heliostat.ids import event_time, prediction_id
 from heliostat.learn.bundle import ServedModel
@@ -18,7 +19,6 @@ from heliostat.store.lake import Lake
 from heliostat.store.schema import label_schema, prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
-from heliostat.workload import Serving
 from tests.integration.predictor_fixture import (
     FRAGILE,
     OTHER_ENCODING,

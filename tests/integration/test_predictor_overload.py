@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from heliostat.declared.serving import Serving
 from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
-from heliostat.workload import Serving
 from tests.integration.predictor_fixture import ROW, changed_toy, make_bundle, plaintext, record, run, serving
 from tests.toy import workload
 

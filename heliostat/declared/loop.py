@@ -1,0 +1,29 @@
+"""How the loop turns, as a workload declares it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from heliostat.errors import WorkloadError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """How often the loop may turn, and how a candidate earns its traffic."""
+
+    cooldown: timedelta = timedelta(days=14)
+    max_turns: int | None = None
+    min_holdout_rows: int = 200
+    canary_shares: tuple[float, ...] = (0.25,)
+    canary_span: timedelta = timedelta(days=1)
+    holdout_span: timedelta = timedelta(days=7)
+    window: timedelta = timedelta(days=1)
+
+    def __post_init__(self) -> None:
+        if self.cooldown < timedelta(0) or self.canary_span < timedelta(0):
+            raise WorkloadError(f"{self}: cooldown and canary_span must not be negative.")
+        if self.holdout_span <= timedelta(0) or self.window <= timedelta(0):
+            raise WorkloadError(f"{self}: holdout_span and window must be above zero.")
+        if not all(0 < share <= 1 for share in self.canary_shares):
+            raise WorkloadError(f"{self}: each of canary_shares must lie above 0 and at most at 1.")
+        if self.max_turns is not None and self.max_turns < 0:
+            raise WorkloadError(f"{self}: max_turns must not be negative; None means no limit.")

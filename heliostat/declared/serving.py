@@ -1,0 +1,41 @@
+"""How answers are given, as a workload declares it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from heliostat.errors import WorkloadError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How answers are given.
+
+    A replica refuses (503) what would make over `max_waiting_rows` rows wait, or what it cannot answer within the
+    caller's X-Request-Timeout-Seconds, `request_timeout_s` without that header. A key may send `requests_per_s` in the
+    long run and `burst_requests` at once (a second's worth when None) over all replicas, of which each gives an even
+    part; None is no limit, and steering is never limited. `default` is the probability that is answered, degraded,
+    when no version can; None refuses (503).
+    """
+
+    num_replicas: int = 2
+    max_rows_per_request: int = 10_000
+    max_body_bytes: int = 10_000_000
+    longest_due: timedelta = timedelta(days=366)
+    request_timeout_s: float = 30.0
+    max_waiting_rows: int = 50_000
+    requests_per_s: float | None = None
+    burst_requests: int | None = None
+    default: float | None = None
+
+    def __post_init__(self) -> None:
+        counts = (self.num_replicas, self.max_rows_per_request, self.max_body_bytes, self.max_waiting_rows)
+        if min(counts) < 1:
+            raise WorkloadError(f"{self}: every number must be at least 1.")
+        if not 0 < self.request_timeout_s <= 600:
+            raise WorkloadError(f"{self}: request_timeout_s must lie above 0 and at most at 600.")
+        if self.requests_per_s is not None and not 0 < self.requests_per_s < float("inf"):
+            raise WorkloadError(f"{self}: requests_per_s must be above 0; None means no limit.")
+        if self.burst_requests is not None and (self.requests_per_s is None or self.burst_requests < 1):
+            raise WorkloadError(f"{self}: burst_requests must be at least 1, and needs requests_per_s.")
+        if self.default is not None and not 0 <= self.default <= 1:
+            raise WorkloadError(f"{self}: default must be a probability from 0 to 1; None means none.")
