@@ -25,7 +25,7 @@ from serve_apps.batching import MicroBatcher
 from serve_apps.config import PredictorConfig
 from serve_apps.log import ReplicaLog
 from serve_apps.scoring import Answer, Question, answer_batch
-from serve_apps.versions import Live, Scorer, load_versions
+from serve_apps.versions import Live, LoadedVersion, Scorer, load_versions
 
 logger = logging.getLogger(__name__)
 
@@ -87,16 +87,20 @@ class Predictor:
             return
         keyring = Keyring.of(self.config.workload, map(KeyRecord.from_json, record.get("keys", ())))
         self.live = replace(self.live, keyring=keyring)
-        loaded = await asyncio.to_thread(
-            load_versions,
-            versions(route),
-            bundle_by_number=_bundles(record),
-            held=self.live.version_by_number,
-            columns=self.config.contract.columns,
-        )
+        loaded = await self._load(route, bundle_by_number=bundles_of(record))
         # One assignment, so that every batch sees the old record or the new one.
         self.live = Live(route=route, keyring=keyring, version_by_number=loaded)
         self.last_error = None
+
+    async def _load(self, route: Route, *, bundle_by_number: Mapping[int, BundleRef]) -> dict[int, LoadedVersion]:
+        """Every version of the route, ready to answer."""
+        return await asyncio.to_thread(
+            load_versions,
+            versions(route),
+            bundle_by_number=bundle_by_number,
+            held=self.live.version_by_number,
+            columns=self.config.contract.columns,
+        )
 
     async def predict(
         self,
@@ -165,6 +169,11 @@ class Predictor:
             raise TooLargeError(f"A request may have {limit} rows; got {num_rows}. Send them in several requests.")
 
     @property
+    def versions(self) -> list[int]:
+        """The numbers of the versions that a caller may name."""
+        return sorted(self.live.version_by_number)
+
+    @property
     def is_ready(self) -> bool:
         """True when there is a champion that can answer."""
         return self.live.route.champion in self.live.version_by_number
@@ -211,6 +220,7 @@ class Predictor:
         return answers
 
 
-def _bundles(record: Mapping[str, Any]) -> dict[int, BundleRef]:
+def bundles_of(record: Mapping[str, Any]) -> dict[int, BundleRef]:
+    """The bundle of every version that a routing record names."""
     bundles = record.get("bundles") or {}
     return {int(number): BundleRef(uri=bundle["uri"], hash=bundle["hash"]) for number, bundle in bundles.items()}

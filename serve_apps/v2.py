@@ -57,8 +57,8 @@ class V2:
     async def metadata(self, request: Request) -> Response:
         """The model's inputs and outputs."""
         self._version(request)
-        held = sorted(self._predictor.live.version_by_number)
-        return Response.of(oip.metadata(self._columns, self._reader.extra_names, model=self._model, versions=held))
+        versions = self._predictor.versions
+        return Response.of(oip.metadata(self._columns, self._reader.extra_names, model=self._model, versions=versions))
 
     async def infer(self, request: Request) -> Response:
         """Probabilities for tensors, one input a column."""
@@ -116,9 +116,9 @@ class V2:
             raise NotFoundError(f"There is no model {model!r:.80} here; this address serves {self._model!r}.")
         if version is None:
             return None
-        held = self._predictor.live.version_by_number
-        if not (version.isascii() and version.isdecimal() and len(version) < 10) or int(version) not in held:
-            raise NotFoundError(f"Version {version!r:.80} is not served; served are {sorted(held)}.")
+        served = self._predictor.versions
+        if not (version.isascii() and version.isdecimal() and len(version) < 10) or int(version) not in served:
+            raise NotFoundError(f"Version {version!r:.80} is not served; served are {served}.")
         return int(version)
 
 
