@@ -1,6 +1,6 @@
 # Developer verbs; each is one line, so what it does can be read here.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check down status unit toy
+.PHONY: help setup run test check down status unit toy protos
 
 help:    ## print these lines
 	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/'
@@ -22,6 +22,9 @@ check: setup   ## ruff (lint and format), mypy, import-linter
 
 toy: setup     ## the closed loop on two minutes of toy data
 	@scripts/run tests.toy
+
+protos:  ## generate the gRPC messages from heliostat/serving/open_inference.proto
+	@scripts/protos
 
 status:  ## what is up, and how the loop is doing
 	@scripts/heliostat status

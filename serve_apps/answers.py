@@ -5,7 +5,7 @@ import time
 import pyarrow as pa
 
 from heliostat.serving.arrow_stream import ARROW, write_stream
-from serve_apps.asgi import Request, Response
+from serve_apps.asgi import Call, Request, Response
 from serve_apps.scoring import Answer
 
 
@@ -49,6 +49,6 @@ def confidence(answer: Answer) -> list[float]:
     return [max(p, 1.0 - p) for p in answer.probabilities]
 
 
-def elapsed_ms(request: Request) -> float:
+def elapsed_ms(request: Call) -> float:
     """How long the request has been in this replica."""
     return round((time.perf_counter() - request.started_s) * 1000, 3)

@@ -17,6 +17,7 @@ from heliostat.settings import Settings
 from heliostat.workload import load
 from serve_apps.config import PredictorConfig
 from serve_apps.endpoints import http_app
+from serve_apps.grpc_calls import GrpcCalls, InferenceService
 from serve_apps.http import HttpApp
 from serve_apps.predictor import Predictor
 from serve_apps.steering import ActorSteering
@@ -28,11 +29,12 @@ SHUTDOWN_TIMEOUT_S = 30.0
 _OPTIONAL = frozenset({"durability", "rotate_after_s", "retry_after_s", "max_rows_per_batch", "max_rows_inline"})
 
 
-class Replica:
-    """A predictor as Serve runs it; Serve calls the four methods, in this order."""
+class Replica(InferenceService):
+    """A predictor as Serve runs it; Serve calls these methods, in this order, and the gRPC calls of the base."""
 
     def __init__(self, config: PredictorConfig) -> None:
         self._predictor = Predictor(config)
+        self.calls = GrpcCalls(self._predictor)
 
     def __serve_build_asgi_app__(self) -> HttpApp:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""

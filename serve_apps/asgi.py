@@ -27,17 +27,14 @@ TIMEOUT_HEADER = b"x-request-timeout-seconds"
 
 
 @dataclass(kw_only=True, slots=True)
-class Request:
-    """What a handler gets: who asks, when, and the body on demand."""
+class Call:
+    """What every protocol knows of a request: who asks, when, and how long they wait."""
 
     header_by_name: Mapping[bytes, bytes]
-    receive: Receive
     request_id: str
     received_at: datetime
     started_s: float
     timeout_s: float
-    max_body_bytes: int
-    parameters: Mapping[str, str] = field(default_factory=dict)
     caller: KeyRecord | None = None
 
     @property
@@ -54,6 +51,15 @@ class Request:
     def deadline_s(self) -> float:
         """When the caller stops waiting, on the clock of `started_s`."""
         return self.started_s + self.timeout_s
+
+
+@dataclass(kw_only=True, slots=True)
+class Request(Call):
+    """What a handler gets: the call, and the body on demand."""
+
+    receive: Receive
+    max_body_bytes: int
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def media_type(self) -> str:
@@ -108,7 +114,12 @@ class Request:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _too_large(self) -> TooLargeError:
-        return TooLargeError(f"A body may have {self.max_body_bytes} bytes; send fewer rows at once.")
+        return too_large(self.max_body_bytes)
+
+
+def too_large(max_body_bytes: int) -> TooLargeError:
+    """The refusal of a body with more bytes than that."""
+    return TooLargeError(f"A body may have {max_body_bytes} bytes; send fewer rows at once.")
 
 
 def parsed(body: bytes | memoryview) -> Any:

@@ -15,7 +15,7 @@ def http_app(predictor: Predictor, steering: Steering) -> HttpApp:
     protocols = [*V1(predictor, steering).endpoints(), *V2(predictor).endpoints()]
     return HttpApp(
         [*protocols, _docs(predictor.config.workload, protocols)],
-        keyring=lambda: predictor.live.keyring,
+        access=predictor.access,
         limits=predictor.config.limits,
         on_shutdown=predictor.close,
     )

@@ -9,19 +9,14 @@ from typing import Any
 
 from heliostat.declared.serving import Serving
 from heliostat.errors import HeliostatError, NotFoundError
-from heliostat.govern.roles import Action, Role, is_allowed
-from heliostat.records import KeyRecord
+from heliostat.govern.roles import Action
 from heliostat.serving import problem
 from heliostat.serving.admission import timeout_of
-from heliostat.serving.authentication import Keyring
-from heliostat.serving.problem import ForbiddenError, MethodError, OverloadedError
-from heliostat.serving.rate_limit import KeyLimits
+from heliostat.serving.problem import MethodError, OverloadedError
+from serve_apps.access import Access
 from serve_apps.asgi import TIMEOUT_HEADER, Receive, Request, Response, Scope, Send, received_at_of, request_id_of
 
 logger = logging.getLogger(__name__)
-
-# A rollback must get through when a caller runs wild.
-_NEVER_LIMITED = frozenset({Action.PROMOTE, Action.ROLL_BACK, Action.HOLD})
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -71,20 +66,19 @@ class Router:
 
 
 class HttpApp:
-    """The ASGI application; `keyring` gives the keys that are valid now, `on_shutdown` is called once at the end."""
+    """The ASGI application; `access` decides who may ask, `on_shutdown` is called once at the end."""
 
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
         *,
-        keyring: Callable[[], Keyring],
+        access: Access,
         limits: Serving,
         on_shutdown: Callable[[], None],
     ) -> None:
         self._router = Router(endpoints)
-        self._keyring = keyring
+        self._access = access
         self._limits = limits
-        self._key_limits = KeyLimits.of(limits.requests_per_s, limits.burst_requests, num_replicas=limits.num_replicas)
         self._on_shutdown = on_shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,10 +121,8 @@ class HttpApp:
     async def _handle(self, method: str, path: str, request: Request) -> Response:
         endpoint, request.parameters = self._router.find(method, path)
         if endpoint.action is not None:
-            request.caller = self._keyring().caller(request.header(b"authorization"))
-            _require(request.caller, endpoint.action)
-            if endpoint.action not in _NEVER_LIMITED:
-                self._key_limits.refuse(request.caller.key_id, now_s=request.started_s)
+            authorization = request.header(b"authorization")
+            request.caller = self._access.admit(authorization, endpoint.action, now_s=request.started_s)
         return await endpoint.handler(request)
 
     def _problem(self, found: problem.Problem, error: Exception, *, request_id: str) -> Response:
@@ -150,14 +142,6 @@ class HttpApp:
         await receive()
         self._on_shutdown()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def _require(caller: KeyRecord, action: Action) -> None:
-    if not is_allowed(Role.parse(caller.role), action):
-        raise ForbiddenError(
-            f"The role {caller.role!r} of key {caller.key_id} may not {action.phrase}; "
-            f"that takes {action.smallest_role} or larger. Use such a key."
-        )
 
 
 def _local_path(scope: Scope) -> str:

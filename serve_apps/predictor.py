@@ -21,6 +21,7 @@ from heliostat.serving.labels import Label
 from heliostat.serving.problem import ExpiredError, OverloadedError, TooLargeError
 from heliostat.serving.routing import route_of, versions
 from heliostat.serving.rows import Rows
+from serve_apps.access import Access
 from serve_apps.batching import MicroBatcher
 from serve_apps.config import PredictorConfig
 from serve_apps.log import ReplicaLog
@@ -36,6 +37,7 @@ class Predictor:
     def __init__(self, config: PredictorConfig) -> None:
         self.config = config
         self.live = Live(route=Route(), keyring=Keyring(config.workload))
+        self.access = Access(lambda: self.live.keyring, config.limits)
         self.started_at = datetime.now(UTC)
         self.last_error: dict[str, str] | None = None
         self._has_record = False

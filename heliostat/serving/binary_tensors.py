@@ -14,7 +14,7 @@ from heliostat.serving.problem import MalformedError
 
 OCTETS = "application/octet-stream"
 HEADER_LENGTH = "Inference-Header-Content-Length"
-_NUMPY_TYPES = {
+NUMPY_TYPES = {
     **{f"INT{8 * size}": f"<i{size}" for size in (1, 2, 4, 8)},
     **{f"UINT{8 * size}": f"<u{size}" for size in (1, 2, 4, 8)},
     **{f"FP{8 * size}": f"<f{size}" for size in (2, 4, 8)},
@@ -59,11 +59,11 @@ def split(body: bytes, header_length: str) -> tuple[memoryview, Tail]:
 
 def decode_numbers(raw: memoryview, datatype: str, *, num_elements: int, name: str) -> pa.Array:
     """The elements as an Arrow array, a view of `raw` where its place allows that."""
-    kind = np.dtype(_NUMPY_TYPES[datatype])
+    kind = np.dtype(NUMPY_TYPES[datatype])
     if len(raw) != num_elements * kind.itemsize:
         raise MalformedError(
             f"Input {name!r:.80} of {num_elements} {datatype} takes {num_elements * kind.itemsize} bytes; "
-            f"its binary_data_size is {len(raw)}."
+            f"got {len(raw)} bytes."
         )
     values = np.frombuffer(raw, kind)
     # JSON of any length may stand before them, and Arrow computes on aligned buffers only.
@@ -83,25 +83,26 @@ def decode_texts(raw: memoryview, *, num_elements: int, name: str) -> Values:
                 f"Input {name!r:.80} ends inside element {len(texts)} of {num_elements}; "
                 f"every BYTES element is its length in {_LENGTH_BYTES} bytes and then its bytes."
             )
-        texts.append(_text(raw[start:end], index=len(texts), name=name))
+        texts.append(text(raw[start:end], index=len(texts), name=name))
         start = end
     if start != len(raw):
         raise MalformedError(
             f"Input {name!r:.80} has {len(raw) - start} bytes after its {num_elements} elements; "
-            "shape and binary_data_size must agree."
+            "its shape and its size in bytes must agree."
         )
     return texts
 
 
 def encode(values: Sequence[object], datatype: str) -> bytes:
     """The bytes of an output tensor."""
-    if datatype in _NUMPY_TYPES:
-        return np.asarray(values, _NUMPY_TYPES[datatype]).tobytes()
+    if datatype in NUMPY_TYPES:
+        return np.asarray(values, NUMPY_TYPES[datatype]).tobytes()
     raw = [str(value).encode() for value in values]
     return b"".join(part for element in raw for part in (struct.pack("<I", len(element)), element))
 
 
-def _text(raw: memoryview, *, index: int, name: str) -> str:
+def text(raw: bytes | memoryview, *, index: int, name: str) -> str:
+    """One element of a BYTES tensor as text."""
     try:
         return str(raw, "utf-8")
     except UnicodeDecodeError as error:

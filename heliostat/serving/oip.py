@@ -135,11 +135,14 @@ def _values(tensor: Mapping[str, Any], name: str, *, datatype: str, num_rows: in
             "or as bytes behind the JSON with the parameter binary_data_size."
         )
     values = _flat(tensor["data"])
-    if len(values) != num_rows:
-        raise MalformedError(
-            f"Input {name!r:.80} must have the shape [{len(values)}] of its data; got {tensor['shape']!r:.80}."
-        )
+    require_shape(tensor["shape"], num_values=len(values), name=name)
     return values
+
+
+def require_shape(shape: Sequence[int], *, num_values: int, name: str) -> None:
+    """MalformedError naming the tensor when its shape is not that of so many values."""
+    if list(shape) not in ([num_values], [num_values, 1]):
+        raise MalformedError(f"Input {name!r:.80} must have the shape [{num_values}] of its data; got {shape!r:.80}.")
 
 
 def _binary(tensor: Mapping[str, Any], name: str, num_bytes: Any, *, datatype: str, num_rows: int, tail: Tail) -> Cells:

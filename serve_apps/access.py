@@ -1,0 +1,37 @@
+"""Who may ask what, and how often: the same for every protocol of a replica, so that a key has one allowance."""
+
+from collections.abc import Callable
+
+from heliostat.declared.serving import Serving
+from heliostat.govern.roles import Action, Role, is_allowed
+from heliostat.records import KeyRecord
+from heliostat.serving.authentication import Keyring
+from heliostat.serving.problem import ForbiddenError
+from heliostat.serving.rate_limit import KeyLimits
+
+# A rollback must get through when a caller runs wild.
+_NEVER_LIMITED = frozenset({Action.PROMOTE, Action.ROLL_BACK, Action.HOLD})
+
+
+class Access:
+    """The door of one replica; `keyring` gives the keys that are valid now."""
+
+    def __init__(self, keyring: Callable[[], Keyring], limits: Serving) -> None:
+        self._keyring = keyring
+        self._key_limits = KeyLimits.of(limits.requests_per_s, limits.burst_requests, num_replicas=limits.num_replicas)
+
+    def admit(self, authorization: str | None, action: Action, *, now_s: float) -> KeyRecord:
+        """The caller, who may do this; AccessError, ForbiddenError or RateLimitError if not."""
+        caller = self._keyring().caller(authorization)
+        _require(caller, action)
+        if action not in _NEVER_LIMITED:
+            self._key_limits.refuse(caller.key_id, now_s=now_s)
+        return caller
+
+
+def _require(caller: KeyRecord, action: Action) -> None:
+    if not is_allowed(Role.parse(caller.role), action):
+        raise ForbiddenError(
+            f"The role {caller.role!r} of key {caller.key_id} may not {action.phrase}; "
+            f"that takes {action.smallest_role} or larger. Use such a key."
+        )
