@@ -1,38 +1,94 @@
-"""Start HAProxy with four changes to the configuration that Ray rendered, for which Ray has no setting.
+"""Start HAProxy with changes to the configuration that Ray rendered, for which Ray has no setting.
 
 1. A request without an id gets one, and each the time it came, before it is sent to any replica. HAProxy repeats a
    request with its headers, so a request that runs twice has one id, and the second run can be recognised.
 2. A request is sent on only when all of it has arrived (or fills the buffer). Many clients send head and body
    apart; HAProxy had then sent the head already, and could not repeat the request when the replica died.
-3. The metrics listener binds loopback instead of all interfaces.
-4. The statistics page likewise.
+3. Who sends head or body too slowly is told so (408) and let go: without that limit a client could hold one of the
+   connections for an hour.
+4. The caller's time limit is the replica's to keep, which knows what to say; Serve's own limit ends a request
+   only some seconds later, with a text that names another number, if the replica no longer can.
+5. Headers that Serve would decode as UTF-8, and fail with 500 when they are not, are refused or left out.
+6. What HAProxy answers itself is a problem document like any other error: 400, 404, 408, 502, 503, 504.
+7. The metrics listener and the statistics page bind loopback instead of all interfaces.
 
 Ray starts this program instead of HAProxy (`RAY_SERVE_HAPROXY_BINARY_PATH`); it changes the file in place,
 because Ray recognises its HAProxy by that file's name, and then becomes HAProxy under the same process id.
 Standard library only: it runs without site packages. Usage: `haproxy_launcher.py HAPROXY [HAProxy's arguments]`.
 """
 
+import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+SLOW_REQUEST_S = 15
+# Serve counts from here on, in whole seconds, so that the replica's own limit always comes first.
+SERVE_GRACE_S = 5
 
 REQUEST_ID_RULE = "    http-request set-header x-request-id %[uuid] unless { req.fhdr(x-request-id),length gt 0 }"
 # Overwritten always: this is the ingress's own word, and rules run once however often the request is repeated.
 RECEIVED_AT_RULE = "    http-request set-header x-received-at-ms %[date(0,ms)]"
 BUFFER_RULE = "    option http-buffer-request"
+_HAS_TIMEOUT = "if { req.hdr(x-request-timeout-seconds) -m found }"
+TIMEOUT_RULES = (
+    "    http-request del-header x-caller-timeout-seconds\n"
+    f"    http-request set-header x-caller-timeout-seconds %[req.fhdr(x-request-timeout-seconds)] {_HAS_TIMEOUT}\n"
+    "    http-request set-header x-request-timeout-seconds "
+    f"%[req.fhdr(x-request-timeout-seconds),add({SERVE_GRACE_S})] {_HAS_TIMEOUT}"
+)
+# Serve reads these, and nothing here needs them.
+UNUSED_RULES = "\n".join(
+    f"    http-request del-header {name}"
+    for name in ("x-session-id", "x-request-disconnect-disabled", "serve_multiplexed_model_id")
+)
+
+_TITLE_BY_STATUS = {
+    400: "Bad Request",
+    404: "Not Found",
+    408: "Request Timeout",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+_DETAIL_BY_STATUS = {
+    400: "This is no HTTP request that can be read: its head may have 100 headers and must fit 256 KiB; "
+    "X-Request-Id and X-Request-Timeout-Seconds must be printable ASCII.",
+    404: "No workload answers at this path; GET /-/routes lists where each begins.",
+    408: f"The request was not complete {SLOW_REQUEST_S} s after it began; send it faster.",
+    502: "The replica ended while it answered, and the request could not be repeated; send it again.",
+    503: "No replica answers at present, or too many ended under this request; send it again.",
+    504: "The replica did not answer in time; send it again.",
+}
+# 404 is a rule of Ray's, and is replaced where it stands.
+_ERRORS = (400, 408, 502, 503, 504)
 _HTTP_FRONTEND = re.compile(r"^frontend http_frontend\n +bind [^\n]+$", re.MULTILINE)
 _METRICS_BIND = re.compile(r"^(frontend prometheus\n +bind )(?:\*|127\.0\.0\.1)?:(\d+)$", re.MULTILINE)
 _STATS_BIND = re.compile(r"^(listen stats\n +bind )(?:\*|127\.0\.0\.1)?:(\d+)$", re.MULTILINE)
+_DEFAULTS = re.compile(r"^defaults\n +mode http$", re.MULTILINE)
+_NO_ROUTE = re.compile(r"^(backend default_backend)\n +http-request return status 404 [^\n]+$", re.MULTILINE)
+# Ray's own file says 500 for all three: it hides whether the request may be repeated.
+_ERROR_FILES = re.compile(r"^ +errorfile 50[234] [^\n]+\n", re.MULTILINE)
 
 
-def adapt(configuration: str) -> str:
-    """Ray's configuration with our changes; raises ValueError if it has no place for one of them."""
+def adapt(configuration: str, *, directory: Path) -> str:
+    """Ray's configuration with our changes; raises ValueError if it has no place for one of them.
+
+    It names the files that `write_answers` puts into the directory.
+    """
     configuration = _replace_once(_METRICS_BIND, r"\g<1>127.0.0.1:\g<2>", configuration)
     configuration = _replace_once(_STATS_BIND, r"\g<1>127.0.0.1:\g<2>", configuration)
     if REQUEST_ID_RULE in configuration:
         return configuration
-    return _replace_once(_HTTP_FRONTEND, rf"\g<0>\n{BUFFER_RULE}\n{REQUEST_ID_RULE}\n{RECEIVED_AT_RULE}", configuration)
+    configuration = _ERROR_FILES.sub("", configuration)
+    configuration = _after(_DEFAULTS, _default_rules(directory), configuration)
+    # A plain answer of a fixed text; Ray's repeats the path that was asked for.
+    configuration = _replace_once(
+        _NO_ROUTE, lambda found: f"{found[1]}\n    http-request return {_answer(404)}", configuration
+    )
+    return _after(_HTTP_FRONTEND, _request_rules(), configuration)
 
 
 def configuration_path(arguments: list[str]) -> Path:
@@ -43,15 +99,73 @@ def configuration_path(arguments: list[str]) -> Path:
 def main(arguments: list[str]) -> None:
     """Adapt the configuration that `arguments` name, then become HAProxy."""
     path = configuration_path(arguments)
-    adapted = adapt(path.read_text())
-    # Replaced in one step: HAProxy must never read half a file.
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(adapted)
-    partial.replace(path)
+    adapted = adapt(path.read_text(), directory=path.parent)
+    write_answers(path.parent)
+    _replace_file(path, adapted)
     os.execv(arguments[0], arguments)
 
 
-def _replace_once(pattern: re.Pattern[str], replacement: str, configuration: str) -> str:
+def problem(status: int) -> str:
+    """The problem document of a status that HAProxy answers itself."""
+    document = {
+        "type": "about:blank",
+        "title": _TITLE_BY_STATUS[status],
+        "status": status,
+        "detail": _DETAIL_BY_STATUS[status],
+    }
+    return json.dumps(document)
+
+
+def write_answers(directory: Path) -> None:
+    """Every answer of HAProxy's own as the file that it sends."""
+    for status in _ERRORS:
+        body = problem(status)
+        head = [
+            f"HTTP/1.1 {status} {_TITLE_BY_STATUS[status]}",
+            "Content-Type: application/problem+json",
+            f"Content-Length: {len(body)}",
+            *(["Retry-After: 1"] if status >= 502 else []),
+            "Connection: close",
+        ]
+        _replace_file(_error_file(directory, status), "\r\n".join([*head, "", body]))
+
+
+def _answer(status: int) -> str:
+    return f"status {status} content-type application/problem+json string '{problem(status)}'"
+
+
+def _error_file(directory: Path, status: int) -> Path:
+    return directory / f"answer-{status}.http"
+
+
+def _default_rules(directory: Path) -> str:
+    # Files, because HAProxy uses nothing else where a request cannot be parsed.
+    errors = [f"    errorfile {status} {_error_file(directory, status)}" for status in _ERRORS]
+    return "\n".join([f"    timeout http-request {SLOW_REQUEST_S}s", *errors])
+
+
+def _replace_file(path: Path, text: str) -> None:
+    # In one step: HAProxy must never read half a file.
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(text, newline="")
+    partial.replace(path)
+
+
+def _request_rules() -> str:
+    refusals = [
+        f"    http-request return {_answer(400)} if {{ req.fhdr({name}) -m reg '[^ -~]' }}"
+        for name in ("x-request-id", "x-request-timeout-seconds")
+    ]
+    return "\n".join([BUFFER_RULE, *refusals, REQUEST_ID_RULE, RECEIVED_AT_RULE, TIMEOUT_RULES, UNUSED_RULES])
+
+
+def _after(pattern: re.Pattern[str], lines: str, configuration: str) -> str:
+    return _replace_once(pattern, lambda found: f"{found[0]}\n{lines}", configuration)
+
+
+def _replace_once(
+    pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str], configuration: str
+) -> str:
     changed, num_changes = pattern.subn(replacement, configuration)
     if num_changes != 1:
         raise ValueError(

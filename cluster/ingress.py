@@ -22,6 +22,7 @@ NUM_RETRIES = 6
 BUFFER_BYTES = 256 * 1024
 # Worst case memory is two buffers for each connection at once, so the two are chosen together.
 MAX_CONNECTIONS = 1024
+SILENCE_S = 660
 
 
 def ingress_environment(settings: Settings) -> dict[str, str]:
@@ -73,6 +74,10 @@ def _retry_environment() -> dict[str, str]:
         "RAY_SERVE_HAPROXY_MAXCONN": str(MAX_CONNECTIONS),
         # More threads than cores only take turns.
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
+        # Longer than any request may take (600 s), so that only who is silent for good is given up; Ray's own limits
+        # are an hour for a caller who does not read, and none for a replica.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENCE_S),
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(SILENCE_S),
         # A replica that was replaced waits this long for callers before it ends; default 30 s holds memory.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     }

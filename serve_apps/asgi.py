@@ -24,6 +24,8 @@ MAX_REQUEST_ID_LENGTH = 200
 REQUEST_ID_HEADER = b"x-request-id"
 RECEIVED_AT_HEADER = b"x-received-at-ms"
 TIMEOUT_HEADER = b"x-request-timeout-seconds"
+# The ingress moves the caller's own word here, because Serve ends a request by the other (haproxy_launcher.py).
+CALLER_TIMEOUT_HEADER = b"x-caller-timeout-seconds"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -171,6 +173,12 @@ def received_at_of(header_by_name: Mapping[bytes, bytes]) -> datetime:
     if not milliseconds.isdigit() or len(milliseconds) > 14:
         raise MalformedError(f"X-Received-At-Ms must be milliseconds since 1970; got {milliseconds!r:.40}.")
     return EPOCH + timedelta(milliseconds=int(milliseconds))
+
+
+def timeout_header_of(header_by_name: Mapping[bytes, bytes]) -> str | None:
+    """How long the caller said that it waits, None when it did not say."""
+    said = header_by_name.get(CALLER_TIMEOUT_HEADER) or header_by_name.get(TIMEOUT_HEADER)
+    return None if said is None else said.decode("latin-1")
 
 
 def _plain(value: Any) -> Any:

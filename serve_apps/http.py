@@ -14,7 +14,7 @@ from heliostat.serving import problem
 from heliostat.serving.admission import timeout_of
 from heliostat.serving.problem import MethodError, OverloadedError
 from serve_apps.access import Access
-from serve_apps.asgi import TIMEOUT_HEADER, Receive, Request, Response, Scope, Send, received_at_of, request_id_of
+from serve_apps.asgi import Receive, Request, Response, Scope, Send, received_at_of, request_id_of, timeout_header_of
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class HttpApp:
                 request_id=request_id,
                 received_at=received_at_of(header_by_name),
                 started_s=started_s,
-                timeout_s=self._timeout_s(header_by_name.get(TIMEOUT_HEADER)),
+                timeout_s=timeout_of(timeout_header_of(header_by_name), default_s=self._limits.request_timeout_s),
                 max_body_bytes=self._limits.max_body_bytes,
             )
             response = await self._handle(scope["method"], _local_path(scope), request)
@@ -113,10 +113,6 @@ class HttpApp:
         except Exception as error:  # noqa: BLE001
             response = self._problem(problem.internal(), error, request_id=request_id)
         await response.send(send)
-
-    def _timeout_s(self, header: bytes | None) -> float:
-        text = None if header is None else header.decode("latin-1")
-        return timeout_of(text, default_s=self._limits.request_timeout_s)
 
     async def _handle(self, method: str, path: str, request: Request) -> Response:
         endpoint, request.parameters = self._router.find(method, path)

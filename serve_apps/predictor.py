@@ -138,7 +138,21 @@ class Predictor:
         if expired is not None:
             raise expired
         self._refuse_overload(question)
-        return ids, await self._batcher.submit(question)
+        return ids, await self._in_time(question)
+
+    async def _in_time(self, question: Question) -> Answer:
+        limit = asyncio.timeout(question.deadline_s - time.perf_counter())
+        try:
+            async with limit:
+                return await self._batcher.submit(question)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            self.num_shed += 1
+            raise ExpiredError(
+                f"The request was not answered within {question.deadline_s - question.started_s:g} s and was dropped; "
+                "its rows are logged if the model had begun. Send it again with the same X-Request-Id."
+            ) from error
 
     def _refuse_overload(self, question: Question) -> None:
         ahead = self._batcher.size_ahead

@@ -5,6 +5,9 @@ from datetime import timedelta
 
 from heliostat.errors import WorkloadError
 
+# Serve ends a request without a time limit of its own after 60 s; ours must come first, because it says what to do.
+LONGEST_TIMEOUT_S = 55.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
@@ -31,8 +34,11 @@ class Serving:
         counts = (self.num_replicas, self.max_rows_per_request, self.max_body_bytes, self.max_waiting_rows)
         if min(counts) < 1:
             raise WorkloadError(f"{self}: every number must be at least 1.")
-        if not 0 < self.request_timeout_s <= 600:
-            raise WorkloadError(f"{self}: request_timeout_s must lie above 0 and at most at 600.")
+        if not 0 < self.request_timeout_s <= LONGEST_TIMEOUT_S:
+            raise WorkloadError(
+                f"{self}: request_timeout_s must lie above 0 and at most at {LONGEST_TIMEOUT_S:g}; "
+                "a request that may take longer says so by X-Request-Timeout-Seconds."
+            )
         if self.requests_per_s is not None and not 0 < self.requests_per_s < float("inf"):
             raise WorkloadError(f"{self}: requests_per_s must be above 0; None means no limit.")
         if self.burst_requests is not None and (self.requests_per_s is None or self.burst_requests < 1):

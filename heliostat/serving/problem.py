@@ -55,7 +55,7 @@ class OverloadedError(UnavailableError):
 
 
 class ExpiredError(OverloadedError):
-    """The caller's deadline passed before the model ran, so it did not run."""
+    """The caller's deadline passed; the message says whether the model may have run."""
 
 
 class RateLimitError(LaterError):

