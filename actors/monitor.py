@@ -5,8 +5,8 @@ Writes: catalog: its state, and its decisions in the journal
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,7 +29,7 @@ from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.events import ChampionChanged, Decision, Event, ReferenceScore, Retrain, Tick, TurnEnded
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.profile import Profile
-from heliostat.watch.windows import Windows, window_start
+from heliostat.watch.windows import Windows, unsent_cells, window_start
 
 STATE = "monitor"
 RETRAIN, ALERT = "retrain_asked", "alert"
@@ -44,6 +44,7 @@ class Watch:
     triggers: Sequence[Trigger]
     loop: Loop
     metrics: Sequence[Metric] = ALL
+    sent_by_revision: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 class Monitor:
@@ -135,7 +136,8 @@ class Monitor:
         if self._windows is None:
             return []
         if rows.num_rows:
-            self._windows.add(rows, rows["probability"].to_numpy())
+            unsent = unsent_cells(rows, self._watch.sent_by_revision)
+            self._windows.add(rows, rows["probability"].to_numpy(), unsent=unsent)
         return list(self._windows.close(clock))
 
     def _matured_cohorts(self, clock: datetime) -> list[Event]:

@@ -11,6 +11,7 @@ from actors.recorder import Recorder
 from actors.steward import Steward
 from cluster import names, resources
 from cluster.resources import ActorResources
+from heliostat.declared.revisions import sent_by_revision
 from heliostat.errors import ClusterError
 from heliostat.settings import Settings
 from heliostat.workload import Workload
@@ -28,7 +29,8 @@ def loop(settings: Settings, workload: Workload, *, module: str, revision: str) 
     name = workload.name
     watch = Watch(
         workload=name,
-        columns=tuple(workload.columns),
+        columns=workload.logged_columns,
+        sent_by_revision=sent_by_revision(workload.columns, workload.earlier, current=workload.revision),
         triggers=tuple(workload.retrain_on),
         loop=workload.loop,
         metrics=workload.scored_by,
@@ -40,7 +42,7 @@ def loop(settings: Settings, workload: Workload, *, module: str, revision: str) 
         revision=revision,
         arguments={
             "workload": name,
-            "columns": tuple(workload.columns),
+            "columns": workload.logged_columns,
             "lake_uri": settings.lake_uri,
             "directory": settings.segments_dir,
             "stream": "recorder",

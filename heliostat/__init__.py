@@ -3,6 +3,7 @@
 from heliostat.columns import Binary, Category, Number
 from heliostat.declared.loop import Loop
 from heliostat.declared.replay import Replay
+from heliostat.declared.revisions import Revision
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
@@ -24,6 +25,7 @@ __all__ = [
     "NoWorseThanChampion",
     "Number",
     "Replay",
+    "Revision",
     "Serving",
     "Training",
     "Workload",

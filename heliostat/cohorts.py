@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from heliostat.columns import Column
+from heliostat.declared.revisions import backfilled, renamed_since
 from heliostat.errors import TrainingError
 from heliostat.store.lake import Lake
 from heliostat.store.schema import label_schema, prediction_schema, raw_schema
@@ -69,14 +70,16 @@ def training_rows(
     """Every labelled row that was due and known before `as_of`, by event time: key, event_at, label, columns.
 
     From raw and, for what was answered since, from predictions with their labels. `versions` pins table versions.
+    Columns that a row is older than hold what the workload's earlier revisions say of them.
     """
-    names = ["key", "event_at", "due_at", "label", "label_known_at", *(column.name for column in workload.columns)]
+    columns = _of_all_times(workload)
+    names = ["key", "event_at", "due_at", "label", "label_known_at", *(column.name for column in columns)]
     pinned = versions or {}
-    raw = lake.read(workload.name, "raw", version=pinned.get("raw"), schema=raw_schema(workload.columns))
+    raw = lake.read(workload.name, "raw", version=pinned.get("raw"), schema=raw_schema(columns))
     answered_rows = joined(
         lake,
         workload.name,
-        workload.columns,
+        columns,
         since=datetime(1970, 1, 1, tzinfo=as_of.tzinfo),
         until=as_of,
         known_by=as_of,
@@ -86,7 +89,17 @@ def training_rows(
     moment = pa.scalar(as_of, INSTANT)
     due = pc.and_(pc.less_equal(rows["due_at"], moment), pc.less_equal(rows["label_known_at"], moment))
     usable = pc.and_(pc.fill_null(due, False), pc.is_valid(rows["label"]))
-    return rows.filter(usable).sort_by([("event_at", "ascending"), ("key", "ascending")])
+    rows = rows.filter(usable).sort_by([("event_at", "ascending"), ("key", "ascending")])
+    rows = backfilled(rows, workload.columns, workload.earlier)
+    return rows.select([name for name in names if name not in renamed_since(workload.earlier)])
+
+
+def _of_all_times(workload: Workload) -> tuple[Column, ...]:
+    """The logged columns, and those that were called differently when old rows were stored."""
+    logged = workload.logged_columns
+    known = {column.name for column in logged}
+    old = {c.name: c for each in workload.earlier for c in each.columns if c.name not in known}
+    return (*logged, *old.values())
 
 
 def history(lake: Lake, workload: Workload, *, before: datetime) -> pa.Table:
@@ -97,7 +110,7 @@ def history(lake: Lake, workload: Workload, *, before: datetime) -> pa.Table:
 def answered(lake: Lake, workload: Workload, *, since: datetime) -> pa.Table:
     """Every answered row since `since` that has a label by now."""
     end = datetime(2200, 1, 1, tzinfo=since.tzinfo)
-    rows = joined(lake, workload.name, workload.columns, since=since, until=end, known_by=end)
+    rows = joined(lake, workload.name, workload.logged_columns, since=since, until=end, known_by=end)
     return rows.filter(pc.is_valid(rows["label"])).sort_by([("event_at", "ascending"), ("key", "ascending")])
 
 

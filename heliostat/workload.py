@@ -15,6 +15,7 @@ from heliostat import metrics as metrics_module
 from heliostat.columns import Binary, Column
 from heliostat.declared.loop import Loop
 from heliostat.declared.replay import Replay
+from heliostat.declared.revisions import Revision, logged_columns, refuse_unfit
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.errors import WorkloadError
@@ -44,7 +45,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """One use case: data, columns, model, gates, triggers."""
+    """One use case: data, columns, model, gates, triggers.
+
+    `columns` is the contract's current `revision`; `earlier` are revisions before it that are still answered.
+    """
 
     name: str
     source: Source
@@ -67,6 +71,8 @@ class Workload:
     serving: Serving = field(default_factory=Serving)
     loop: Loop = field(default_factory=Loop)
     replay: Replay | None = None
+    revision: int = 1
+    earlier: Sequence[Revision] = ()
 
     def __post_init__(self) -> None:
         if not self.name.replace("-", "").replace("_", "").isalnum():
@@ -76,6 +82,12 @@ class Workload:
         if not self.columns:
             raise WorkloadError(f"Workload {self.name!r} declares no columns; a model needs at least one input.")
         self._refuse_twice_named()
+        refuse_unfit(self.columns, self.earlier, current=self.revision)
+
+    @property
+    def logged_columns(self) -> tuple[Column, ...]:
+        """The columns of the log and the lake: the current ones, and those that an earlier revision still has."""
+        return logged_columns(self.columns, self.earlier)
 
     @property
     def scored_by(self) -> tuple[Metric, ...]:
@@ -88,6 +100,7 @@ class Workload:
         own = [self.key, self.event_time, self.due_time, self.label_time, self.label.name]
         names = [column.name for column in self.columns] + own
         twice = sorted({name for name in names if names.count(name) > 1})
+        twice += sorted({column.name for each in self.earlier for column in each.columns} & set(own))
         if twice:
             raise WorkloadError(
                 f"Workload {self.name!r} names {', '.join(twice)} more than once; an input cannot be the key, "

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from heliostat import cohorts, gates
+from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import TrainingError
 from heliostat.govern.evidence import evidence
 from heliostat.learn.bundle import ServedModel
@@ -149,7 +150,7 @@ def _holdout(rows: pa.Table, version: ModelVersion, *, champion: ModelVersion | 
 
 def _answers(job: _entry.Job, version: ModelVersion, rows: pa.Table) -> NDArray[np.float64]:
     model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
-    return model.probabilities(rows.select([column.name for column in job.workload.columns]))
+    return model.probabilities(as_trained(rows, model.columns, renamed=renamed_since(job.workload.earlier)))
 
 
 def best(judgements: Sequence[Judgement]) -> Judgement:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from heliostat import cohorts, metrics
 from heliostat.blocks import block_bootstrap
+from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import NotFoundError
 from heliostat.learn.bundle import ServedModel
 from heliostat.store.bundles import read_bundle
@@ -69,7 +70,7 @@ def _answers(job: _entry.Job, *, history: pa.Table, asked: pa.Table, since: date
     both = pa.concat_tables([history, asked.select(history.column_names)])
     return {
         "constant": np.full(asked.num_rows, rate),
-        "never": model.probabilities(asked.select([column.name for column in workload.columns])),
+        "never": model.probabilities(as_trained(asked, model.columns, renamed=renamed_since(workload.earlier))),
         "loop": asked["probability"].to_numpy(),
         "trees": trees.probabilities(asked, workload.columns),
         "trees_monthly": _comparison.retrained_monthly(both, asked, workload.columns, seed=workload.training.seed),

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ MAX_REQUEST_ID_LENGTH = 200
 # The ingress sets both before it sends a request to any replica, so that a repeated request keeps them.
 REQUEST_ID_HEADER = b"x-request-id"
 RECEIVED_AT_HEADER = b"x-received-at-ms"
+REVISION_HEADER = b"x-contract-revision"
 TIMEOUT_HEADER = b"x-request-timeout-seconds"
 # The ingress moves the caller's own word here, because Serve ends a request by the other (haproxy_launcher.py).
 CALLER_TIMEOUT_HEADER = b"x-caller-timeout-seconds"
@@ -145,6 +146,10 @@ class Response:
     def of(cls, document: Any, *, status: int = 200) -> "Response":
         """The document as JSON."""
         return cls(body=orjson.dumps(document, default=_plain), status=status)
+
+    def with_headers(self, headers: Mapping[str, str]) -> "Response":
+        """The same answer with these headers too."""
+        return replace(self, headers={**self.headers, **headers}) if headers else self
 
     async def send(self, send: Send) -> None:
         """Write it; Serve adds the request's id."""

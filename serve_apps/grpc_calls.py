@@ -117,9 +117,9 @@ class GrpcCalls:
     async def _server_metadata(self, _: pb.ServerMetadataRequest, __: Call) -> Message:
         return pb.ServerMetadataResponse(**SERVER)
 
-    async def _model_metadata(self, request: pb.ModelMetadataRequest, _: Call) -> Message:
+    async def _model_metadata(self, request: pb.ModelMetadataRequest, call: Call) -> Message:
         self._tensors.version(request.name, request.version or None)
-        return oip_messages.metadata(self._tensors.metadata())
+        return oip_messages.metadata(self._tensors.metadata(call)[0])
 
     async def _model_infer(self, request: pb.ModelInferRequest, call: Call) -> Message:
         version = self._tensors.version(request.model_name, request.model_version or None)

@@ -25,7 +25,7 @@ class ReplicaLog:
     """
 
     def __init__(self, config: PredictorConfig) -> None:
-        self._prediction_schema = prediction_schema(config.contract.columns, with_commit=False)
+        self._prediction_schema = prediction_schema(config.contract.logged, with_commit=False)
         self._label_schema = label_schema(with_commit=False)
         self._predictions = SegmentWriter(
             config.segments_dir, "predictions", schema=self._prediction_schema, durability=config.durability

@@ -19,6 +19,7 @@ from heliostat.serving.admission import Pace, refuse_expired, refuse_overload
 from heliostat.serving.authentication import Keyring
 from heliostat.serving.labels import Label
 from heliostat.serving.problem import ExpiredError, OverloadedError, TooLargeError
+from heliostat.serving.revisions import Revisions
 from heliostat.serving.routing import route_of, versions
 from heliostat.serving.rows import Rows
 from serve_apps.access import Access
@@ -41,6 +42,8 @@ class Predictor:
         self.started_at = datetime.now(UTC)
         self.last_error: dict[str, str] | None = None
         self._has_record = False
+        self._logged = config.contract.logged
+        self.revisions = Revisions(config.contract, docs=f"/{config.workload}/docs")
         self._newest: Mapping[str, Any] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._retrying: asyncio.Future[None] | None = None
@@ -101,7 +104,7 @@ class Predictor:
             versions(route),
             bundle_by_number=bundle_by_number,
             held=self.live.version_by_number,
-            columns=self.config.contract.columns,
+            contract=self.config.contract,
         )
 
     async def predict(
@@ -210,6 +213,7 @@ class Predictor:
             "breakers": self._scorer.breaker_states(live),
             "num_shed": self.num_shed,
             "last_error": self.last_error,
+            "revisions": self.revisions.status(at=datetime.now(UTC)),
             "started_at": self.started_at.isoformat(),
             "uptime_s": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
         }
@@ -228,7 +232,7 @@ class Predictor:
             self.live,
             scorer=self._scorer,
             default=self.config.limits.default,
-            columns=self.config.contract.columns,
+            columns=self._logged,
             append=self._log.append_predictions,
         )
         num_rows = sum(question.rows.num_rows for question in questions)

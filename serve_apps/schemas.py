@@ -8,6 +8,7 @@ from heliostat.columns import Category, Column
 from heliostat.serving.admission import MAX_TIMEOUT_S
 from heliostat.serving.oip import OUTPUTS
 from heliostat.serving.problem import CONTENT_TYPE
+from heliostat.serving.revisions import HEADER as REVISION_HEADER
 from heliostat.serving.rows import Contract
 
 Schema = dict[str, Any]
@@ -113,22 +114,43 @@ PROMOTE_BODY: Schema = {
 
 
 def predict_body(contract: Contract, extra_names: Sequence[str]) -> Schema:
-    """What `v1/predict` takes."""
-    properties = {column.name: _column(column) for column in contract.columns}
-    keys = {contract.key, "key"}
-    extras = {name: {"type": "string"} if name in keys else _INSTANT for name in extra_names}
-    row = {
-        "type": "object",
-        "required": [column.name for column in contract.columns if not column.optional],
-        "properties": {**properties, **extras},
-        "additionalProperties": False,
-    }
+    """What `v1/predict` takes: rows of one contract revision."""
+    described = [_rows_of(contract, contract.columns, extra_names)]
+    for revision in sorted(contract.earlier, key=lambda each: -each.number):
+        until = "" if revision.sunset_at is None else f", answered until {revision.sunset_at.isoformat()}"
+        text = f"Contract revision {revision.number}, deprecated since {revision.deprecated_at.isoformat()}{until}"
+        described.append({**_rows_of(contract, revision.columns, extra_names), "deprecated": True, "description": text})
     return {
         "type": "object",
         "required": ["rows"],
-        "properties": {"rows": {"type": "array", "minItems": 1, "items": row}, "key": {"type": "string"}},
+        "properties": {
+            "rows": described[0] if len(described) == 1 else {"anyOf": described},
+            "key": {"type": "string", "minLength": 1},
+        },
         "additionalProperties": False,
     }
+
+
+def revision_header(contract: Contract) -> dict[str, Schema]:
+    """The request header that names a contract revision."""
+    numbers = [contract.revision, *sorted((revision.number for revision in contract.earlier), reverse=True)]
+    text = "The contract revision of the rows; without it the newest one that they keep"
+    return {REVISION_HEADER: {"enum": numbers, "description": text}}
+
+
+def _rows_of(contract: Contract, columns: Sequence[Column], extra_names: Sequence[str]) -> Schema:
+    keys = {contract.key, "key"}
+    key: Schema = {"type": "string", "minLength": 1}
+    row = {
+        "type": "object",
+        "required": [column.name for column in columns if not column.optional],
+        "properties": {
+            **{column.name: _column(column) for column in columns},
+            **{name: key if name in keys else _INSTANT for name in extra_names},
+        },
+        "additionalProperties": False,
+    }
+    return {"type": "array", "minItems": 1, "items": row}
 
 
 def columns_body(contract: Contract, extra_names: Sequence[str]) -> Schema:

@@ -158,6 +158,7 @@ def _log_columns(questions: Sequence[Question], scored: _Scored) -> dict[str, An
         "event_at": _joined(q.rows.event_at for q in questions),
         "due_at": _joined(q.rows.due_at for q in questions),
         "received_at": _repeated([q.received_at for q in questions], sizes),
+        "revision": _repeated([q.rows.revision for q in questions], sizes),
         "version": scored.versions,
         "arm": scored.arms,
         "degraded": scored.degraded,

@@ -1,5 +1,6 @@
 """Open Inference Protocol v2, whatever carries it: which version, who is ready, tensors in, tensors out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,9 +8,9 @@ from heliostat.errors import NotFoundError
 from heliostat.serving import oip
 from heliostat.serving.cells import Values
 from heliostat.serving.problem import MalformedError, UnavailableError
-from heliostat.serving.rows import Cells, Defaults, RowReader
+from heliostat.serving.rows import Cells, Defaults
 from serve_apps import answers
-from serve_apps.asgi import Call
+from serve_apps.asgi import REVISION_HEADER, Call
 from serve_apps.predictor import Predictor
 from serve_apps.scoring import Answer
 
@@ -24,6 +25,7 @@ class Inferred:
     version: int
     request_id: str
     parameters: dict[str, Any]
+    headers: Mapping[str, str]
 
 
 class Tensors:
@@ -32,8 +34,9 @@ class Tensors:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self.model = predictor.config.workload
-        self.columns = predictor.config.contract.columns
-        self._reader = RowReader(predictor.config.contract)
+        self._revisions = predictor.revisions
+        self.columns = predictor.revisions.columns
+        self._extra_names = predictor.revisions.current.extra_names
 
     def version(self, model: str | None, version: str | None) -> int | None:
         """The version that was named, None for whichever the route gives; NotFoundError when it is not served here."""
@@ -55,17 +58,24 @@ class Tensors:
         if not self.is_ready(version):
             raise UnavailableError("No version serves yet: train one and promote it (jobs.train, jobs.promote).")
 
-    def metadata(self) -> dict[str, Any]:
-        """The model's inputs and outputs."""
-        versions = self._predictor.versions
-        return oip.metadata(self.columns, self._reader.extra_names, model=self.model, versions=versions)
+    def metadata(self, call: Call) -> tuple[dict[str, Any], Mapping[str, str]]:
+        """The model's inputs and outputs under the contract revision that is asked for, and the answer's headers."""
+        number = self._revisions.number_or_current(call.header(REVISION_HEADER), at=call.received_at)
+        columns, versions = self._revisions.columns_of(number), self._predictor.versions
+        document = oip.metadata(columns, self._extra_names, model=self.model, versions=versions)
+        parameters = self._revisions.parameters(number)
+        return {**document, "parameters": parameters} if parameters else document, self._revisions.headers(number)
 
     async def infer(self, inference: oip.Inference, call: Call, *, version: int | None) -> Inferred:
         """The outputs for the rows of a request, which are logged by then; raises as `Predictor.predict`."""
         values_by_name, key = self._with_parameters(inference)
         defaults = Defaults(request_id=call.request_id, received_at=call.received_at, key=key)
+        named = call.header(REVISION_HEADER)
+        rows = self._revisions.read(
+            lambda reader: reader.from_columns(values_by_name, defaults), named=named, at=call.received_at, by=call.by
+        )
         ids, answer = await self._predictor.predict(
-            self._reader.from_columns(values_by_name, defaults),
+            rows,
             caller=call.by,
             request_id=call.request_id,
             received_at=call.received_at,
@@ -74,6 +84,7 @@ class Tensors:
             version=version,
         )
         parameters: dict[str, Any] = {"degraded": answer.degraded, "processing_time_ms": answers.elapsed_ms(call)}
+        parameters.update(self._revisions.parameters(rows.revision))
         if answer.degraded_reason is not None:
             parameters["degraded_reason"] = answer.degraded_reason
         return Inferred(
@@ -81,6 +92,7 @@ class Tensors:
             version=answer.versions[0],
             request_id=inference.id or call.request_id,
             parameters=parameters,
+            headers=self._revisions.headers(rows.revision),
         )
 
     def _with_parameters(self, inference: oip.Inference) -> tuple[dict[str, Cells], str | None]:
@@ -90,7 +102,7 @@ class Tensors:
         key = inference.parameters.get("key")
         if key is not None and (type(key) is not str or not key):
             raise MalformedError(f"Parameter `key` must be text that is not empty; got {key!r:.80}.")
-        for name in self._reader.extra_names:
+        for name in self._extra_names:
             if name != "key" and name in inference.parameters:
                 values_by_name.setdefault(name, [inference.parameters[name]] * num_rows)
         return values_by_name, key

@@ -1,6 +1,7 @@
 """Rows in, rows out; labels; why; steering: what lies below `v1`."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from heliostat.serving.problem import MalformedError, UnavailableError
 from heliostat.serving.rows import Defaults, RowReader, Rows
 from heliostat.store.lake import Lake
 from serve_apps import answers, schemas
-from serve_apps.asgi import JSON, Request, Response, parsed
+from serve_apps.asgi import JSON, REVISION_HEADER, Request, Response, parsed
 from serve_apps.http import Endpoint
 from serve_apps.predictor import Predictor
 from serve_apps.scoring import DEFAULT_VERSION
@@ -29,12 +30,12 @@ class V1:
         self._predictor = predictor
         self._steering = steering
         self._config = predictor.config
-        self._reader = RowReader(predictor.config.contract)
+        self._revisions = predictor.revisions
         self._lake = Lake(predictor.config.lake_uri)
 
     def endpoints(self) -> list[Endpoint]:
         """What this protocol answers, and to whom."""
-        predict_body = schemas.predict_body(self._config.contract, self._reader.extra_names)
+        predict_body = schemas.predict_body(self._config.contract, self._revisions.current.extra_names)
         why = "/v1/predictions/{id}"
         return [
             Endpoint(
@@ -44,9 +45,9 @@ class V1:
                 handler=self.predict,
                 summary="Probabilities for rows, or for columns in bulk",
                 body=predict_body,
-                other_bodies={ARROW: schemas.columns_body(self._config.contract, self._reader.extra_names)},
+                other_bodies={ARROW: schemas.columns_body(self._config.contract, self._revisions.current.extra_names)},
                 other_answers={JSON: schemas.PREDICT_ANSWER, ARROW: schemas.COLUMNS_ANSWER},
-                headers=schemas.TIMEOUT,
+                headers={**schemas.TIMEOUT, **schemas.revision_header(self._config.contract)},
             ),
             _endpoint(
                 "POST", "/v1/labels", Action.LABEL, self.labels, "What became of predictions", schemas.LABELS_BODY
@@ -74,7 +75,7 @@ class V1:
             deadline_s=request.deadline_s,
         )
         answered = answers.as_arrow if request.accepts(ARROW) else answers.as_json
-        return answered(ids, answer, request)
+        return answered(ids, answer, request).with_headers(self._revisions.headers(rows.revision))
 
     async def _rows(self, request: Request) -> Rows:
         defaults = Defaults(request_id=request.request_id, received_at=request.received_at)
@@ -84,10 +85,15 @@ class V1:
             columns = read_stream(body, max_rows=limits.max_rows_per_request, max_bytes=limits.max_body_bytes)
             if not columns:
                 raise MalformedError("The Arrow stream has no columns; send one a declared column.")
-            return self._reader.from_columns(columns, defaults)
+            return self._read(lambda reader: reader.from_columns(columns, defaults), request)
         rows, key = _predict_fields(parsed(body))
         self._predictor.refuse_too_many(len(rows))
-        return self._reader.from_rows(rows, replace(defaults, key=key))
+        keyed = replace(defaults, key=key)
+        return self._read(lambda reader: reader.from_rows(rows, keyed), request)
+
+    def _read(self, read: Callable[[RowReader], Rows], request: Request) -> Rows:
+        named = request.header(REVISION_HEADER)
+        return self._revisions.read(read, named=named, at=request.received_at, by=request.by)
 
     async def labels(self, request: Request) -> Response:
         """Labels, logged before they are accepted."""

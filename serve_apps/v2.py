@@ -49,7 +49,8 @@ class V2:
     async def metadata(self, request: Request) -> Response:
         """The model's inputs and outputs."""
         self._version(request)
-        return Response.of(self._tensors.metadata())
+        document, headers = self._tensors.metadata(request)
+        return Response.of(document).with_headers(headers)
 
     async def infer(self, request: Request) -> Response:
         """Probabilities for tensors, one input a column."""
@@ -64,7 +65,7 @@ class V2:
             is_binary_by_output=inference.is_binary_by_output,
         )
         document["parameters"] = inferred.parameters
-        response = Response.of(document)
+        response = Response.of(document).with_headers(inferred.headers)
         return _with_tail(response, tail) if any(inference.is_binary_by_output.values()) else response
 
     async def _inference(self, request: Request) -> oip.Inference:
@@ -81,7 +82,7 @@ class V2:
 
 
 def _with_tail(response: Response, tail: bytes) -> Response:
-    headers = {HEADER_LENGTH: str(len(response.body))}
+    headers = {**response.headers, HEADER_LENGTH: str(len(response.body))}
     return Response(body=response.body + tail, content_type=OCTETS, headers=headers)
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.columns import Column, normalise
+from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import BundleError
 from heliostat.learn.bundle import ServedModel
 from heliostat.records import BundleRef, Route
 from heliostat.serving.authentication import Keyring
 from heliostat.serving.breaker import Breaker
+from heliostat.serving.rows import Contract
 from heliostat.store.bundles import read_bundle
 
 logger = logging.getLogger(__name__)
@@ -30,11 +31,13 @@ class LoadedVersion:
     bundle: BundleRef
     model: ServedModel
     has_other_columns: bool
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def probabilities(self, table: pa.Table) -> Probabilities:
-        """The model's probabilities for rows that keep the deployment's contract."""
-        columns = self.model.workload.columns
-        return self.model.probabilities(normalise(table, columns) if self.has_other_columns else table)
+        """The model's probabilities for rows as they are logged."""
+        if self.has_other_columns:
+            table = as_trained(table, self.model.workload.columns, renamed=self.renamed)
+        return self.model.probabilities(table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +54,9 @@ def load_versions(
     *,
     bundle_by_number: Mapping[int, BundleRef],
     held: Mapping[int, LoadedVersion],
-    columns: Iterable[Column],
+    contract: Contract,
 ) -> dict[int, LoadedVersion]:
     """Every wanted version, loaded and warm; what is held already is kept. Takes seconds: call it in a thread."""
-    declared = frozenset(column.name for column in columns)
     loaded: dict[int, LoadedVersion] = {}
     for number in sorted(wanted):
         bundle = bundle_by_number.get(number)
@@ -63,21 +65,23 @@ def load_versions(
                 f"The routing record names version {number} without its bundle; publish it with its bundle."
             )
         before = held.get(number)
-        loaded[number] = before if before is not None and before.bundle == bundle else _load(bundle, declared)
+        loaded[number] = before if before is not None and before.bundle == bundle else _load(bundle, contract)
     return loaded
 
 
-def _load(bundle: BundleRef, declared: frozenset[str]) -> LoadedVersion:
+def _load(bundle: BundleRef, contract: Contract) -> LoadedVersion:
     model = ServedModel.load(read_bundle(bundle.uri, bundle.hash))
-    needed = [column for column in model.workload.columns if column.name not in declared]
-    lacking = [column.name for column in needed if not column.optional]
+    logged, renamed = {column.name for column in contract.logged}, renamed_since(contract.earlier)
+    needed = [column for column in model.workload.columns if column.name not in logged]
+    lacking = [column.name for column in needed if not column.optional and column.name not in renamed]
     if lacking:
         raise BundleError(
             f"The bundle {bundle.uri} needs the columns {lacking}, which requests of this deployment do not carry; "
-            "deploy the workload that it was trained with."
+            "declare the contract revision that has them in Workload(earlier=...), or deploy the workload that it was "
+            "trained with."
         )
     model.warm()
-    return LoadedVersion(bundle=bundle, model=model, has_other_columns=bool(needed))
+    return LoadedVersion(bundle=bundle, model=model, has_other_columns=bool(needed), renamed=renamed)
 
 
 class Scorer:

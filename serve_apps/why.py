@@ -23,14 +23,14 @@ def find(identifier: str, *, lake: Lake, workload: str, contract: Contract) -> d
         workload,
         PREDICTIONS,
         where=[(PARTITION, "=", day), ("id", "=", identifier)],
-        schema=prediction_schema(contract.columns),
+        schema=prediction_schema(contract.logged),
     ).to_pylist()
     if not rows:
         raise NotFoundError(
             f"No prediction {identifier!r} is in the lake; one that was just answered gets there within seconds."
         )
     prediction = rows[0]
-    inputs = {column.name: prediction.pop(column.name) for column in contract.columns}
+    inputs = {column.name: prediction.pop(column.name) for column in contract.logged}
     label = _latest_label(identifier, prediction["key"], day, lake=lake, workload=workload)
     return {"prediction": prediction, "inputs": inputs, "label": label}
 

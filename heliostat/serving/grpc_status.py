@@ -10,6 +10,7 @@ _CODE_BY_STATUS: Mapping[int, str] = {
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
+    410: "FAILED_PRECONDITION",
     408: "DEADLINE_EXCEEDED",
     409: "FAILED_PRECONDITION",
     413: "INVALID_ARGUMENT",  # not RESOURCE_EXHAUSTED, which clients repeat: this message will never fit

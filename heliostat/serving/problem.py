@@ -21,6 +21,10 @@ class ForbiddenError(AccessError):
     """The key is known, and its role or its workload does not allow this."""
 
 
+class GoneError(HeliostatError, ValueError):
+    """What was asked for was there once, and is retired."""
+
+
 class MethodError(HeliostatError, ValueError):
     """The path exists, and this HTTP method does nothing there."""
 
@@ -72,6 +76,7 @@ _STATUS_BY_ERROR: tuple[tuple[type[HeliostatError], HTTPStatus], ...] = (
     (ForbiddenError, HTTPStatus.FORBIDDEN),
     (AccessError, HTTPStatus.UNAUTHORIZED),
     (NotFoundError, HTTPStatus.NOT_FOUND),
+    (GoneError, HTTPStatus.GONE),
     (MethodError, HTTPStatus.METHOD_NOT_ALLOWED),
     (CatalogError, HTTPStatus.CONFLICT),
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),

@@ -3,20 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 
 from heliostat.columns import Column
+from heliostat.declared.revisions import Revision, logged_columns, steps
 from heliostat.errors import ContractError
 from heliostat.serving.arrow_cells import checked_array, plain_values
 from heliostat.serving.cells import Values, checked
+from heliostat.serving.completion import Cells, Completion
 from heliostat.serving.instants import instants
 from heliostat.serving.problem import MalformedError
 from heliostat.workload import Workload
 
-Cells: TypeAlias = Values | pa.Array
-"""One column of a request: plain values, or an Arrow array that stays one up to the model."""
+__all__ = ["Cells", "Contract", "Defaults", "RowReader", "Rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,13 @@ class Contract:
     event_time: str
     due_time: str
     longest_due: timedelta = timedelta(days=366)
+    revision: int = 1
+    earlier: tuple[Revision, ...] = ()
+
+    @property
+    def logged(self) -> tuple[Column, ...]:
+        """The columns of the log, and of what every version is asked with."""
+        return logged_columns(self.columns, self.earlier)
 
     @classmethod
     def of(cls, workload: Workload) -> "Contract":
@@ -38,17 +46,23 @@ class Contract:
             event_time=workload.event_time,
             due_time=workload.due_time,
             longest_due=workload.serving.longest_due,
+            revision=workload.revision,
+            earlier=tuple(workload.earlier),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Checked rows, column by column: numbers are float, text is str, missing is None (in Arrow: null)."""
+    """Checked rows, one value list a logged column: numbers are float, text is str, missing is None (in Arrow: null).
+
+    `revision` is the contract revision under which they were read.
+    """
 
     values_by_column: Mapping[str, Cells]
     keys: list[str]
     event_at: list[datetime]
     due_at: list[datetime | None]
+    revision: int = 1
 
     @property
     def num_rows(self) -> int:
@@ -66,18 +80,21 @@ class Defaults:
 
 
 class RowReader:
-    """Reads requests of one workload; raises ContractError naming the row, the column and the value."""
+    """Reads requests under one contract revision; raises ContractError naming the row, the column and the value."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, revision: Revision | None = None) -> None:
         self._contract = contract
-        self._names = [column.name for column in contract.columns]
+        self.columns = contract.columns if revision is None else tuple(revision.columns)
+        self.revision = contract.revision if revision is None else revision.number
+        self._completed = Completion(steps(contract.columns, contract.earlier, number=self.revision))
+        self._names = [column.name for column in self.columns]
         # The workload's own name first; the general one works for every workload.
         self._key_names = _aliases(contract.key, "key", taken=self._names)
         self._event_names = _aliases(contract.event_time, "event_time", taken=self._names)
         self._due_names = _aliases(contract.due_time, "due_time", taken=self._names)
         self.extra_names = (*self._key_names, *self._event_names, *self._due_names)
         self._allowed = frozenset((*self._names, *self.extra_names))
-        self._required = [column.name for column in contract.columns if not column.optional]
+        self._required = [column.name for column in self.columns if not column.optional]
 
     def from_rows(self, rows: Sequence[Mapping[str, Any]], defaults: Defaults) -> Rows:
         """Checked rows from a list of objects."""
@@ -119,11 +136,13 @@ class RowReader:
         event_at = [defaults.received_at if at is None else at for at in given_at]
         due_at = instants(_first_given(extras, self._due_names, num_rows), column=self._due_names[0])
         self._refuse_far_due(event_at, due_at)
+        sent = {column.name: _kept(named[column.name], column) for column in self.columns}
         return Rows(
-            values_by_column={column.name: _kept(named[column.name], column) for column in self._contract.columns},
+            values_by_column=self._completed(sent, num_rows=num_rows),
             keys=_keys(keys, self._key_names[0], defaults),
             event_at=event_at,
             due_at=due_at,
+            revision=self.revision,
         )
 
     def _refuse_far_due(self, event_at: Sequence[datetime], due_at: Sequence[datetime | None]) -> None:

@@ -30,6 +30,7 @@ _PREDICTION = [
     pa.field("event_at", INSTANT),
     pa.field("due_at", INSTANT),
     pa.field("received_at", INSTANT),
+    pa.field("revision", pa.int32()),
     pa.field("version", pa.int32()),
     pa.field("arm", pa.string()),
     pa.field("degraded", pa.bool_()),

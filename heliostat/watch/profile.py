@@ -66,9 +66,14 @@ class Profile:
             by_column={b.name: (0,) * b.num_bins for b in self.bins},
         )
 
-    def count(self, table: pa.Table, probabilities: Values) -> Counts:
-        """How normalised rows and their answers fill the bins; ContractError when a column is absent."""
-        return _tally(self.bins, _codes(self.bins, table, probabilities))
+    def count(
+        self, table: pa.Table, probabilities: Values, *, unsent: Mapping[str, NDArray[np.bool_]] | None = None
+    ) -> Counts:
+        """How normalised rows and their answers fill the bins; ContractError when a column is absent.
+
+        The cells that `unsent` marks, by column, are counted in no bin.
+        """
+        return _tally(self.bins, _codes(self.bins, table, probabilities), unsent or {})
 
     def compare(self, counts: Counts) -> dict[str, ColumnDrift]:
         """How far each input and the answers (`probability`) are from the reference."""
@@ -122,12 +127,16 @@ def _codes(bins: tuple[Bins, ...], table: pa.Table, probabilities: Values) -> di
     return codes | {output.name: output.codes(answers)}
 
 
-def _tally(bins: tuple[Bins, ...], codes: Mapping[str, Codes]) -> Counts:
+def _tally(
+    bins: tuple[Bins, ...], codes: Mapping[str, Codes], unsent: Mapping[str, NDArray[np.bool_]] | None = None
+) -> Counts:
+    num_rows = len(codes[OUTPUT])
+    codes = {**codes, **{name: codes[name][~mask] for name, mask in (unsent or {}).items() if name in codes}}
     described = json.dumps([one.to_json() for one in bins], sort_keys=True)
     by_column = {one.name: tuple(np.bincount(codes[one.name], minlength=one.num_bins).tolist()) for one in bins}
     return Counts(
         profile=hashlib.sha256(described.encode()).hexdigest()[:16],
-        num_rows=len(codes[OUTPUT]),
+        num_rows=num_rows,
         by_column=by_column,
     )
 

@@ -1,6 +1,6 @@
 """Windows of event time being filled: rows come in any order, late ones reopen their window."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,12 +14,27 @@ from heliostat.watch.profile import Profile
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+Mask = NDArray[np.bool_]
 NUM_KEPT = 64  # closed windows that a late row can still reach
 
 
 def window_start(at: datetime, span: timedelta) -> datetime:
     """The start of the window that holds an instant; windows lie end to end from 1970 on."""
     return EPOCH + (at - EPOCH) // span * span
+
+
+def unsent_cells(rows: pa.Table, sent_by_revision: Mapping[int, Sequence[str]]) -> dict[str, Mask]:
+    """By column, the logged cells that were filled in because the row's contract revision does not have the column.
+
+    What was filled in says nothing about the world, so it must not look like drift.
+    """
+    revisions = rows["revision"].to_numpy()  # null (logged before there were revisions) is NaN, and equals none
+    columns = {name for names in sent_by_revision.values() for name in names}
+    masks = {
+        name: np.isin(revisions, [number for number, sent in sent_by_revision.items() if name not in sent])
+        for name in sorted(columns)
+    }
+    return {name: mask for name, mask in masks.items() if mask.any()}
 
 
 class Windows:
@@ -37,8 +52,13 @@ class Windows:
         """The version whose profile the rows are compared with."""
         return self._version
 
-    def add(self, table: pa.Table, probabilities: NDArray[np.float64]) -> None:
-        """Count normalised rows (with `event_at`) and their answers; each row must be given once."""
+    def add(
+        self, table: pa.Table, probabilities: NDArray[np.float64], *, unsent: Mapping[str, Mask] | None = None
+    ) -> None:
+        """Count normalised rows (with `event_at`) and their answers; each row must be given once.
+
+        `unsent` marks cells by column that no caller said: they count nowhere.
+        """
         event_at = table.column("event_at").cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
         places = np.asarray(event_at) // (self._span // MICROSECOND)
         for place in np.unique(places).tolist():
@@ -46,7 +66,8 @@ class Windows:
             if self._is_forgotten(since):
                 self.num_too_late += int(rows.sum())
                 continue
-            counted = self._profile.count(table.filter(pa.array(rows)), probabilities[rows])
+            here = {name: mask[rows] for name, mask in (unsent or {}).items()}
+            counted = self._profile.count(table.filter(pa.array(rows)), probabilities[rows], unsent=here)
             self._counts[since] = self._counts.get(since, self._profile.empty) + counted
             self._changed.add(since)
 

@@ -136,6 +136,6 @@ def test_the_document_describes_columns_in_and_out(bundles, tmp_path):
         assert sorted(described) == ["application/json", ARROW]
         assert described["application/json"]["schema"]["properties"].keys() == answer.keys()
         named = {parameter["name"]: parameter["in"] for parameter in operation["parameters"]}
-        assert named == {"X-Request-Timeout-Seconds": "header"}
+        assert named == {"X-Request-Timeout-Seconds": "header", "X-Contract-Revision": "header"}
 
     run(scenario)
