@@ -4,6 +4,7 @@ from heliostat.columns import Binary, Category, Number
 from heliostat.declared.loop import Loop
 from heliostat.declared.replay import Replay
 from heliostat.declared.revisions import Revision
+from heliostat.declared.scaling import Scaling
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
@@ -26,6 +27,7 @@ __all__ = [
     "Number",
     "Replay",
     "Revision",
+    "Scaling",
     "Serving",
     "Training",
     "Workload",

@@ -18,7 +18,9 @@ class Access:
 
     def __init__(self, keyring: Callable[[], Keyring], limits: Serving) -> None:
         self._keyring = keyring
-        self._key_limits = KeyLimits.of(limits.requests_per_s, limits.burst_requests, num_replicas=limits.num_replicas)
+        self._key_limits = KeyLimits.of(
+            limits.requests_per_s, limits.burst_requests, num_replicas=limits.fewest_replicas
+        )
 
     def admit(self, authorization: str | None, action: Action, *, now_s: float) -> KeyRecord:
         """The caller, who may do this; AccessError, ForbiddenError or RateLimitError if not."""

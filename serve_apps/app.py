@@ -20,6 +20,7 @@ from serve_apps.endpoints import http_app
 from serve_apps.grpc_calls import GrpcCalls, InferenceService
 from serve_apps.http import HttpApp
 from serve_apps.predictor import Predictor
+from serve_apps.scaling import replica_options
 from serve_apps.steering import ActorSteering
 
 DEPLOYMENT = "Predictor"
@@ -39,6 +40,10 @@ class Replica(InferenceService):
     def __serve_build_asgi_app__(self) -> HttpApp:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
         return http_app(self._predictor, ActorSteering(self._predictor.config.workload))
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What the replica did since this was last asked, about once a second when the workload scales."""
+        return self._predictor.take_load()
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """The routing record, at the start and whenever it changes."""
@@ -61,7 +66,7 @@ def build(args: Mapping[str, Any]) -> Application:
     config = PredictorConfig.of(workload, _settings(args), options)
     deployment = serve.deployment(
         name=DEPLOYMENT,
-        num_replicas=workload.serving.num_replicas,
+        **replica_options(workload.serving),
         ray_actor_options=predictor_actor_options(),
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         # A version of the code that does not start leaves the one that serves alone.

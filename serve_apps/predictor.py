@@ -22,6 +22,7 @@ from heliostat.serving.problem import ExpiredError, OverloadedError, TooLargeErr
 from heliostat.serving.revisions import Revisions
 from heliostat.serving.routing import route_of, versions
 from heliostat.serving.rows import Rows
+from heliostat.serving.scaling import NUM_ANSWERED, SLOWEST_MS
 from serve_apps.access import Access
 from serve_apps.batching import MicroBatcher
 from serve_apps.config import PredictorConfig
@@ -59,6 +60,8 @@ class Predictor:
         )
         self._pace = Pace()
         self.num_shed = 0
+        self._num_answered = 0
+        self._slowest_s = 0.0
 
     async def reconfigure(self, record: Mapping[str, Any]) -> None:
         """The routing record is in force, or else the route before stays, `last_error` says why, and it is tried again.
@@ -197,6 +200,12 @@ class Predictor:
         """True when there is a champion that can answer."""
         return self.live.route.champion in self.live.version_by_number
 
+    def take_load(self) -> dict[str, float]:
+        """How many requests were answered since this was last called, and how long the slowest took."""
+        taken = {NUM_ANSWERED: float(self._num_answered), SLOWEST_MS: self._slowest_s * 1000}
+        self._num_answered, self._slowest_s = 0, 0.0
+        return taken
+
     def status(self) -> dict[str, Any]:
         """What this replica holds and does."""
         live = self.live
@@ -236,7 +245,11 @@ class Predictor:
             append=self._log.append_predictions,
         )
         num_rows = sum(question.rows.num_rows for question in questions)
-        self._pace = self._pace.after(num_rows, time.perf_counter() - started_s)
+        ended_s = time.perf_counter()
+        self._pace = self._pace.after(num_rows, ended_s - started_s)
+        self._num_answered += len(questions)
+        # The first of a batch has waited longest.
+        self._slowest_s = max(self._slowest_s, ended_s - questions[0].started_s)
         return answers
 
 

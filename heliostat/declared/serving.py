@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from heliostat.declared.scaling import Scaling
 from heliostat.errors import WorkloadError
 
 # Serve ends a request without a time limit of its own after 60 s; ours must come first, because it says what to do.
@@ -13,6 +14,8 @@ LONGEST_TIMEOUT_S = 55.0
 class Serving:
     """How answers are given.
 
+    By `num_replicas`, or by as many as the load asks for when `scaling` is declared.
+
     A replica refuses (503) what would make over `max_waiting_rows` rows wait, or what it cannot answer within the
     caller's X-Request-Timeout-Seconds, `request_timeout_s` without that header. A key may send `requests_per_s` in the
     long run and `burst_requests` at once (a second's worth when None) over all replicas, of which each gives an even
@@ -21,6 +24,7 @@ class Serving:
     """
 
     num_replicas: int = 2
+    scaling: Scaling | None = None
     max_rows_per_request: int = 10_000
     max_body_bytes: int = 10_000_000
     longest_due: timedelta = timedelta(days=366)
@@ -29,6 +33,11 @@ class Serving:
     requests_per_s: float | None = None
     burst_requests: int | None = None
     default: float | None = None
+
+    @property
+    def fewest_replicas(self) -> int:
+        """How many replicas answer when there is little to do; limits for all of them are shared out among so many."""
+        return self.num_replicas if self.scaling is None else self.scaling.min_replicas
 
     def __post_init__(self) -> None:
         counts = (self.num_replicas, self.max_rows_per_request, self.max_body_bytes, self.max_waiting_rows)
