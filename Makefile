@@ -1,9 +1,9 @@
 # Developer verbs; each is one line, so what it does can be read here.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check down status unit toy protos
+.PHONY: help setup run test check down status unit toy protos bench-serving
 
 help:    ## print these lines
-	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/'
+	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/'
 
 setup:   ## create .venv and install pinned dependencies
 	@scripts/setup
@@ -25,6 +25,9 @@ toy: setup     ## the closed loop on two minutes of toy data
 
 protos:  ## generate the gRPC messages from heliostat/serving/open_inference.proto
 	@scripts/protos
+
+bench-serving: setup    ## this server beside others, loaded by wrk (15 minutes; the peers' packages once)
+	@.venv/bin/python -m benchmarks.serving --fresh
 
 status:  ## what is up, and how the loop is doing
 	@scripts/heliostat status
