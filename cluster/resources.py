@@ -37,6 +37,11 @@ STEWARD_ACTOR = ActorResources(max_task_retries=3)
 PREDICTOR_CPUS_PER_REPLICA = 0.1
 # Below one CPU, so that Ray Data's tasks fit beside the workers that wait for their rows.
 TRAIN_CPUS_PER_WORKER = 0.5
+# Far below a CPU, so that both fit beside the replicas of a small cluster; what they get there, the scheduler decides.
+SCORE_READ_CPUS = 0.25
+SCORE_ACTOR_CPUS = 0.5
+# Batch work is for whatever the replicas leave over.
+BATCH_NICENESS = 10
 # A driver mostly waits for what it started.
 JOB_DRIVER_CPUS = 0.0
 

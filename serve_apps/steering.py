@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import ray
 
 from cluster import names
-from heliostat.records import ModelVersion
+from heliostat.records import ModelVersion, Run
 from heliostat.serving.problem import UnavailableError
 
 STATUS_TIMEOUT_S = 1.0
@@ -32,6 +32,9 @@ class Steering(Protocol):
 
     async def model_version(self, version: int) -> ModelVersion:
         """What a version was made from."""
+
+    async def scored_runs(self) -> list[Run]:
+        """The runs of jobs.score whose answers are there, the oldest first."""
 
 
 class ActorSteering:
@@ -63,11 +66,17 @@ class ActorSteering:
         )
         return record
 
-    async def _call(self, actor: str, method: str, *arguments: Any, timeout_s: float) -> Any:
+    async def scored_runs(self) -> list[Run]:
+        """The runs of jobs.score whose answers are there, the oldest first."""
+        named = {"status": "succeeded", "job": "score"}
+        found: list[Run] = await self._call(names.CATALOG, "runs", self._workload, timeout_s=STATUS_TIMEOUT_S, **named)
+        return found
+
+    async def _call(self, actor: str, method: str, *arguments: Any, timeout_s: float, **named: Any) -> Any:
         try:
             # Looking a name up blocks on the cluster's store, so it happens beside the event loop.
             handle = await _within(asyncio.to_thread(ray.get_actor, actor, namespace=names.NAMESPACE), timeout_s)
-            return await _within(getattr(handle, method).remote(*arguments), timeout_s)
+            return await _within(getattr(handle, method).remote(*arguments, **named), timeout_s)
         except TimeoutError as error:
             raise UnavailableError(
                 f"The actor {actor!r} did not answer {method} within {timeout_s:g} s; it may still be done. "

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from heliostat.errors import HeliostatError
+from heliostat.errors import HeliostatError, NotFoundError
 from heliostat.govern.roles import Action
 from heliostat.serving.arrow_stream import ARROW, read_stream
 from heliostat.serving.labels import read_labels
@@ -18,7 +18,7 @@ from serve_apps.http import Endpoint
 from serve_apps.predictor import Predictor
 from serve_apps.scoring import DEFAULT_VERSION
 from serve_apps.steering import Steering
-from serve_apps.why import find
+from serve_apps.why import find, find_scored
 
 _PREDICT_FIELDS = frozenset({"rows", "key"})
 
@@ -107,9 +107,20 @@ class V1:
     async def why(self, request: Request) -> Response:
         """The logged row, its version's lineage and its label."""
         identifier = request.parameters["id"].lower()
-        found = await asyncio.to_thread(
-            find, identifier, lake=self._lake, workload=self._config.workload, contract=self._config.contract
-        )
+        search: dict[str, Any] = {
+            "lake": self._lake,
+            "workload": self._config.workload,
+            "contract": self._config.contract,
+        }
+        try:
+            found = await asyncio.to_thread(find, identifier, **search)
+        except NotFoundError:
+            # Not asked over HTTP; perhaps a row of a table that was scored.
+            runs = await self._steering.scored_runs()
+            scored = await asyncio.to_thread(find_scored, identifier, runs=runs, **search)
+            if scored is None:
+                raise
+            found = scored
         number = found["prediction"]["version"]
         return Response.of({**found, "model_version": await self._made_from(number)})
 

@@ -1,18 +1,22 @@
 """Why an answer was what it was: the row as it was logged, the version behind it, and the label if there is one.
 
-Reads:  lake: predictions, labels
+Reads:  lake: predictions, labels; the tables that jobs.score made
 Writes: nothing
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
 
+from heliostat.bulk.ids import run_tag, tag_of
 from heliostat.errors import NotFoundError
 from heliostat.ids import event_time
+from heliostat.records import Run
 from heliostat.serving.rows import Contract
 from heliostat.store.lake import Lake
+from heliostat.store.outputs import Output
 from heliostat.store.schema import LABELS, PARTITION, PREDICTIONS, label_schema, prediction_schema
 
 
@@ -33,6 +37,34 @@ def find(identifier: str, *, lake: Lake, workload: str, contract: Contract) -> d
     inputs = {column.name: prediction.pop(column.name) for column in contract.logged}
     label = _latest_label(identifier, prediction["key"], day, lake=lake, workload=workload)
     return {"prediction": prediction, "inputs": inputs, "label": label}
+
+
+def find_scored(
+    identifier: str, *, runs: Sequence[Run], lake: Lake, workload: str, contract: Contract
+) -> dict[str, Any] | None:
+    """The same of a row that jobs.score answered, and the run that did; None when no run's answers hold it.
+
+    The id names its run but for one in a million, so that one table is searched, and there one file.
+    """
+    day = _day(identifier)
+    tag = tag_of(identifier)
+    for run in reversed(runs):
+        if run.result is None or run_tag(run.run_id) != tag:
+            continue
+        output = Output(**run.result["output"])
+        rows = output.rows(identifier, version=run.result["output_version"]).to_pylist()
+        if rows:
+            (row,) = rows
+            names = [column.name for column in contract.columns if column.name in row]
+            inputs = {name: row.pop(name) for name in names} or None
+            label = _latest_label(identifier, row["key"], day, lake=lake, workload=workload)
+            return {"prediction": row, "inputs": inputs, "label": label, "scored_by": _scored_by(run)}
+    return None
+
+
+def _scored_by(run: Run) -> dict[str, Any]:
+    made_from = {name: (run.result or {})[name] for name in ("input", "input_state", "where", "limit")}
+    return {"run_id": run.run_id, "by": run.by, "started_at": run.started_at, "ended_at": run.ended_at, **made_from}
 
 
 def _day(identifier: str) -> date:

@@ -16,7 +16,7 @@ from heliostat.columns import Column
 from heliostat.errors import BundleError
 from heliostat.learn import source_code
 from heliostat.learn.calibrate import Calibration
-from heliostat.learn.epochs import forward
+from heliostat.learn.epochs import forward, on_device
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.state import Tensors
 from heliostat.workload import Encoded, Workload
@@ -47,6 +47,7 @@ class ServedModel:
         self.lineage = lineage
         self.profile = profile
         self._module = _network(workload, preparation, weights)
+        self._device = "cpu"
 
     @classmethod
     def load(cls, files: Mapping[str, bytes]) -> "ServedModel":
@@ -64,6 +65,11 @@ class ServedModel:
             lineage=json.loads(_file(files, "lineage.json")),
             profile=json.loads(_file(files, "profile.json")),
         )
+
+    def move_to(self, device: str) -> None:
+        """The network answers on this device from now on; nobody may be asking it meanwhile."""
+        self._module.to(device)
+        self._device = device
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -85,8 +91,10 @@ class ServedModel:
         if not table.num_rows:
             return np.zeros(0)
         with torch.inference_mode():
-            logits = forward(self._module, self.encode(table), num_rows=table.num_rows)
-        return logits.numpy().astype(np.float64)
+            encoded = self.encode(table)
+            placed = encoded if self._device == "cpu" else on_device(encoded, self._device)
+            logits = forward(self._module, placed, num_rows=table.num_rows)
+        return logits.cpu().numpy().astype(np.float64)
 
     def probabilities(self, table: pa.Table) -> NDArray[np.float64]:
         """The calibrated probability of the label for each normalised row, in the order of the rows."""

@@ -69,11 +69,13 @@ class Runs(Database):
         with self._reading() as connection:
             return _found(connection, run_id)
 
-    def runs(self, workload: str, *, status: str | None = None) -> list[Run]:
-        """The runs of the workload, the oldest first."""
+    def runs(self, workload: str, *, status: str | None = None, job: str | None = None) -> list[Run]:
+        """The runs of the workload, the oldest first; of one status and job when they are named."""
         query = select(runs).where(runs.c.workload == workload).order_by(runs.c.started_at, runs.c.run_id)
         if status is not None:
             query = query.where(runs.c.status == status)
+        if job is not None:
+            query = query.where(runs.c.job == job)
         with self._reading() as connection:
             return [Run(**row._mapping) for row in connection.execute(query)]
 

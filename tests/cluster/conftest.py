@@ -23,6 +23,7 @@ class Installation:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._num_jobs = 0
+        self._up: set[str] = set()
 
     def start_job(self, verb: str, module: str, *options: str) -> str:
         """The id of a submitted job."""
@@ -54,6 +55,12 @@ class Installation:
         self.run("train", module, "--as-of", since, "--run", f"{module}-first")
         promoted = self.run("promote", module, "--as-of", since)
         assert promoted["verdict"] == "promote", promoted
+        self._up.add(module)
+
+    def bring_up_once(self, module: str, *, since: str) -> None:
+        """The same, unless a test before has done it."""
+        if module not in self._up:
+            self.bring_up(module, since=since)
 
     def key(self, role: str) -> str:
         """The local API key of a role."""

@@ -39,6 +39,7 @@ class Chronicle:
     """Whoever steers, as far as this test needs: writes down what was asked."""
 
     asked: list = field(default_factory=list)
+    runs: list = field(default_factory=list)
 
     async def promote(self, version, by):
         if version == 404:
@@ -54,6 +55,9 @@ class Chronicle:
 
     async def status(self):
         return {"phase": "idle"}
+
+    async def scored_runs(self):
+        return self.runs
 
     async def model_version(self, version):
         raise NotFoundError(f"Version {version} is not in this catalog.")

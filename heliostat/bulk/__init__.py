@@ -1,0 +1,1 @@
+"""Rows in bulk: which of a table's rows a version can answer, and the ids of the answers."""

@@ -1,0 +1,134 @@
+"""From one piece of an input table to answers: the columns, the `encode` and the network that requests get."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from heliostat.bulk.admission import INSTANT, REJECTED, admit
+from heliostat.bulk.ids import scored_ids
+from heliostat.columns import Column
+from heliostat.errors import ContractError, TrainingError
+from heliostat.workload import Workload
+
+PROBABILITY_TOLERANCE = 1e-6
+"""How far a probability may lie from the one that a request got: the size of a batch changes the last bits."""
+
+OWN_COLUMNS = ("id", "key", "event_at", "probability", "version", "bundle_hash", "run_id")
+
+
+class Answers(Protocol):
+    """A version that answers normalised rows."""
+
+    def probabilities(self, table: pa.Table) -> NDArray[np.float64]:
+        """One probability a row, in the order of the rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What every answer of one run was made from."""
+
+    run_id: str
+    version: int
+    bundle_hash: str
+    default_event_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Answers, and the rows that got none."""
+
+    answers: pa.Table
+    rejected: pa.Table
+
+
+def score(  # noqa: PLR0913 - the parts of one piece of work, all named
+    table: pa.Table,
+    model: Answers,
+    *,
+    workload: Workload,
+    columns: Sequence[Column],
+    origin: Origin,
+    part: int,
+    rows: NDArray[np.int64],
+    batch_rows: int,
+    carry: Sequence[str] = (),
+    with_inputs: bool = True,
+) -> Scored:
+    """One answer for every row that keeps the contract; `rows` are their numbers in the part of the input."""
+    admitted = admit(workload, table, columns=columns, default_event_at=origin.default_event_at)
+    numbers = rows[admitted.rows]
+    ids = scored_ids(origin.run_id, part=part, rows=numbers, event_at=admitted.event_at)
+    answered: dict[str, pa.Array] = {
+        "id": ids,
+        "key": _or_own(admitted.keys, ids),
+        "event_at": admitted.event_at,
+        "probability": pa.array(_probabilities(admitted.inputs, model, batch_rows=batch_rows)),
+        "version": _repeated(pa.scalar(origin.version, pa.int32()), len(ids)),
+        "bundle_hash": _repeated(pa.scalar(origin.bundle_hash), len(ids)),
+        "run_id": _repeated(pa.scalar(origin.run_id), len(ids)),
+    }
+    if with_inputs:
+        answered |= {name: admitted.inputs[name] for name in admitted.inputs.column_names}
+    if carry:
+        carried = table.select(list(carry)).take(pa.array(admitted.rows))
+        answered |= {name: carried[name] for name in carry if name not in answered}
+    return Scored(answers=pa.table(answered), rejected=_placed(admitted.rejected, part=part, rows=rows))
+
+
+def answer_schema(columns: Sequence[Column], carried: Mapping[str, pa.DataType], *, with_inputs: bool) -> pa.Schema:
+    """The columns of the answers, in order."""
+    kinds = dict(zip(OWN_COLUMNS, _OWN_TYPES, strict=True))
+    if with_inputs:
+        kinds |= {column.name: column.arrow_type for column in columns}
+    return pa.schema(kinds | {name: kind for name, kind in carried.items() if name not in kinds})
+
+
+def refuse_taken(columns: Sequence[Column], carry: Sequence[str], present: Sequence[str]) -> None:
+    """ContractError when a column to carry along is not there, or an input has the name of a column of the answers."""
+    absent = [name for name in carry if name not in present]
+    if absent:
+        raise ContractError(f"The input has no column {absent[0]!r} to carry along; it has {', '.join(present)}.")
+    lacking = [column.name for column in columns if not column.optional and column.name not in present]
+    if lacking:
+        raise ContractError(
+            f"The input lacks the column {lacking[0]!r}, which this version needs; it has {', '.join(present)}."
+        )
+    taken = sorted({*carry, *(column.name for column in columns)} & set(OWN_COLUMNS) - {"key", "event_at"})
+    if taken:
+        raise ContractError(
+            f"The answers have a column {taken[0]!r} of their own; rename it in the input, or leave it out."
+        )
+
+
+_OWN_TYPES = (pa.string(), pa.string(), INSTANT, pa.float64(), pa.int32(), pa.string(), pa.string())
+
+
+def _probabilities(inputs: pa.Table, model: Answers, *, batch_rows: int) -> NDArray[np.float64]:
+    starts = range(0, inputs.num_rows, batch_rows)
+    parts = [model.probabilities(inputs.slice(start, batch_rows)) for start in starts]
+    found = np.concatenate([np.zeros(0), *parts])
+    if len(found) != inputs.num_rows or not np.isfinite(found).all():
+        raise TrainingError(
+            f"The version gave no finite probability for each of {inputs.num_rows} rows; choose another with --version."
+        )
+    return found
+
+
+def _repeated(value: pa.Scalar, num_rows: int) -> pa.Array:
+    return pa.repeat(value, num_rows)
+
+
+def _or_own(keys: pa.Array, ids: pa.Array) -> pa.Array:
+    """A row without a key is its own: its id."""
+    return pa.compute.coalesce(keys, ids) if keys.null_count else keys
+
+
+def _placed(rejected: pa.Table, *, part: int, rows: NDArray[np.int64]) -> pa.Table:
+    numbers = rows[rejected["row"].to_numpy()]
+    placed = rejected.set_column(0, "row", pa.array(numbers, pa.int64()))
+    return placed.add_column(0, "part", pa.repeat(pa.scalar(part, pa.int32()), rejected.num_rows)).cast(REJECTED)
