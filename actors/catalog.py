@@ -6,8 +6,9 @@ Writes: catalog; Serve's routing, as the catalog says it
 
 from typing import Any
 
-from cluster import applications
+from cluster import applications, pooling
 from heliostat.errors import NotFoundError
+from heliostat.records import Application
 from heliostat.settings import Settings
 from heliostat.store.catalog import Catalog
 
@@ -20,14 +21,24 @@ class CatalogActor(Catalog):
         self._settings = settings
         self.create()
 
-    def publish(self) -> None:
-        """Serve works towards exactly what the catalog says: every application with its route and keys.
+    def publish(self) -> dict[str, str]:
+        """Serve works towards exactly what the catalog says: every application with its routes and keys.
 
-        Calls are served one after the other, so that the last declaration is always the newest. Does not wait for
-        the replicas: `cluster.applications.wait_until_running` does.
+        Returns the name of the application that answers for each workload. Calls are served one after the other, so
+        that the last declaration is always the newest. Does not wait for the replicas:
+        `cluster.applications.wait_until_running` does.
         """
-        declared = [self._with_route(each.workload, dict(each.config)) for each in self.applications()]
+        wanted = self.applications()
+        members = [each for each in wanted if pooling.is_member(each)]
+        declared = [self._with_route(each.workload, dict(each.config)) for each in wanted if each not in members]
+        if members:
+            declared.append(self._pool(members))
         applications.apply(self._settings, declared)
+        return {each.workload: each.config["name"] for each in wanted}
+
+    def _pool(self, members: list[Application]) -> dict[str, Any]:
+        routes = {each.workload: self._route_with_bundles(each.workload) for each in members}
+        return pooling.pooled(members, routes=routes, keys=[key.to_json() for key in self.keys()])
 
     def _with_route(self, workload: str, config: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -40,11 +51,14 @@ class CatalogActor(Catalog):
 
     def serving_record(self, workload: str) -> dict[str, Any]:
         """What every replica must know: the route, where its versions lie, and the keys that count."""
+        keys = [key.to_json() for key in self.keys() if key.workload in (None, workload)]
+        return {**self._route_with_bundles(workload), "keys": keys}
+
+    def _route_with_bundles(self, workload: str) -> dict[str, Any]:
         route = self.route(workload)
         numbers = {route["champion"], route["candidate"], route["previous"]} - {None}
         bundles = {}
         for number in sorted(numbers):
             version = self.version(workload, number)
             bundles[str(number)] = {"uri": version.bundle_uri, "hash": version.bundle_hash}
-        keys = [key.to_json() for key in self.keys() if key.workload in (None, workload)]
-        return {**route, "bundles": bundles, "keys": keys}
+        return {**route, "bundles": bundles}

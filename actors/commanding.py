@@ -94,8 +94,9 @@ class Commander:
 
     def publish(self) -> None:
         """Every replica has the route of the catalog when this returns."""
-        Proxy(names.CATALOG, timeout_s=PUBLISH_TIMEOUT_S).publish()
-        applications.wait_until_running(self._settings, names.application(self._name), timeout_s=PUBLISH_TIMEOUT_S)
+        application_by_workload = Proxy(names.CATALOG, timeout_s=PUBLISH_TIMEOUT_S).publish()
+        application = application_by_workload.get(self._name, names.application(self._name))
+        applications.wait_until_running(self._settings, application, timeout_s=PUBLISH_TIMEOUT_S)
 
     def _submit(self, command: Submit) -> None:
         run = run_id(self._name, command.turn)

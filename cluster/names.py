@@ -2,6 +2,8 @@
 
 NAMESPACE = "heliostat"
 CATALOG = "catalog"
+# No workload can have this name, because none has a dot in it.
+POOL = "small.models"
 
 
 def recorder(workload: str) -> str:

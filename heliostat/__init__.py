@@ -2,6 +2,7 @@
 
 from heliostat.columns import Binary, Category, Number
 from heliostat.declared.loop import Loop
+from heliostat.declared.pool import Pool
 from heliostat.declared.replay import Replay
 from heliostat.declared.revisions import Revision
 from heliostat.declared.scaling import Scaling
@@ -25,6 +26,7 @@ __all__ = [
     "Loop",
     "NoWorseThanChampion",
     "Number",
+    "Pool",
     "Replay",
     "Revision",
     "Scaling",

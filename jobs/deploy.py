@@ -5,17 +5,24 @@ Writes: catalog: applications, keys; actors; Serve's declaration
 """
 
 import argparse
+import hashlib
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
+import serve_apps
 from actors import handles, start
 from actors.steward import CLOCK, WALL
-from cluster import applications, names, submit
+from cluster import applications, names, pooling, submit
 from heliostat.check import check
+from heliostat.declared.pool import Pool
+from heliostat.learn import declaration
+from heliostat.store.bundles import write_bundle
 from jobs import _entry
 
 ROLES = ("viewer", "caller", "operator", "admin")
 RUNNING_TIMEOUT_S = 180.0
+PLATFORM = ("heliostat", "cluster", "actors", "serve_apps")
 
 
 def deploy(job: _entry.Job) -> _entry.Result:
@@ -29,9 +36,10 @@ def deploy(job: _entry.Job) -> _entry.Result:
     _make_keys(job)
     job.catalog.put_state(name, CLOCK, {"mode": job.options.clock}, by=job.by, at=datetime.now(UTC))
     job.catalog.put_application(name, _application(job, package), by=job.by, at=datetime.now(UTC))
-    handles.publisher().publish()
-    if job.catalog.aliases(name):
-        applications.wait_until_running(settings, names.application(name), timeout_s=RUNNING_TIMEOUT_S)
+    application_by_workload = handles.publisher().publish()
+    # Without a champion there is nothing to wait for, but the pool answers for others too.
+    if job.catalog.aliases(name) or job.workload.serving.pool is not None:
+        applications.wait_until_running(settings, application_by_workload[name], timeout_s=RUNNING_TIMEOUT_S)
     return {
         "url": f"{settings.http_url}{names.route_prefix(name)}",
         "code_revision": revision,
@@ -41,7 +49,9 @@ def deploy(job: _entry.Job) -> _entry.Result:
 
 def _application(job: _entry.Job, package: str) -> dict[str, object]:
     """One entry of Serve's schema; route and keys are added when it is published."""
-    settings = job.settings
+    settings, pool = job.settings, job.workload.serving.pool
+    if pool is not None:
+        return _pooled(job, pool, package)
     return {
         "name": names.application(job.workload.name),
         "route_prefix": names.route_prefix(job.workload.name),
@@ -50,6 +60,37 @@ def _application(job: _entry.Job, package: str) -> dict[str, object]:
         "args": {"workload": job.module, "home": str(settings.home), "base_port": settings.base_port},
         "deployments": [{"name": "Predictor"}],  # the rest is set where it is defined, in serve_apps.app
     }
+
+
+def _pooled(job: _entry.Job, pool: Pool, package: str) -> dict[str, object]:
+    """What the workload brings to the pool; `cluster.pooling` makes one application of all of them."""
+    settings, name = job.settings, job.workload.name
+    declared = write_bundle(f"{settings.bundles_uri}/{name}", declaration.to_files(job.module))
+    return {
+        "name": names.POOL,
+        "route_prefix": "/",  # Serve's last resort: the first part of the path says which workload is meant
+        "import_path": "serve_apps.pool_app:build",
+        "runtime_env": {"working_dir": package},
+        "args": {"home": str(settings.home), "base_port": settings.base_port},
+        "deployments": [{"name": "Pool"}],
+        pooling.MEMBER: {
+            "declaration": declared.to_json(),
+            "platform": _platform(),
+            "num_replicas": job.workload.serving.num_replicas,
+            "max_loaded_models": pool.max_loaded_models,
+            "max_loaded_mib": pool.max_loaded_mib,
+        },
+    }
+
+
+def _platform() -> str:
+    """Names the code that a replica runs beside what its bundles hold."""
+    root = Path(serve_apps.__path__[0]).parent
+    digest = hashlib.sha256()
+    for folder in PLATFORM:
+        for file in sorted((root / folder).rglob("*.py")):
+            digest.update(str(file.relative_to(root)).encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _make_keys(job: _entry.Job) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from heliostat.declared.pool import Pool
 from heliostat.declared.scaling import Scaling
 from heliostat.errors import WorkloadError
 
@@ -20,7 +21,8 @@ class Serving:
     caller's X-Request-Timeout-Seconds, `request_timeout_s` without that header. A key may send `requests_per_s` in the
     long run and `burst_requests` at once (a second's worth when None) over all replicas, of which each gives an even
     part; None is no limit, and steering is never limited. `default` is the probability that is answered, degraded,
-    when no version can; None refuses (503).
+    when no version can; None refuses (503). With `pool` the workload shares replicas with others that say so, and has
+    none of its own.
     """
 
     num_replicas: int = 2
@@ -33,6 +35,7 @@ class Serving:
     requests_per_s: float | None = None
     burst_requests: int | None = None
     default: float | None = None
+    pool: Pool | None = None
 
     @property
     def fewest_replicas(self) -> int:

@@ -76,6 +76,11 @@ class ServedModel:
         """What rows must hold for this version."""
         return self.workload.columns
 
+    @property
+    def num_bytes(self) -> int:
+        """How large its weights are."""
+        return sum(tensor.nbytes for tensor in self._module.state_dict().values())
+
     def encode(self, table: pa.Table) -> Encoded:
         """The tensors that the network sees for normalised rows; columns beside the declared ones do not matter."""
         return self.workload.encode(self.preparation.prepare(table))

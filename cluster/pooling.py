@@ -1,0 +1,42 @@
+"""The Serve application that many workloads share, made from what each of them declares."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cluster import names
+from cluster.applications import Application
+from heliostat.records import Application as Declared
+
+MEMBER = "pool"  # in the configuration of a workload's application: what it brings to the pool
+
+
+def is_member(declared: Declared) -> bool:
+    """Whether the workload is answered by the pool."""
+    return MEMBER in declared.config
+
+
+def pooled(members: list[Declared], *, routes: Mapping[str, Mapping[str, Any]], keys: list[Any]) -> Application:
+    """The pool with these workloads (at least one), their routing records and all keys.
+
+    It runs the newest platform code, in the first package that held it: a new file of some workload then moves no
+    process, because the declarations themselves travel as bundles.
+    """
+    newest = max(members, key=lambda each: each.at)
+    same = [each for each in members if each.config[MEMBER]["platform"] == newest.config[MEMBER]["platform"]]
+    config = min(same, key=lambda each: each.at).config
+    asked = [each.config[MEMBER] for each in members]
+    record = {
+        "limits": {name: max(each[name] for each in asked) for name in ("max_loaded_models", "max_loaded_mib")},
+        "keys": keys,
+        "workloads": {
+            each.workload: {"declaration": each.config[MEMBER]["declaration"], **routes[each.workload]}
+            for each in sorted(members, key=lambda each: each.workload)
+        },
+    }
+    (deployment,) = config["deployments"]
+    num_replicas = max(each["num_replicas"] for each in asked)
+    return {
+        **{name: value for name, value in config.items() if name != MEMBER},
+        "name": names.POOL,
+        "deployments": [deployment | {"num_replicas": num_replicas, "user_config": record}],
+    }
