@@ -15,6 +15,13 @@ def is_member(declared: Declared) -> bool:
     return MEMBER in declared.config
 
 
+def workloads(application: Application) -> list[str]:
+    """The workloads that a declared Serve application answers for."""
+    if application["name"] != names.POOL:
+        return [str(application["name"])]
+    return [str(name) for name in application["deployments"][0]["user_config"]["workloads"]]
+
+
 def pooled(members: list[Declared], *, routes: Mapping[str, Mapping[str, Any]], keys: list[Any]) -> Application:
     """The pool with these workloads (at least one), their routing records and all keys.
 

@@ -11,28 +11,38 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from cluster import local
+from cluster import applications, local, pooling
 from heliostat.errors import HeliostatError
 from heliostat.settings import Settings
 
 TIMEOUT_S = 10.0
 
 
-def lines(settings: Settings, workload: str) -> list[str]:
-    """What to show, one fact a line."""
+def lines(settings: Settings, workload: str | None = None) -> list[str]:
+    """What to show, one fact a line: of one workload, or of all that are deployed."""
     running = local.read(settings)
     if running is None or not local.is_up(settings):
         return [f"cluster    down ({settings.home}); `make run` starts it"]
     shown = [f"cluster    up since {running.started_at}, dashboard {settings.dashboard_url}"]
+    deployed = [name for each in applications.declared(settings) for name in pooling.workloads(each)]
+    if not deployed and workload is None:
+        return [*shown, "endpoint   none; `make run` or jobs.deploy brings one up"]
+    for name in sorted(deployed) if workload is None else [workload]:
+        shown += _endpoint(settings, name)
+    return shown
+
+
+def _endpoint(settings: Settings, workload: str) -> list[str]:
     url = f"{settings.http_url}/{workload}"
     try:
         status = _get(settings, f"{url}/v1/status")
     except (urllib.error.URLError, FileNotFoundError) as error:
-        return [*shown, f"endpoint   {url} does not answer ({error}); `make run` deploys it"]
+        return [f"endpoint   {url} does not answer ({error}); `make run` deploys it"]
     route, loop = status["route"], status.get("loop") or {}
-    shown.append(f"endpoint   {url}: champion {route['champion']}, candidate {route['candidate']}")
-    shown.append(f"loop       {loop.get('summary', loop)}")
-    return shown
+    return [
+        f"endpoint   {url}: champion {route['champion']}, candidate {route['candidate']}",
+        f"loop       {loop.get('summary', loop)}",
+    ]
 
 
 def _get(settings: Settings, url: str) -> dict[str, Any]:
@@ -45,7 +55,7 @@ def _get(settings: Settings, url: str) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workload", nargs="?", default="flights", help="its name (default: %(default)s)")
+    parser.add_argument("workload", nargs="?", help="its name (default: all that are deployed)")
     options = parser.parse_args(argv)
     try:
         print("\n".join(lines(Settings.from_env(), options.workload)))

@@ -120,7 +120,7 @@ class PooledPredictor(Predictor):
                 versions(route),
                 bundle_by_number=bundle_by_number,
                 held=self.live.version_by_number,
-                columns=self.config.contract.columns,
+                contract=self.config.contract,
             )
 
         return await asyncio.get_running_loop().run_in_executor(self._loader, load)

@@ -55,5 +55,7 @@ class Serving:
             raise WorkloadError(f"{self}: requests_per_s must be above 0; None means no limit.")
         if self.burst_requests is not None and (self.requests_per_s is None or self.burst_requests < 1):
             raise WorkloadError(f"{self}: burst_requests must be at least 1, and needs requests_per_s.")
+        if self.pool is not None and self.scaling is not None:
+            raise WorkloadError(f"{self}: a workload of the pool has no replicas to scale; leave pool or scaling out.")
         if self.default is not None and not 0 <= self.default <= 1:
             raise WorkloadError(f"{self}: default must be a probability from 0 to 1; None means none.")

@@ -1,0 +1,154 @@
+"""Many workloads on one cluster: what is deployed, promoted or killed in one never shows in another's traffic."""
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from heliostat.records import BundleRef
+from heliostat.store.catalog import Catalog
+from jobs import status
+from tests.cluster.conftest import Installation
+from tests.integration.predictor_fixture import ROW, make_bundle
+
+OWN, POOLED, LATER = "toy-again", "toy-pool-a", "toy-pool-b"
+MODULES = {OWN: "tests.toy_again", POOLED: "tests.toy_pool_a", LATER: "tests.toy_pool_b"}
+NOWHERE = BundleRef(uri="/nowhere/at/all", hash="0")
+
+
+@dataclass
+class Many:
+    """One cluster's workloads, as their callers see them."""
+
+    installation: Installation
+    catalog: Catalog
+    bundle: BundleRef
+
+    def request(self, path, document=None, *, key=None, role="admin"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.installation.settings.ports.http, timeout=60)
+        headers = {
+            "Authorization": f"Bearer {key or self.installation.key(role)}",
+            "Content-Type": "application/json",
+        }
+        body = None if document is None else json.dumps(document)
+        connection.request("GET" if body is None else "POST", path, body=body, headers=headers)
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, json.loads(text)
+
+    def ask(self, name, **how):
+        return self.request(f"/{name}/v1/predict", {"rows": [ROW]}, **how)
+
+    def register(self, name, bundle):
+        return self.catalog.register(
+            name,
+            run_id=f"{name}-{time.time_ns()}",
+            candidate="all",
+            kind="network",
+            bundle_uri=bundle.uri,
+            bundle_hash=bundle.hash,
+            lineage={},
+            scores={},
+            by="test",
+            at=datetime.now(UTC),
+        )
+
+    def promote(self, name, bundle):
+        version = self.register(name, bundle)
+        answer = self.request(f"/{name}/v1/promote", {"version": version})
+        assert answer[0] == 200, answer
+        return version
+
+    def traffic(self, *names):
+        return Traffic(self, names)
+
+
+class Traffic:
+    """Asks workloads one after the other until the block ends; then every answer was one."""
+
+    def __init__(self, many, names):
+        self._many, self._names, self._is_over = many, names, threading.Event()
+        self.bad, self.num_asked = [], 0
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        while not self._is_over.wait(0.02):
+            for name in self._names:
+                found = self._many.ask(name)
+                self.num_asked += 1
+                if found[0] != 200 or found[1]["degraded"]:
+                    self.bad.append((name, found))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        self._thread.join()
+        assert self.bad == []
+        assert self.num_asked > 20
+
+
+@pytest.fixture(scope="module")
+def many(installation, tmp_path_factory):
+    jobs = [installation.start_job("deploy", MODULES[name], "--clock", "replayed") for name in (OWN, POOLED)]
+    bundle = make_bundle(tmp_path_factory.mktemp("bundles"), "tests.toy", seed=1)
+    for job in jobs:
+        installation.result(job)
+    made = Many(installation, Catalog(installation.settings.catalog_url), bundle)
+    for name in (OWN, POOLED):
+        assert made.promote(name, bundle) == 1
+    return made
+
+
+@pytest.mark.ray
+def test_a_workload_deployed_beside_others_costs_them_no_request(many):
+    (pool_pid,) = many.installation.pids("ray::ServeReplica:small.models")
+    with many.traffic(OWN, POOLED):
+        many.installation.run("deploy", MODULES[LATER], "--clock", "replayed")
+        assert many.ask(LATER)[0] == 503  # it has no version yet
+        many.promote(LATER, many.bundle)
+        assert many.ask(LATER)[1]["model_version"] == 1
+    assert many.installation.pids("ray::ServeReplica:small.models") == [pool_pid]
+
+
+@pytest.mark.ray
+def test_a_version_that_cannot_be_loaded_disturbs_nobody(many):
+    with many.traffic(OWN, POOLED, LATER):
+        many.promote(LATER, NOWHERE)
+        many.promote(OWN, many.bundle)
+    assert many.request(f"/{LATER}/v1/status")[1]["last_error"] is not None
+    assert many.ask(LATER)[1]["model_version"] == 1
+    assert many.ask(OWN)[1]["model_version"] == 2
+
+
+@pytest.mark.ray
+def test_killed_replicas_of_one_are_not_felt_in_another(many):
+    with many.traffic(POOLED, LATER):
+        for pid in many.installation.pids(f"ray::ServeReplica:{OWN}"):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(2)
+
+
+@pytest.mark.ray
+def test_each_has_its_own_keys_and_steward_and_all_are_in_the_status(many, wait_until):
+    own = many.catalog.create_key("own", "operator", workload=POOLED, by="test", at=datetime.now(UTC))
+    many.promote(POOLED, many.bundle)  # publishes the key too
+    assert many.ask(POOLED, key=own)[0] == 200
+    assert many.ask(LATER, key=own)[0] == 401
+    assert many.ask(OWN, key=own)[0] == 401
+    for name in MODULES:
+        # On a busy machine a steward may need more than the second that a status waits for it.
+        wait_until(lambda name=name: many.request(f"/{name}/v1/status")[1]["loop"].get("phase") == "idle", 20)
+    shown = "\n".join(status.lines(many.installation.settings))
+    for name in MODULES:
+        assert f"/{name}: champion" in shown
+    assert many.request("/nobody/v1/status")[0] == 404
