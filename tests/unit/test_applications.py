@@ -28,6 +28,13 @@ def test_serve_listens_on_loopback_and_on_our_port() -> None:
     assert options == {"host": "127.0.0.1", "port": 23000, "request_timeout_s": 5.0}
 
 
+def test_serve_is_told_of_the_grpc_service_by_a_name_that_its_own_processes_can_import() -> None:
+    settings = Settings(home=Path("/tmp/heliostat"), base_port=23000)
+    options = declaration(settings, [TOY], request_timeout_s=5.0)["grpc_options"]
+    assert options["grpc_servicer_functions"] == ["heliostat_serve_hooks:add_inference_service"]
+    assert (options["port"], options["request_timeout_s"]) == (23001, 5.0)
+
+
 def test_a_code_revision_is_the_hash_in_the_name_of_the_package() -> None:
     assert code_revision("gcs://_ray_pkg_2f6e159532fd0713.zip") == "2f6e159532fd0713"
 

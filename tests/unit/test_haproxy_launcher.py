@@ -42,6 +42,19 @@ listen stats
   stats enable
 """
 
+GRPC = """frontend grpc_frontend
+    # a remark of Ray's
+    bind 127.0.0.1:21001 proto h2
+    mode http
+    log global
+    acl is_grpc_toy req.hdr(application) -m str toy
+    use_backend grpc_toy if is_grpc_toy
+    default_backend grpc_toy
+backend grpc_toy
+    mode http
+    log global
+"""
+
 DIRECTORY = Path("/run/haproxy")
 
 
@@ -95,6 +108,22 @@ def test_adapting_twice_changes_nothing_more() -> None:
     assert adapt(adapted(), directory=DIRECTORY) == adapted()
 
 
+def test_a_configuration_without_grpc_gets_no_rules_for_it() -> None:
+    assert "grpc" not in adapted()
+
+
+def test_one_application_answers_itself_for_models_that_it_does_not_serve() -> None:
+    text = adapt(RENDERED + GRPC, directory=DIRECTORY)
+    assert "grpc-status" not in text
+    assert "set-header application toy if" in text
+
+
+def test_grpc_rules_stand_before_the_choice_of_an_application_and_only_once() -> None:
+    text = adapt(RENDERED + GRPC, directory=DIRECTORY)
+    assert text.index("wait-for-body") < text.index("set-var(txn.model)") < text.index("acl is_grpc_toy")
+    assert adapt(text, directory=DIRECTORY) == text
+
+
 def test_a_configuration_of_another_shape_is_refused_instead_of_served_without_ids() -> None:
     with pytest.raises(ValueError, match="0 places"):
         adapt(RENDERED.replace("frontend http_frontend", "frontend http"), directory=DIRECTORY)
@@ -109,6 +138,9 @@ def test_the_installed_ray_still_renders_every_place_that_is_changed() -> None:
     assert "frontend http_frontend\n    bind {{ config.frontend_host }}:{{ config.frontend_port }}\n" in text
     assert "listen stats\n  bind *:{{ config.stats_port }}\n" in text
     assert "defaults\n    mode http\n" in text
+    grpc = "    bind {{ config.grpc_frontend_host }}:{{ config.grpc_frontend_port }} proto h2\n    mode http\n"
+    assert grpc in text[text.index("frontend grpc_frontend\n    #") :]
+    assert "acl is_{{ backend.name or 'unknown' }} req.hdr(application) -m str {{ backend.app_name }}\n" in text
     assert "    errorfile 503 {{ config.error_file_path }}\n" in text
     assert "backend default_backend\n    http-request return status 404 content-type text/plain" in text
 
