@@ -49,6 +49,17 @@ class CatalogActor(Catalog):
             ) from error
         return config | {"deployments": [deployment | {"user_config": self.serving_record(workload)}]}
 
+    def issue_key(self, name: str, role: str, **given: Any) -> str:
+        """The key as `create_key` makes it, on its way to the replicas."""
+        plaintext = self.create_key(name, role, **given)
+        self.publish()
+        return plaintext
+
+    def withdraw_key(self, key_id: str, **given: Any) -> None:
+        """The key is revoked, and the replicas are being told."""
+        self.revoke_key(key_id, **given)
+        self.publish()
+
     def serving_record(self, workload: str) -> dict[str, Any]:
         """What every replica must know: the route, where its versions lie, and the keys that count."""
         keys = [key.to_json() for key in self.keys() if key.workload in (None, workload)]

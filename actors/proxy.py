@@ -14,7 +14,7 @@ RESTART_S = 1.0
 NUM_TRIES = 8
 # Done twice they would leave two of something, or undo themselves. Every other change of the catalog says what shall
 # be; only the notes that go with a state may then stand in the journal twice, and an ask heard twice is one ask.
-NOT_TWICE = frozenset({"append", "create_key", "rollback"})
+NOT_TWICE = frozenset({"append", "create_key", "issue_key", "rollback"})
 
 
 class Proxy:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self, get_args, get_type_hints
 
+from heliostat.errors import ContractError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -138,14 +140,37 @@ class Committed(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeyTerms:
+    """What a key has of its own: its limit in place of the workload's, and whether it may send labels.
+
+    `may_label` None leaves that to the role; False keeps a caller from it, True lets a viewer do it.
+    """
+
+    requests_per_s: float | None = None
+    burst_requests: int | None = None
+    may_label: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a limit that could not be kept."""
+        rate, burst = self.requests_per_s, self.burst_requests
+        if rate is not None and (isinstance(rate, bool) or not 0 < rate < float("inf")):
+            raise ContractError(f"requests_per_s must be a number above 0, or left out for no own limit; got {rate!r}.")
+        if burst is not None and (rate is None or isinstance(burst, bool) or burst < 1):
+            raise ContractError(f"burst_requests must be at least 1, and needs requests_per_s; got {burst!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyRecord(Record):
-    """An API key as replicas hold it: the hash of its secret, never the secret."""
+    """An API key as replicas hold it: the hash of its secret, never the secret; `KeyTerms` says the last three."""
 
     key_id: str
     hash: str
     role: str
     name: str
     workload: str | None
+    requests_per_s: float | None = None
+    burst_requests: int | None = None
+    may_label: bool | None = None
 
     def matches(self, plaintext: str) -> bool:
         """Whether `plaintext` is this key; the comparison takes the same time wherever they differ."""

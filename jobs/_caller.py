@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 
 from heliostat.traffic import KnownLabel, Request
-from jobs import _entry
+from jobs import _entry, _local_keys
 
 REQUEST_TIMEOUT_S = 60.0
 
@@ -41,7 +41,7 @@ class Caller:
         self.tally = Tally()
         self._url = f"{job.settings.http_url}/{job.workload.name}"
         self._workload = job.workload
-        self._key = (job.settings.keys_dir / "caller").read_text().strip()
+        self._key = _local_keys.read(job.settings, "caller")
         self._slots = asyncio.Semaphore(job.options.connections)
         self._id_by_key: dict[str, str] = {}
 

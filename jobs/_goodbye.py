@@ -11,6 +11,7 @@ from heliostat.settings import Settings
 from heliostat.store.lake import Lake
 from heliostat.store.schema import raw_schema
 from heliostat.workload import Workload
+from jobs import _local_keys
 
 TIMEOUT_S = 30.0
 
@@ -23,19 +24,14 @@ def text(settings: Settings, workload: Workload) -> str:
         [
             f"endpoint   {url}/v1/predict   (health: {url}/v2/health/ready)",
             f"dashboard  {settings.dashboard_url}   (token in {settings.token_path})",
-            f"API key    {key(settings, 'caller')}   (role caller; others in {settings.keys_dir})",
+            f"API key    {_local_keys.read(settings, 'caller')}   (role caller; others in {settings.keys_dir})",
             "",
-            f"curl -s {url}/v1/predict -H 'Authorization: Bearer {key(settings, 'caller')}' \\",
+            f"curl -s {url}/v1/predict -H 'Authorization: Bearer {_local_keys.read(settings, 'caller')}' \\",
             f"  -H 'Content-Type: application/json' -d {body}",
             "",
             "make status shows how it is doing; make down stops it.",
         ]
     )
-
-
-def key(settings: Settings, role: str) -> str:
-    """The local key of a role."""
-    return (settings.keys_dir / role).read_text().strip()
 
 
 def example_row(settings: Settings, workload: Workload) -> dict[str, Any]:
@@ -58,7 +54,7 @@ def ask_once(settings: Settings, workload: Workload) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{settings.http_url}/{workload.name}/v1/predict",
         data=json.dumps({"rows": [example_row(settings, workload)]}).encode(),
-        headers={"Authorization": f"Bearer {key(settings, 'caller')}", "Content-Type": "application/json"},
+        headers={"Authorization": f"Bearer {_local_keys.read(settings, 'caller')}", "Content-Type": "application/json"},
     )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:

@@ -18,7 +18,7 @@ from heliostat.check import check
 from heliostat.declared.pool import Pool
 from heliostat.learn import declaration
 from heliostat.store.bundles import write_bundle
-from jobs import _entry
+from jobs import _entry, _local_keys
 
 ROLES = ("viewer", "caller", "operator", "admin")
 RUNNING_TIMEOUT_S = 180.0
@@ -94,18 +94,11 @@ def _platform() -> str:
 
 
 def _make_keys(job: _entry.Job) -> None:
-    """One key a role for the person who runs this installation; kept in files that only they can read."""
-    directory = job.settings.keys_dir
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """One key a role for the person who runs this installation."""
     for role in ROLES:
-        path = directory / role
-        if not path.exists():
+        if not (job.settings.keys_dir / role).exists():
             key = job.catalog.create_key(f"local-{role}", role, workload=None, by=job.by, at=datetime.now(UTC))
-            # Renamed when whole: an empty file would look like a key for ever.
-            partial = path.with_suffix(".partial")
-            partial.touch(mode=0o600)
-            partial.write_text(key + "\n")
-            partial.replace(path)
+            _local_keys.keep(job.settings, role, key)
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -12,8 +12,9 @@ import urllib.request
 from typing import Any
 
 from cluster import applications, local, pooling
-from heliostat.errors import HeliostatError
+from heliostat.errors import ClusterError, HeliostatError
 from heliostat.settings import Settings
+from jobs import _local_keys
 
 TIMEOUT_S = 10.0
 
@@ -36,7 +37,7 @@ def _endpoint(settings: Settings, workload: str) -> list[str]:
     url = f"{settings.http_url}/{workload}"
     try:
         status = _get(settings, f"{url}/v1/status")
-    except (urllib.error.URLError, FileNotFoundError) as error:
+    except (urllib.error.URLError, ClusterError) as error:
         return [f"endpoint   {url} does not answer ({error}); `make run` deploys it"]
     route, loop = status["route"], status.get("loop") or {}
     return [
@@ -46,7 +47,7 @@ def _endpoint(settings: Settings, workload: str) -> list[str]:
 
 
 def _get(settings: Settings, url: str) -> dict[str, Any]:
-    key = (settings.keys_dir / "viewer").read_text().strip()
+    key = _local_keys.read(settings, "viewer")
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
         return dict(json.loads(response.read()))

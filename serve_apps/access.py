@@ -18,21 +18,22 @@ class Access:
 
     def __init__(self, keyring: Callable[[], Keyring], limits: Serving) -> None:
         self._keyring = keyring
-        self._key_limits = KeyLimits.of(
-            limits.requests_per_s, limits.burst_requests, num_replicas=limits.fewest_replicas
-        )
+        self._key_limits = KeyLimits(limits.requests_per_s, limits.burst_requests, num_replicas=limits.fewest_replicas)
 
     def admit(self, authorization: str | None, action: Action, *, now_s: float) -> KeyRecord:
         """The caller, who may do this; AccessError, ForbiddenError or RateLimitError if not."""
         caller = self._keyring().caller(authorization)
         _require(caller, action)
         if action not in _NEVER_LIMITED:
-            self._key_limits.refuse(caller.key_id, now_s=now_s)
+            self._key_limits.refuse(caller, now_s=now_s)
         return caller
 
 
 def _require(caller: KeyRecord, action: Action) -> None:
-    if not is_allowed(Role.parse(caller.role), action):
+    if action is Action.LABEL and caller.may_label is not None:
+        if not caller.may_label:
+            raise ForbiddenError(f"Key {caller.key_id} may not send labels; use one that was made to.")
+    elif not is_allowed(Role.parse(caller.role), action):
         raise ForbiddenError(
             f"The role {caller.role!r} of key {caller.key_id} may not {action.phrase}; "
             f"that takes {action.smallest_role} or larger. Use such a key."

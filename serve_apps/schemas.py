@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from heliostat.columns import Category, Column
+from heliostat.govern.roles import Role
 from heliostat.serving.admission import MAX_TIMEOUT_S
 from heliostat.serving.oip import OUTPUTS
 from heliostat.serving.problem import CONTENT_TYPE
@@ -105,6 +106,27 @@ LABELS_BODY: Schema = {
             },
         }
     },
+}
+KEY_BODY: Schema = {
+    "type": "object",
+    "required": ["name", "role"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[ -~]+$"},
+        "role": {"enum": [str(role) for role in Role]},
+        "requests_per_s": {
+            "type": ["number", "null"],
+            "exclusiveMinimum": 0,
+            "description": "Over all replicas, in place of the workload's limit",
+        },
+        "burst_requests": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "description": "At once; needs requests_per_s, without it a second's worth",
+        },
+        "may_label": {"type": ["boolean", "null"], "description": "Whether it may send labels; null: as its role"},
+        "all_workloads": {"type": "boolean", "default": False},
+    },
+    "additionalProperties": False,
 }
 PROMOTE_BODY: Schema = {
     "type": "object",

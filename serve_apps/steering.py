@@ -2,17 +2,30 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import ray
 
 from cluster import names
-from heliostat.records import ModelVersion, Run
+from heliostat.records import KeyRecord, KeyTerms, ModelVersion, Run
 from heliostat.serving.problem import UnavailableError
 
 STATUS_TIMEOUT_S = 1.0
 # Below the time after which the ingress gives the request up.
 CHANGE_TIMEOUT_S = 50.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKey:
+    """A key to be made; `key_id` follows from the request, so that a repeated request makes one key."""
+
+    key_id: str
+    name: str
+    role: str
+    workload: str | None
+    terms: KeyTerms
 
 
 class Steering(Protocol):
@@ -35,6 +48,15 @@ class Steering(Protocol):
 
     async def scored_runs(self) -> list[Run]:
         """The runs of jobs.score whose answers are there, the oldest first."""
+
+    async def keys(self) -> list[KeyRecord]:
+        """The keys that count, of all workloads."""
+
+    async def create_key(self, key: NewKey, *, by: str) -> str:
+        """The key as its holder sends it."""
+
+    async def revoke_key(self, key_id: str, *, by: str) -> None:
+        """The key counts no longer."""
 
 
 class ActorSteering:
@@ -71,6 +93,23 @@ class ActorSteering:
         named = {"status": "succeeded", "job": "score"}
         found: list[Run] = await self._call(names.CATALOG, "runs", self._workload, timeout_s=STATUS_TIMEOUT_S, **named)
         return found
+
+    async def keys(self) -> list[KeyRecord]:
+        """The keys that count, of all workloads."""
+        records: list[KeyRecord] = await self._call(names.CATALOG, "keys", timeout_s=STATUS_TIMEOUT_S)
+        return records
+
+    async def create_key(self, key: NewKey, *, by: str) -> str:
+        """The key as its holder sends it."""
+        given = {"workload": key.workload, "terms": key.terms, "key_id": key.key_id, "by": by, "at": datetime.now(UTC)}
+        plaintext: str = await self._call(
+            names.CATALOG, "issue_key", key.name, key.role, timeout_s=CHANGE_TIMEOUT_S, **given
+        )
+        return plaintext
+
+    async def revoke_key(self, key_id: str, *, by: str) -> None:
+        """The key counts no longer."""
+        await self._call(names.CATALOG, "withdraw_key", key_id, timeout_s=CHANGE_TIMEOUT_S, by=by, at=datetime.now(UTC))
 
     async def _call(self, actor: str, method: str, *arguments: Any, timeout_s: float, **named: Any) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from heliostat.records import KeyRecord
 from heliostat.serving.problem import RateLimitError
 
 _MOST_BUCKETS = 1000
@@ -39,40 +40,56 @@ def take(bucket: Bucket, limit: RateLimit, *, now_s: float) -> tuple[Bucket, flo
 
 
 class KeyLimits:
-    """The buckets of all keys under one limit; without a limit everybody may ask."""
+    """The buckets of all keys: each under its own limit, or else under the workload's; without either it may ask.
 
-    def __init__(self, limit: RateLimit | None) -> None:
-        self._limit = limit
-        self._bucket_by_key: dict[str, Bucket] = {}
+    A replica gives its part of each limit, because replicas do not count together.
+    """
 
-    @classmethod
-    def of(cls, requests_per_s: float | None, burst: int | None, *, num_replicas: int) -> "KeyLimits":
-        """The part of a workload's limit that one replica gives, because replicas do not count together."""
-        if requests_per_s is None:
-            return cls(None)
-        share_per_s = requests_per_s / num_replicas
-        share = max(1.0, share_per_s if burst is None else burst / num_replicas)
-        return cls(RateLimit(requests_per_s=share_per_s, burst=share))
+    def __init__(self, requests_per_s: float | None, burst: int | None, *, num_replicas: int) -> None:
+        self._num_replicas = num_replicas
+        self._default = self._share(requests_per_s, burst)
+        self._own: dict[tuple[float | None, int | None], RateLimit | None] = {}
+        self._bucket_by_key: dict[str, tuple[Bucket, RateLimit]] = {}
 
-    def refuse(self, key_id: str, *, now_s: float) -> None:
+    def refuse(self, key: KeyRecord, *, now_s: float) -> None:
         """Counts one request of a key; RateLimitError when the key has to wait."""
-        if self._limit is None:
+        limit = self._default if key.requests_per_s is None else self._limit_of(key)
+        if limit is None:
             return
-        bucket = self._bucket_by_key.get(key_id) or Bucket(tokens=self._limit.burst, at_s=now_s)
-        self._bucket_by_key[key_id], wait_s = take(bucket, self._limit, now_s=now_s)
+        bucket, before = self._bucket_by_key.get(key.key_id) or (Bucket(tokens=limit.burst, at_s=now_s), limit)
+        if before != limit:
+            # A key that was made anew under another limit starts with what that gives at once.
+            bucket = Bucket(tokens=limit.burst, at_s=now_s)
+        bucket, wait_s = take(bucket, limit, now_s=now_s)
+        self._bucket_by_key[key.key_id] = bucket, limit
         if len(self._bucket_by_key) > _MOST_BUCKETS:
-            self._forget_full(self._limit, now_s)
+            self._forget_full(now_s)
         if wait_s > 0:
             raise RateLimitError.retry_after(
-                f"Key {key_id} may send {self._limit.requests_per_s:g} requests a second to this replica, "
-                f"{self._limit.burst:g} at once; wait {wait_s:.3f} s, or send more rows a request.",
+                f"Key {key.key_id} may send {limit.requests_per_s:g} requests a second to this replica, "
+                f"{limit.burst:g} at once; wait {wait_s:.3f} s, or send more rows a request.",
                 wait_s,
             )
 
-    def _forget_full(self, limit: RateLimit, now_s: float) -> None:
+    def _limit_of(self, key: KeyRecord) -> RateLimit | None:
+        own = key.requests_per_s, key.burst_requests
+        if own not in self._own:
+            if len(self._own) >= _MOST_BUCKETS:
+                self._own.clear()
+            self._own[own] = self._share(*own)
+        return self._own[own]
+
+    def _share(self, requests_per_s: float | None, burst: int | None) -> RateLimit | None:
+        if requests_per_s is None:
+            return None
+        share_per_s = requests_per_s / self._num_replicas
+        share = max(1.0, share_per_s if burst is None else burst / self._num_replicas)
+        return RateLimit(requests_per_s=share_per_s, burst=share)
+
+    def _forget_full(self, now_s: float) -> None:
         # A full bucket is what a key starts with, so forgetting it changes nothing.
         self._bucket_by_key = {
-            key_id: bucket
-            for key_id, bucket in self._bucket_by_key.items()
+            key_id: (bucket, limit)
+            for key_id, (bucket, limit) in self._bucket_by_key.items()
             if bucket.tokens_at(now_s, limit) < limit.burst
         }

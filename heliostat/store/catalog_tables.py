@@ -99,6 +99,9 @@ keys = Table(
     Column("name", String, nullable=False),
     Column("workload", String),
     Column("is_active", Boolean, nullable=False),
+    Column("requests_per_s", Float),
+    Column("burst_requests", Integer),
+    Column("may_label", Boolean),
 )
 
 applications = Table(

@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, make_url, select, update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from heliostat.errors import CatalogError, FencedError
 from heliostat.records import Lease
@@ -44,12 +45,13 @@ class Database:
         self._engine = _engine(url)
 
     def create(self) -> None:
-        """All tables exist; those that were there are left as they are."""
+        """All tables exist with all their columns; what was there is left as it is."""
         path = make_url(self.url).database
         if self._engine.dialect.name == "sqlite" and path:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         with self._transaction(writes=True) as connection:
             tables.metadata.create_all(connection)
+            _add_columns(connection)
             if connection.execute(select(tables.chain_head)).one_or_none() is None:
                 connection.execute(insert(tables.chain_head).values(id=1, sequence=0, hash=GENESIS_HASH))
 
@@ -96,6 +98,17 @@ def refuse_lost(connection: Connection, lease: Lease) -> None:
             f"{lease.holder} no longer steers {lease.name} (epoch {lease.epoch}): {found}. "
             "Stop, and take the lease again before any further change."
         )
+
+
+def _add_columns(connection: Connection) -> None:
+    """A catalog of an earlier program gets the columns that it lacks, null in its rows."""
+    existing = inspect(connection)
+    for table in tables.metadata.sorted_tables:
+        known = {column["name"] for column in existing.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                described = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
 
 
 def _engine(url: str) -> Engine:

@@ -1,12 +1,13 @@
 """API keys: shown once, stored as a hash."""
 
 import secrets
+from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 
-from heliostat.errors import NotFoundError
-from heliostat.records import KEY_PREFIX, KeyRecord, key_hash
+from heliostat.errors import CatalogError, NotFoundError
+from heliostat.records import KEY_PREFIX, KeyRecord, KeyTerms, key_hash
 from heliostat.store.catalog_tables import keys
 from heliostat.store.database import Database
 
@@ -14,14 +15,34 @@ from heliostat.store.database import Database
 class Keys(Database):
     """The catalog's API keys."""
 
-    def create_key(self, name: str, role: str, *, workload: str | None = None, by: str, at: datetime) -> str:
-        """The key itself, "hel_<id>_<secret>", which nobody can read again; without a workload it counts for all."""
-        key_id = secrets.token_hex(6)
+    def create_key(
+        self,
+        name: str,
+        role: str,
+        *,
+        workload: str | None = None,
+        terms: KeyTerms | None = None,
+        key_id: str | None = None,
+        by: str,
+        at: datetime,
+    ) -> str:
+        """The key itself, "hel_<id>_<secret>", which nobody can read again; without a workload it counts for all.
+
+        With a `key_id` that was given before, that key gets a new secret, so that a request may be repeated whose
+        answer was lost; CatalogError when it was revoked meanwhile.
+        """
+        key_id = key_id or secrets.token_hex(6)
         plaintext = f"{KEY_PREFIX}_{key_id}_{secrets.token_hex(32)}"
-        key = KeyRecord(key_id=key_id, hash=key_hash(plaintext), role=role, name=name, workload=workload)
+        own = asdict(terms or KeyTerms())
+        key = KeyRecord(key_id=key_id, hash=key_hash(plaintext), role=role, name=name, workload=workload, **own)
         with self._changing(by=by, at=at) as change:
+            before = change.connection.execute(select(keys).where(keys.c.key_id == key_id)).one_or_none()
+            if before is not None and not before.is_active:
+                raise CatalogError(f"Key {key_id} was made by this request before and is revoked; send a new request.")
+            change.connection.execute(delete(keys).where(keys.c.key_id == key_id))
             change.connection.execute(insert(keys).values(**vars(key), is_active=True))
-            change.journal("key_created", workload, payload={"key_id": key_id, "name": name, "role": role})
+            told = {"key_id": key_id, "name": name, "role": role, **own}
+            change.journal("key_created", workload, payload=told)
         return plaintext
 
     def keys(self, *, active: bool = True) -> list[KeyRecord]:

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from heliostat.learn.rows import split_by_time
 from heliostat.records import KeyRecord, key_hash
 from heliostat.settings import Settings
 from heliostat.store.bundles import write_bundle
+from heliostat.store.catalog import Catalog
 from serve_apps.config import PredictorConfig
 from serve_apps.endpoints import http_app
 from serve_apps.predictor import Predictor
@@ -36,10 +38,12 @@ FRAGILE = ("    missing = np.isnan", f"    assert len({LOAD}) > 1 or {LOAD}[0] <
 
 @dataclass
 class Chronicle:
-    """Whoever steers, as far as this test needs: writes down what was asked."""
+    """Whoever steers, as far as this test needs: writes down what was asked; keys are in a real catalog."""
 
     asked: list = field(default_factory=list)
     runs: list = field(default_factory=list)
+    catalog: Catalog | None = None
+    publish: object = None
 
     async def promote(self, version, by):
         if version == 404:
@@ -61,6 +65,19 @@ class Chronicle:
 
     async def model_version(self, version):
         raise NotFoundError(f"Version {version} is not in this catalog.")
+
+    async def keys(self):
+        return self.catalog.keys()
+
+    async def create_key(self, key, *, by):
+        given = {"workload": key.workload, "terms": key.terms, "key_id": key.key_id, "by": by, "at": datetime.now(UTC)}
+        plaintext = self.catalog.create_key(key.name, key.role, **given)
+        await self.publish(self.catalog.keys())
+        return plaintext
+
+    async def revoke_key(self, key_id, *, by):
+        self.catalog.revoke_key(key_id, by=by, at=datetime.now(UTC))
+        await self.publish(self.catalog.keys())
 
 
 def make_bundle(home: Path, module: str, *, seed: int):
@@ -119,13 +136,20 @@ class Served:
 async def serving(workload, home: Path, first=None, **options):
     """A predictor with its first routing record in force; closed at the end."""
     predictor = Predictor(PredictorConfig.of(workload, Settings(home=home), options))
-    steering = Chronicle()
+    catalog = Catalog(f"sqlite:///{home}/catalog.db")
+    catalog.create()
+
+    async def publish(records):
+        await predictor.reconfigure({**first, "keys": [*first["keys"], *(record.to_json() for record in records)]})
+
+    steering = Chronicle(catalog=catalog, publish=publish)
     try:
         if first is not None:
             await predictor.reconfigure(first)
         yield Served(predictor, steering, http_app(predictor, steering))
     finally:
         predictor.close()
+        catalog.close()
 
 
 def run(scenario):

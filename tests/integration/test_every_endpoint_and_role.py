@@ -61,11 +61,7 @@ def test_a_role_gets_exactly_what_its_actions_allow(statuses, role):
 
 def test_steering_is_for_operators_and_predicting_for_callers(statuses):
     smallest = {path: action.smallest_role for method, path, action, _ in statuses if action and method == "POST"}
-    assert {path for path, role in smallest.items() if role == Role.OPERATOR} == {
-        "/v1/promote",
-        "/v1/rollback",
-        "/v1/hold",
-    }
-    assert {role for path, role in smallest.items() if path not in ("/v1/promote", "/v1/rollback", "/v1/hold")} == {
-        Role.CALLER
-    }
+    steering = {"/v1/promote", "/v1/rollback", "/v1/hold"}
+    assert {path for path, role in smallest.items() if role == Role.OPERATOR} == steering
+    assert {path for path, role in smallest.items() if role == Role.ADMIN} == {"/v1/keys"}
+    assert {role for path, role in smallest.items() if path not in steering | {"/v1/keys"}} == {Role.CALLER}

@@ -1,16 +1,25 @@
 import pytest
 
+from heliostat.records import KeyRecord
 from heliostat.serving.problem import RateLimitError
 from heliostat.serving.rate_limit import Bucket, KeyLimits, RateLimit, take
 
 LIMIT = RateLimit(requests_per_s=2.0, burst=3.0)
 
 
-def admitted(limits, key, *instants_s):
+def limited():
+    return KeyLimits(2.0, 3, num_replicas=1)
+
+
+def key(key_id, **own):
+    return KeyRecord(key_id=key_id, hash="", role="caller", name=key_id, workload=None, **own)
+
+
+def admitted(limits, key_id, *instants_s, **own):
     answers = []
     for now_s in instants_s:
         try:
-            limits.refuse(key, now_s=now_s)
+            limits.refuse(key(key_id, **own), now_s=now_s)
         except RateLimitError:
             answers.append(False)
         else:
@@ -19,23 +28,23 @@ def admitted(limits, key, *instants_s):
 
 
 def test_a_burst_goes_at_once_and_then_the_rate_counts():
-    limits = KeyLimits(LIMIT)
+    limits = limited()
     assert admitted(limits, "a", 0, 0, 0, 0, 0.4, 0.5, 0.6, 1.0) == [True, True, True, False, False, True, False, True]
 
 
 def test_keys_do_not_use_up_each_others_share():
-    limits = KeyLimits(LIMIT)
+    limits = limited()
     assert admitted(limits, "a", 0, 0, 0, 0)[-1] is False
     assert admitted(limits, "b", 0, 0, 0) == [True] * 3
 
 
 def test_a_pause_fills_the_bucket_to_the_burst_and_no_further():
-    limits = KeyLimits(LIMIT)
+    limits = limited()
     assert admitted(limits, "a", 0, 0, 0, 1e6, 1e6, 1e6, 1e6)[-4:] == [True, True, True, False]
 
 
 def test_in_the_long_run_the_rate_is_what_was_declared():
-    limits = KeyLimits(LIMIT)
+    limits = limited()
     answers = admitted(limits, "a", *(step / 100 for step in range(10_000)))
     assert sum(answers) == pytest.approx(100 * 2.0 + 3, abs=1)
 
@@ -52,17 +61,31 @@ def test_a_clock_that_stands_still_or_goes_back_gives_nothing():
 
 
 def test_a_replica_gives_its_part_and_at_least_one_request():
-    halved = KeyLimits.of(8.0, 10, num_replicas=2)
+    halved = KeyLimits(8.0, 10, num_replicas=2)
     assert admitted(halved, "a", *[0.0] * 6) == [True] * 5 + [False]
-    assert admitted(KeyLimits.of(0.1, None, num_replicas=4), "a", 0, 0) == [True, False]
+    assert admitted(KeyLimits(0.1, None, num_replicas=4), "a", 0, 0) == [True, False]
 
 
 def test_without_a_limit_everybody_may_ask():
-    assert all(admitted(KeyLimits.of(None, None, num_replicas=2), "a", *[0.0] * 100))
+    assert all(admitted(KeyLimits(None, None, num_replicas=2), "a", *[0.0] * 100))
 
 
 def test_buckets_of_keys_that_are_gone_are_forgotten():
-    limits = KeyLimits(LIMIT)
+    limits = limited()
     for number in range(5000):
-        limits.refuse(f"key-{number}", now_s=float(number))
+        limits.refuse(key(f"key-{number}"), now_s=float(number))
     assert len(limits._bucket_by_key) <= 1001
+
+
+def test_a_keys_own_limit_stands_in_place_of_the_workloads():
+    for limits in (limited(), KeyLimits(None, None, num_replicas=1)):
+        assert admitted(limits, "own", *[0.0] * 6, requests_per_s=4.0, burst_requests=5) == [True] * 5 + [False]
+        assert admitted(limits, "fast", *[0.0] * 100, requests_per_s=1e6) == [True] * 100
+    assert admitted(KeyLimits(None, None, num_replicas=2), "half", 0, 0, 0, requests_per_s=4.0) == [True, True, False]
+
+
+def test_a_limit_that_changes_counts_at_once():
+    limits = limited()
+    assert admitted(limits, "a", *[0.0] * 4) == [True] * 3 + [False]
+    assert admitted(limits, "a", *[0.0] * 6, requests_per_s=5.0) == [True] * 5 + [False]
+    assert admitted(limits, "a", *[0.0] * 4) == [True] * 3 + [False]
