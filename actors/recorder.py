@@ -1,7 +1,7 @@
-"""Moves acknowledged predictions and labels from write-ahead segments into the lake.
+"""Moves acknowledged predictions and labels, and what other versions said, from segments into the lake.
 
 Reads:  write-ahead segments of this node
-Writes: lake: predictions, labels
+Writes: lake: predictions, shadows, labels
 """
 
 import logging
@@ -21,7 +21,7 @@ PAUSE_S = 1.0  # a commit is a file and a log entry: not too many of them; whoev
 
 
 class Recorder:
-    """The one committer of a workload's predictions and labels on this node."""
+    """The one committer of a workload's segments on this node."""
 
     def __init__(
         self, workload: str, *, columns: Sequence[Column], lake_uri: str, directory: Path, stream: str

@@ -1,6 +1,6 @@
 """Steers one workload: carries a turn from its reason to promotion, or back.
 
-Reads:  catalog: journal, runs, aliases; lake: predictions, labels
+Reads:  catalog: journal, runs, aliases; lake: predictions, shadows, labels
 Writes: catalog: its state, aliases, turns; submits jobs; Serve's routing
 
 What is to be done is decided by `heliostat.govern.turn.LoopState`. The state is stored before its commands are carried
@@ -23,7 +23,8 @@ from actors.trial import compare
 from cluster import names, submit
 from heliostat.errors import NotFoundError
 from heliostat.gates import Hold, Promote
-from heliostat.govern.events import Asked, CanarySeen, Cancelled, Event, RunEnded, RunLost, Ticked
+from heliostat.govern.commands import TurnRecord
+from heliostat.govern.events import Asked, Cancelled, Event, RunEnded, RunLost, Ticked, TrialSeen
 from heliostat.govern.turn import LoopState
 from heliostat.records import JournalEntry
 from heliostat.settings import Settings
@@ -133,23 +134,32 @@ class Steward:
         self._store(state)
 
     def _seen(self, state: LoopState, clock: datetime) -> list[Event]:
-        """How the turn's job or its canary does."""
+        """How the turn's job or its trial does."""
         events: list[Event] = []
         turn = state.turn
         if state.phase == "retraining" and turn is not None:
             events += self._run_events(turn.turn, turn.attempt, clock)
-        if state.phase == "canary" and turn is not None and turn.canary_at is not None:
-            seen = compare(self._lake, self._watch.workload, self._watch.columns, since=turn.canary_at, clock=clock)
-            events.append(
-                CanarySeen(
-                    at=clock,
-                    turn=turn.turn,
-                    paired=seen.paired,
-                    num_scored=seen.num_scored,
-                    num_errors=seen.num_errors,
-                )
-            )
+        if state.phase in ("shadow", "canary") and turn is not None:
+            events.append(self._trial_seen(turn, clock))
         return events
+
+    def _trial_seen(self, turn: TurnRecord, clock: datetime) -> TrialSeen:
+        since = turn.shadow_at or turn.canary_at
+        assert since is not None, f"turn {turn.turn} has a trial that never began"
+        assert turn.candidate is not None, f"turn {turn.turn} has a trial without a candidate"
+        name, columns = self._watch.workload, self._watch.columns
+        seen = compare(self._lake, name, columns, version=turn.candidate, since=since, clock=clock)
+        return TrialSeen(
+            at=clock,
+            turn=turn.turn,
+            paired=seen.losses,
+            num_scored=seen.num_scored,
+            num_errors=seen.num_errors,
+            error=seen.error,
+            distance=seen.distance,
+            model_ms=None if seen.own_ms is None else seen.own_ms.p75,
+            champion_model_ms=None if seen.other_ms is None else seen.other_ms.p75,
+        )
 
     def _run_events(self, turn: int, attempt: int, clock: datetime) -> list[Event]:
         """What became of the turn's job, when something did."""
@@ -164,6 +174,7 @@ class Steward:
                     candidate=result["version"],
                     verdict=kind(tuple(result["reasons"])),
                     retrained_at=clock,
+                    distance=result.get("inputs", {}).get("distance"),
                 )
             ]
         identifier = submission_id(self._watch.workload, turn, attempt)

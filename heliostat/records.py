@@ -133,6 +133,7 @@ class Committed(Record):
     sequence: int | None = None
     num_segments: int = 0
     num_predictions: int = 0
+    num_shadows: int = 0
     num_labels: int = 0
     num_duplicates: int = 0
     watermark_at: datetime | None = None

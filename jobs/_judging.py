@@ -100,11 +100,13 @@ def _judge_one(
     is_own = champion is None or champion.number == traffic.number
     # Judged again, a champion is compared with nobody: the rows that its twin did not see are enough.
     holdout = _holdout(rows, version, champion=None if is_own else champion)
+    answers = _answers(job, version, holdout)
+    theirs = None if champion is None or is_own else _answers(job, champion, holdout)
     found = evidence(
         holdout["label"].to_numpy(),
-        _answers(job, version, holdout),
+        answers,
         champion=None if champion is None or is_own else champion.number,
-        champion_probabilities=None if champion is None or is_own else _answers(job, champion, holdout),
+        champion_probabilities=theirs,
         train_rate=float(version.lineage["label_rate"]),
         blocks=holdout["event_at"].cast(pa.date32()).to_numpy(),
         metrics=job.workload.scored_by,
@@ -114,7 +116,13 @@ def _judge_one(
         judged_version=version.number,
         evidence=found,
         verdict=_verdict(job.workload, found),
-        inputs={"tables": version.lineage["snapshot"], "as_of": version.lineage["as_of"], "window": _window(holdout)},
+        inputs={
+            "tables": version.lineage["snapshot"],
+            "as_of": version.lineage["as_of"],
+            "window": _window(holdout),
+            # What a trial on live rows is compared with: answers of another kind are a fault.
+            "distance": None if theirs is None else float(np.abs(answers - theirs).mean()),
+        },
     )
 
 

@@ -15,7 +15,8 @@ class MicroBatcher(Generic[Item, Result]):
 
     `run` gets at least one item and gives one result an item, in order; what it raises reaches all of its batch. A
     batch grows up to `max_size` (a single larger item goes alone); up to `max_inline` a thread would cost more than it
-    frees. Just before it would run, an item for which `refuse` gives an error gets that and is left out.
+    frees. Just before it would run, an item for which `refuse` gives an error gets that and is left out. `released` is
+    called after every batch, when those who wait for it have had their turn.
     """
 
     def __init__(
@@ -26,9 +27,11 @@ class MicroBatcher(Generic[Item, Result]):
         max_size: int,
         max_inline: int,
         refuse: Callable[[Item], Exception | None] = lambda _: None,
+        released: Callable[[], None] = lambda: None,
     ) -> None:
         self._run = run
         self._refuse = refuse
+        self._released = released
         self._size_waiting = 0
         self._size_running = 0
         self._size_of = size_of
@@ -66,6 +69,7 @@ class MicroBatcher(Generic[Item, Result]):
             self._is_busy = False
         elif size <= self._max_inline:
             self._settle(futures, *self._outcome(items))
+            loop.call_soon(self._released)
             self._go_on(loop)
         else:
             done = loop.run_in_executor(self._thread, self._outcome, items)
@@ -78,6 +82,7 @@ class MicroBatcher(Generic[Item, Result]):
         outcome: tuple[Sequence[Result], Exception | None],
     ) -> None:
         self._settle(futures, *outcome)
+        loop.call_soon(self._released)
         self._go_on(loop)
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,7 +1,7 @@
 """Answers for one workload: holds the versions, follows the routing record, logs before it answers.
 
 Reads:  bundles; the routing record that it is handed
-Writes: write-ahead segments: predictions, labels
+Writes: write-ahead segments: predictions, shadows, labels
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from serve_apps.batching import MicroBatcher
 from serve_apps.config import PredictorConfig
 from serve_apps.log import ReplicaLog
 from serve_apps.scoring import Answer, Question, answer_batch
+from serve_apps.shadow import Shadow
 from serve_apps.versions import Live, LoadedVersion, Scorer, load_versions
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Predictor:
         self._retrying: asyncio.Future[None] | None = None
         self._scorer = Scorer()
         self._log = ReplicaLog(config)
+        self._shadow = Shadow(config)
         self._changing = asyncio.Lock()
         self._batcher: MicroBatcher[Question, Answer] = MicroBatcher(
             self._answer_batch,
@@ -57,6 +59,7 @@ class Predictor:
             max_size=config.max_rows_per_batch,
             max_inline=config.max_rows_inline,
             refuse=self._refuse_expired,
+            released=self._shadow.release,
         )
         self._pace = Pace()
         self.num_shed = 0
@@ -221,6 +224,7 @@ class Predictor:
             },
             "breakers": self._scorer.breaker_states(live),
             "num_shed": self.num_shed,
+            "shadow": self._shadow.status(),
             "last_error": self.last_error,
             "revisions": self.revisions.status(at=datetime.now(UTC)),
             "started_at": self.started_at.isoformat(),
@@ -232,6 +236,7 @@ class Predictor:
         if self._retry is not None:
             self._retry.cancel()
         self._batcher.close()
+        self._shadow.close()
         self._log.close()
 
     def _answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
@@ -243,6 +248,7 @@ class Predictor:
             default=self.config.limits.default,
             columns=self._logged,
             append=self._log.append_predictions,
+            offer=self._shadow.offer,
         )
         num_rows = sum(question.rows.num_rows for question in questions)
         ended_s = time.perf_counter()

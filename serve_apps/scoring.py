@@ -14,6 +14,7 @@ from heliostat.columns import Column
 from heliostat.serving.problem import UnavailableError
 from heliostat.serving.routing import Arm, arm, arm_of, version_of
 from heliostat.serving.rows import Cells, Rows
+from serve_apps.shadow import Answered
 from serve_apps.versions import Live, Probabilities, Scorer
 
 DEFAULT_VERSION = 0
@@ -50,8 +51,7 @@ class _Scored:
     degraded: Sequence[bool]
     reasons: Sequence[str]
     probability: Probabilities
-    champion: Probabilities | None
-    candidate: Probabilities | None
+    model_ms: Sequence[float]
 
 
 def answer_batch(
@@ -62,14 +62,32 @@ def answer_batch(
     default: float | None,
     columns: Sequence[Column],
     append: Callable[[dict[str, Any]], None],
+    offer: Callable[[Answered], None] = lambda _: None,
 ) -> list[Answer]:
-    """One answer a question; the rows of all of them are appended as one record batch before this returns."""
+    """One answer a question; the rows of all of them are appended as one record batch before this returns.
+
+    While a candidate is on trial they are offered too, for the version that did not answer them.
+    """
     arrays = {
         column.name: _array([question.rows.values_by_column[column.name] for question in questions], column)
         for column in columns
     }
-    scored = _score(questions, live, scorer=scorer, default=default, table=pa.table(arrays))
-    append({**_log_columns(questions, scored), **arrays})
+    table = pa.table(arrays)
+    scored = _score(questions, live, scorer=scorer, default=default, table=table)
+    logged = _log_columns(questions, scored)
+    append({**logged, **arrays})
+    if live.route.candidate is not None:
+        offer(
+            Answered(
+                live=live,
+                ids=logged["id"],
+                event_at=logged["event_at"],
+                table=table,
+                arms=scored.arms,
+                degraded=scored.degraded,
+                model_ms=scored.model_ms,
+            )
+        )
     return _split(questions, scored)
 
 
@@ -77,17 +95,17 @@ def _score(
     questions: Sequence[Question], live: Live, *, scorer: Scorer, default: float | None, table: pa.Table
 ) -> _Scored:
     arms, assigned = _assign(questions, live)
-    route = live.route
-    on_trial = route.candidate is not None
-    wanted = set(assigned) | ({route.champion, route.candidate} if on_trial else set())
-    scores = {n: scorer.probabilities(live, n, table) for n in sorted(v for v in wanted if v is not None)}
-    versions, degraded = np.array(assigned), np.zeros(table.num_rows, dtype=bool)
-    probability = np.empty(table.num_rows)
+    wanted, versions, degraded = np.array(assigned), np.array(assigned), np.zeros(table.num_rows, dtype=bool)
+    probability, model_ms = np.empty(table.num_rows), np.empty(table.num_rows)
     reasons = [""] * table.num_rows
-    for number in set(assigned):
-        mask = versions == number
-        answering = _first_able(live, number, scorer=scorer, scores=scores, default=default, table=table)
-        probability[mask] = scores[answering][mask]  # type: ignore[index]
+    for number in sorted(set(assigned)):
+        mask = wanted == number
+        # Its own rows alone: what the other version says to them is asked when the answers are gone.
+        rows = table if mask.all() else table.filter(pa.array(mask))
+        started_s = time.perf_counter()
+        answering, scores = _first_able(live, number, scorer=scorer, default=default, table=rows)
+        model_ms[mask] = (time.perf_counter() - started_s) * 1000
+        probability[mask] = scores
         versions[mask] = answering
         if answering != number:
             degraded[mask] = True
@@ -99,8 +117,7 @@ def _score(
         degraded=degraded.tolist(),
         reasons=reasons,
         probability=probability,
-        champion=scores.get(route.champion) if on_trial and route.champion is not None else None,
-        candidate=scores.get(route.candidate) if route.candidate is not None else None,
+        model_ms=model_ms.tolist(),
     )
 
 
@@ -124,22 +141,20 @@ def _first_able(
     number: int,
     *,
     scorer: Scorer,
-    scores: dict[int, Probabilities | None],
     default: float | None,
     table: pa.Table,
-) -> int:
+) -> tuple[int, Probabilities]:
     """What answers in place of `number`: itself, else the champion, else the one before, else the declared default."""
-    for able in (number, live.route.champion, live.route.previous):
-        if able is not None and able not in scores:
-            scores[able] = scorer.probabilities(live, able, table)
-        if able is not None and scores[able] is not None:
-            return able
+    tried = dict.fromkeys((number, live.route.champion, live.route.previous))
+    for able in tried:
+        scores = None if able is None else scorer.probabilities(live, able, table)
+        if able is not None and scores is not None:
+            return able, scores
     if default is None:
         raise UnavailableError(
             f"Version {number} {scorer.reason_by_version[number]}, and no other version could answer; see v1/status."
         )
-    scores[DEFAULT_VERSION] = np.full(table.num_rows, default)
-    return DEFAULT_VERSION
+    return DEFAULT_VERSION, np.full(table.num_rows, default)
 
 
 def _reason(number: int, answering: int, *, scorer: Scorer) -> str:
@@ -163,8 +178,6 @@ def _log_columns(questions: Sequence[Question], scored: _Scored) -> dict[str, An
         "arm": scored.arms,
         "degraded": scored.degraded,
         "probability": scored.probability,
-        "champion_probability": _or_nulls(scored.champion, sum(sizes)),
-        "candidate_probability": _or_nulls(scored.candidate, sum(sizes)),
         "latency_ms": _repeated([(now_s - q.started_s) * 1000 for q in questions], sizes),
     }
 
@@ -204,7 +217,3 @@ def _joined(parts: Iterable[Iterable[Any]]) -> list[Any]:
 
 def _repeated(values: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
     return [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
-
-
-def _or_nulls(values: Probabilities | None, num_rows: int) -> Any:
-    return pa.nulls(num_rows, pa.float64()) if values is None else values

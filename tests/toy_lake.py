@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from heliostat.ids import prediction_id
 from heliostat.intake import take
 from heliostat.store.lake import Lake
-from heliostat.store.schema import conform, label_schema, prediction_schema, raw_schema
+from heliostat.store.schema import conform, label_schema, prediction_schema, raw_schema, shadow_schema
 from tests.toy_quick import workload
 
 FAR = datetime(2200, 1, 1, tzinfo=UTC)
@@ -44,6 +44,28 @@ def answer(lake: Lake, rows: pa.Table, *, sequence: int = 1, arms: list[str] | N
     table = _dated(table, prediction_schema(workload.columns))
     lake.append("toy", "predictions", table, stream="recorder", sequence=sequence)
     return ids
+
+
+def shadow(lake: Lake, rows: pa.Table, *, sequence: int = 1, version=2, probability=0.4, **given) -> None:
+    """What another version said to answered rows, once their answers were gone."""
+    event_at = rows["event_at"].to_pylist()
+    values = {
+        "id": [prediction_id(key, 0, event_at=at) for key, at in zip(rows["key"].to_pylist(), event_at, strict=True)],
+        "event_at": rows["event_at"],
+        "version": version,
+        "probability": probability,
+        "latency_ms": 0.5,
+        "answer_latency_ms": 0.5,
+        "batch_rows": 1,
+        **given,
+    }
+    table = pa.table(
+        {
+            name: pa.array([value] * rows.num_rows) if np.isscalar(value) or value is None else value
+            for name, value in values.items()
+        }
+    )
+    lake.append("toy", "shadows", _dated(table, shadow_schema()), stream="recorder", sequence=sequence)
 
 
 def tell(lake: Lake, rows: pa.Table, *, sequence: int = 1) -> None:

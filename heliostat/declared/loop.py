@@ -8,19 +8,28 @@ from heliostat.errors import WorkloadError
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """How often the loop may turn, and how a candidate earns its traffic."""
+    """How often the loop may turn, and how a candidate earns its traffic.
+
+    For `shadow_span` a candidate answers nobody and is asked for the same rows; zero leaves that out. Then it answers
+    each of `canary_shares` for `canary_span`. All the while three in four of its batches must be scored within
+    `max_model_ms`, unless the champion takes nearly as long.
+    """
 
     cooldown: timedelta = timedelta(days=14)
     max_turns: int | None = None
     min_holdout_rows: int = 200
+    shadow_span: timedelta = timedelta(0)
     canary_shares: tuple[float, ...] = (0.25,)
     canary_span: timedelta = timedelta(days=1)
+    max_model_ms: float = 50.0
     holdout_span: timedelta = timedelta(days=7)
     window: timedelta = timedelta(days=1)
 
     def __post_init__(self) -> None:
-        if self.cooldown < timedelta(0) or self.canary_span < timedelta(0):
-            raise WorkloadError(f"{self}: cooldown and canary_span must not be negative.")
+        if min(self.cooldown, self.shadow_span, self.canary_span) < timedelta(0):
+            raise WorkloadError(f"{self}: cooldown, shadow_span and canary_span must not be negative.")
+        if not self.max_model_ms > 0:
+            raise WorkloadError(f"{self}: max_model_ms must be above zero.")
         if self.holdout_span <= timedelta(0) or self.window <= timedelta(0):
             raise WorkloadError(f"{self}: holdout_span and window must be above zero.")
         if not all(0 < share <= 1 for share in self.canary_shares):

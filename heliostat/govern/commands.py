@@ -9,7 +9,10 @@ Outcome = Literal["promoted", "held", "rolled_back", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class TurnRecord:
-    """One turn of the loop: why, when each step was reached, and what came of it."""
+    """One turn of the loop: why, when each step was reached, and what came of it.
+
+    `expected_distance` is how far the candidate's answers were from the champion's on the hold-out, on average.
+    """
 
     turn: int
     reasons: tuple[str, ...]
@@ -19,10 +22,12 @@ class TurnRecord:
     attempt: int = 1
     retrained_at: datetime | None = None
     gated_at: datetime | None = None
+    shadow_at: datetime | None = None
     canary_at: datetime | None = None
     full_at: datetime | None = None
     ended_at: datetime | None = None
     candidate: int | None = None
+    expected_distance: float | None = None
     outcome: Outcome | None = None
     outcome_reasons: tuple[str, ...] = ()
 
@@ -47,7 +52,7 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """Give the candidate a share of the traffic."""
+    """Give the candidate a share of the traffic; with none it is only asked for the same rows."""
 
     turn: int
     version: int

@@ -18,7 +18,10 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded:
-    """The job of a turn's attempt came to its end; `candidate` is None when it registered no version."""
+    """The job of a turn's attempt came to its end; `candidate` is None when it registered no version.
+
+    `distance` is the mean distance of its answers from the champion's on the hold-out.
+    """
 
     at: datetime
     turn: int
@@ -26,6 +29,7 @@ class RunEnded:
     candidate: int | None
     verdict: Promote | Hold
     retrained_at: datetime | None = None
+    distance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +43,22 @@ class RunLost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CanarySeen:
-    """How the candidate does on live rows since the canary began: rows it scored, matured pairs (None: none yet)."""
+class TrialSeen:
+    """How the candidate does on live rows since its trial began: rows it scored, matured pairs (None: none yet).
+
+    `distance` is the mean distance of its answers from the champion's; the times are what three in four of their
+    batches stay below. `error` is what it said to a row that it could not score.
+    """
 
     at: datetime
     turn: int
     paired: Paired | None
     num_scored: int
     num_errors: int = 0
+    error: str | None = None
+    distance: float | None = None
+    model_ms: float | None = None
+    champion_model_ms: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,4 +77,4 @@ class Ticked:
     at: datetime
 
 
-Event = Asked | RunEnded | RunLost | CanarySeen | Cancelled | Ticked
+Event = Asked | RunEnded | RunLost | TrialSeen | Cancelled | Ticked

@@ -1,8 +1,9 @@
-"""The loop as a state machine: idle, retraining, canary; one turn at a time.
+"""The loop as a state machine: idle, retraining, shadow, canary; one turn at a time.
 
-    idle ──Asked──▶ retraining ──RunEnded(Promote)──▶ canary, step by step ──▶ promoted
-     ▲                  │ RunEnded(Hold): held               │ clearly worse, errors: rolled_back
-     └──── cooldown ────┴ RunLost three times: failed ───────┘
+    idle ──Asked──▶ retraining ──RunEnded(Promote)──▶ shadow ──▶ canary, step by step ──▶ promoted
+     ▲                  │ RunEnded(Hold): held          │           │
+     │                  │                               │ errors, too slow, far off, clearly worse: rolled_back
+     └──── cooldown ────┴ RunLost three times: failed ──┴───────────┘
 
 The steward saves the state after `handle`, carries out `unfinished`, calls `finish` and saves again: killed at any
 point it finds what is still to be done. Every command may be carried out twice.
@@ -14,7 +15,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from heliostat.declared.loop import Loop
-from heliostat.gates import Paired, Promote
+from heliostat.gates import Promote
 from heliostat.govern.commands import (
     Command,
     Deferred,
@@ -28,7 +29,7 @@ from heliostat.govern.commands import (
     TurnRecord,
     Withdraw,
 )
-from heliostat.govern.events import Asked, CanarySeen, Cancelled, Event, RunEnded, RunLost
+from heliostat.govern.events import Asked, Cancelled, Event, RunEnded, RunLost, TrialSeen
 from heliostat.govern.stored import (
     ask_from_json,
     ask_to_json,
@@ -37,12 +38,12 @@ from heliostat.govern.stored import (
     record_from_json,
     record_to_json,
 )
+from heliostat.govern.trial import MIN_SCORED, fault, verdict
 
 MAX_ATTEMPTS = 3
-MIN_PAIRS = 30  # fewer matured pairs judge nobody
-MIN_SCORED = 10  # fewer live rows do not show that a candidate answers at all
-MAX_CANARY_SPANS = 10  # that a canary step lasts when nobody asks
-Phase = Literal["idle", "retraining", "canary"]
+MAX_SPANS = 10  # that a step of a trial lasts when nobody asks
+SHADOW = -1  # the step before the first share of traffic
+Phase = Literal["idle", "retraining", "shadow", "canary"]
 
 
 class LoopState:
@@ -63,7 +64,9 @@ class LoopState:
         """What the loop is doing."""
         if self._record is None:
             return "idle"
-        return "retraining" if self._step_at is None else "canary"
+        if self._step_at is None:
+            return "retraining"
+        return "shadow" if self._step == SHADOW else "canary"
 
     @property
     def turn(self) -> TurnRecord | None:
@@ -105,8 +108,8 @@ class LoopState:
             return self._start_waiting(event.at)
         if isinstance(event, RunEnded | RunLost):
             return self._hear_of_run(record, event)
-        if isinstance(event, CanarySeen) and self.phase == "canary" and event.turn == record.turn:
-            return self._judge_canary(record, event)
+        if isinstance(event, TrialSeen) and self._step_at is not None and event.turn == record.turn:
+            return self._judge_trial(record, event, step_at=self._step_at)
         return []
 
     def _hear_of_run(self, record: TurnRecord, event: RunEnded | RunLost) -> list[Command]:
@@ -178,45 +181,47 @@ class LoopState:
             retrained_at=event.retrained_at or event.at,
             gated_at=event.at,
             candidate=event.candidate,
+            expected_distance=event.distance,
         )
         if not isinstance(event.verdict, Promote):
             return self._end(record, at=event.at, outcome="held", reasons=event.verdict.reasons)
         if event.candidate is None:
             reasons = ("the run says promote but registered no version",)
             return self._end(record, at=event.at, outcome="failed", reasons=reasons)
-        if not self._loop.canary_shares:
-            return self._promote(record, at=event.at, reasons=event.verdict.reasons)
-        self._record = replace(record, canary_at=event.at)
-        return self._route(self._record, at=event.at, step=0)
+        if self._loop.shadow_span:
+            self._record = replace(record, shadow_at=event.at)
+            return self._route(self._record, at=event.at, step=SHADOW)
+        return self._next_share(record, at=event.at, step=0, reasons=event.verdict.reasons)
+
+    def _next_share(self, record: TurnRecord, *, at: datetime, step: int, reasons: tuple[str, ...]) -> list[Command]:
+        """The share of that canary step, or all traffic after the last."""
+        if step >= len(self._loop.canary_shares):
+            return self._promote(record, at=at, reasons=reasons)
+        self._record = replace(record, canary_at=record.canary_at or at)
+        return self._route(self._record, at=at, step=step)
 
     def _route(self, record: TurnRecord, *, at: datetime, step: int) -> list[Command]:
         self._step, self._step_at = step, at
-        share = self._loop.canary_shares[step]
+        share = 0.0 if step == SHADOW else self._loop.canary_shares[step]
         return [Route(turn=record.turn, version=_candidate(record), share=share)]
 
-    def _judge_canary(self, record: TurnRecord, event: CanarySeen) -> list[Command]:
-        """Errors withdraw at once; losses are judged once a step, at its end, so that peeking costs nothing."""
-        if event.num_errors:
-            reasons = (f"the candidate failed on {event.num_errors} rows",)
-            return self._withdraw(record, at=event.at, outcome="rolled_back", reasons=reasons)
-        if self._step_at is None or event.at < self._step_at + self._loop.canary_span:
+    def _judge_trial(self, record: TurnRecord, event: TrialSeen, *, step_at: datetime) -> list[Command]:
+        """A fault ends the trial at once; losses and answers are judged once a step, at its end."""
+        why = fault(event, self._loop)
+        if why is not None:
+            return self._withdraw(record, at=event.at, outcome="rolled_back", reasons=(why,))
+        span = self._loop.shadow_span if self._step == SHADOW else self._loop.canary_span
+        if event.at < step_at + span:
             return []
         if event.num_scored < MIN_SCORED:
-            return self._wait_for_rows(record, event)
-        is_worse, reason = _verdict(event.paired)
-        if is_worse:
+            # A candidate that scores nothing (no replica could load it, or nobody asks) is not promoted for it.
+            reasons = (f"the candidate scored {event.num_scored} live rows in {MAX_SPANS} spans",)
+            is_over = event.at >= step_at + MAX_SPANS * span
+            return self._withdraw(record, at=event.at, outcome="rolled_back", reasons=reasons) if is_over else []
+        is_bad, reason = verdict(event, expected_distance=record.expected_distance)
+        if is_bad:
             return self._withdraw(record, at=event.at, outcome="rolled_back", reasons=(reason,))
-        if self._step + 1 < len(self._loop.canary_shares):
-            return self._route(record, at=event.at, step=self._step + 1)
-        return self._promote(record, at=event.at, reasons=(reason,))
-
-    def _wait_for_rows(self, record: TurnRecord, event: CanarySeen) -> list[Command]:
-        """A candidate that answers nothing (no replica could load it, or nobody asks) is not promoted for it."""
-        assert self._step_at is not None
-        if event.at < self._step_at + MAX_CANARY_SPANS * self._loop.canary_span:
-            return []
-        reasons = (f"the candidate scored {event.num_scored} live rows in {MAX_CANARY_SPANS} canary spans",)
-        return self._withdraw(record, at=event.at, outcome="rolled_back", reasons=reasons)
+        return self._next_share(record, at=event.at, step=self._step + 1, reasons=(reason,))
 
     def _promote(self, record: TurnRecord, *, at: datetime, reasons: tuple[str, ...]) -> list[Command]:
         command = MakeChampion(turn=record.turn, version=_candidate(record), reasons=reasons)
@@ -226,7 +231,7 @@ class LoopState:
         self, record: TurnRecord, *, at: datetime, outcome: Outcome, reasons: tuple[str, ...]
     ) -> list[Command]:
         withdrawn: list[Command] = []
-        if self.phase == "canary":  # before it the candidate has no traffic to give back
+        if self._step_at is not None:  # before its trial the candidate has nothing to give back
             withdrawn = [Withdraw(turn=record.turn, version=_candidate(record), reasons=reasons)]
         return withdrawn + self._end(record, at=at, outcome=outcome, reasons=reasons)
 
@@ -268,18 +273,6 @@ def _submit(record: TurnRecord) -> Submit:
 def _candidate(record: TurnRecord) -> int:
     assert record.candidate is not None, f"turn {record.turn} has a trial without a candidate"
     return record.candidate
-
-
-def _verdict(paired: Paired | None) -> tuple[bool, str]:
-    """(is clearly worse, the comparison in one sentence): one-sided at 95%."""
-    if paired is None or paired.num_rows < MIN_PAIRS:
-        num_rows = 0 if paired is None else paired.num_rows
-        return False, f"answered without errors; {num_rows} matured pairs are too few to compare losses"
-    is_worse = paired.mean_difference - 1.64 * paired.standard_error > 0
-    return is_worse, (
-        f"loss {paired.mean_difference:+.4f} ± {1.96 * paired.standard_error:.4f} against version "
-        f"{paired.champion} on {paired.num_rows:,} live rows"
-    )
 
 
 def _joined(first: Asked, second: Asked) -> Asked:

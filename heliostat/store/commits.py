@@ -16,8 +16,16 @@ from heliostat.records import Committed
 from heliostat.store import duplicates, plans, segments
 from heliostat.store.duplicates import KnownRows
 from heliostat.store.lake import Lake
-from heliostat.store.schema import LABELS, PARTITION, PREDICTIONS, label_schema, prediction_schema
-from heliostat.store.stamps import label_dates, prediction_dates, stamped
+from heliostat.store.schema import (
+    LABELS,
+    PARTITION,
+    PREDICTIONS,
+    SHADOWS,
+    label_schema,
+    prediction_schema,
+    shadow_schema,
+)
+from heliostat.store.stamps import event_dates, label_dates, stamped
 
 LOCK_NAME = "committer.lock"
 MAX_BYTES = 128 * 1024 * 1024  # of segments of one kind in one commit
@@ -49,13 +57,15 @@ class SegmentCommitter:
         self._sequence: int | None = None
         self._segment_schema_by_table = {
             PREDICTIONS: prediction_schema(columns, with_commit=False),
+            SHADOWS: shadow_schema(with_commit=False),
             LABELS: label_schema(with_commit=False),
         }
         self._known_by_table = {
             PREDICTIONS: KnownRows(duplicates.prediction_identities, self._committed_predictions),
+            SHADOWS: KnownRows(duplicates.shadow_identities, self._committed_shadows),
             LABELS: KnownRows(duplicates.label_identities, self._committed_labels),
         }
-        self._version_by_table: dict[str, int | None] = {PREDICTIONS: None, LABELS: None}
+        self._version_by_table: dict[str, int | None] = {PREDICTIONS: None, SHADOWS: None, LABELS: None}
 
     def step(self) -> Committed:
         """What was moved: what a crash left half done, else all segments that are sealed, up to `max_bytes`."""
@@ -64,6 +74,7 @@ class SegmentCommitter:
         if plan is None:
             return Committed()
         predictions, num_predictions = self._move(PREDICTIONS, plan.predictions, sequence=plan.sequence)
+        shadows, num_shadows = self._move(SHADOWS, plan.shadows, sequence=plan.sequence)
         labels, num_labels = self._move(LABELS, plan.labels, sequence=plan.sequence)
         plans.finish(self._directory, plan)
         self._sequence = plan.sequence
@@ -71,8 +82,10 @@ class SegmentCommitter:
             sequence=plan.sequence,
             num_segments=len(plan.names),
             num_predictions=num_predictions,
+            num_shadows=num_shadows,
             num_labels=num_labels,
-            num_duplicates=predictions.num_rows + labels.num_rows - num_predictions - num_labels,
+            num_duplicates=sum(rows.num_rows for rows in (predictions, shadows, labels))
+            - (num_predictions + num_shadows + num_labels),
             # Of all rows: what a crash left behind was committed before, and must not hold a watermark back.
             watermark_at=pc.max(predictions.column("event_at")).as_py(),
             labels_watermark_at=pc.max(labels.column("known_at")).as_py(),
@@ -109,8 +122,9 @@ class SegmentCommitter:
     def _last_sequence(self) -> int:
         """The number used last; looked up once, as nobody else writes this stream."""
         if self._sequence is None:
-            tables = (PREDICTIONS, LABELS)
-            last = [self._lake.last_sequence(self._workload, table, stream=self._stream) for table in tables]
+            last = [
+                self._lake.last_sequence(self._workload, table, stream=self._stream) for table in self._known_by_table
+            ]
             self._sequence = max(sequence or 0 for sequence in last)
         return self._sequence
 
@@ -122,7 +136,7 @@ class SegmentCommitter:
         rows = pa.concat_tables([schema.empty_table(), *(segments.read(path, schema) for path in paths)])
         if rows.num_rows == 0:
             return rows, 0
-        dates = prediction_dates(rows) if table == PREDICTIONS else label_dates(rows)
+        dates = label_dates(rows) if table == LABELS else event_dates(rows)
         fresh = self._known(table).fresh(stamped(rows, dates, stream=self._stream, sequence=sequence))
         if fresh.num_rows:
             self._append(table, fresh, sequence=sequence)
@@ -150,6 +164,9 @@ class SegmentCommitter:
 
     def _committed_predictions(self, day: date) -> pa.Table:
         return self._committed(PREDICTIONS, day, columns=["id"])
+
+    def _committed_shadows(self, day: date) -> pa.Table:
+        return self._committed(SHADOWS, day, columns=["id", "version"])
 
     def _committed_labels(self, day: date) -> pa.Table:
         return self._committed(LABELS, day, columns=["id", "key", "value", "known_at"])

@@ -21,6 +21,11 @@ def prediction_identities(predictions: pa.Table) -> pa.Array:
     return _flat(predictions.column("id"))
 
 
+def shadow_identities(shadows: pa.Table) -> pa.Array:
+    """A shadow is the prediction's id and the version that was asked beside it."""
+    return _flat(pc.binary_join_element_wise(shadows.column("id"), shadows.column("version").cast(pa.string()), "/"))
+
+
 def label_identities(labels: pa.Table) -> pa.Array:
     """A label is what it names, its value and when it became known; another value is another label."""
     by_id = pc.binary_join_element_wise("id", labels.column("id"), "=")

@@ -6,7 +6,7 @@ finishes the same commit under the same number.
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from heliostat.errors import LakeError
@@ -17,21 +17,22 @@ PLAN_NAME = "plan.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The segments, by name, of one commit of both tables."""
+    """The segments, by name, of one commit of every table."""
 
     sequence: int
     predictions: tuple[str, ...]
     labels: tuple[str, ...]
+    shadows: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """All segments of the commit."""
-        return (*self.predictions, *self.labels)
+        return (*self.predictions, *self.shadows, *self.labels)
 
 
 def write(directory: Path, plan: Plan) -> None:
     """The plan is on the disk, whole."""
-    text = json.dumps({"sequence": plan.sequence, "predictions": plan.predictions, "labels": plan.labels})
+    text = json.dumps(asdict(plan))
     hidden = directory / f".{PLAN_NAME}"
     with hidden.open("w") as file:
         file.write(text)
@@ -52,6 +53,7 @@ def pending(directory: Path) -> Plan | None:
             sequence=values["sequence"],
             predictions=tuple(values["predictions"]),
             labels=tuple(values["labels"]),
+            shadows=tuple(values.get("shadows", ())),  # a plan of an earlier release has none
         )
     except (ValueError, KeyError, TypeError) as error:
         raise LakeError(f"The plan {path} cannot be read ({error!r}); move it away, its segments are kept.") from error
@@ -71,10 +73,10 @@ def next_segments(directory: Path, *, max_bytes: int) -> Plan | None:
     It takes up to `max_bytes` of each kind, and at least one segment.
     """
     predictions = _up_to(segments.sealed(directory, "predictions"), max_bytes)
+    shadows = _up_to(segments.sealed(directory, "shadows"), max_bytes)
     labels = _up_to(segments.sealed(directory, "labels"), max_bytes)
-    if not predictions and not labels:
-        return None
-    return Plan(sequence=0, predictions=predictions, labels=labels)
+    plan = Plan(sequence=0, predictions=predictions, labels=labels, shadows=shadows)
+    return plan if plan.names else None
 
 
 def _up_to(paths: list[Path], max_bytes: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from heliostat.errors import WorkloadError
 INSTANT = pa.timestamp("us", tz="UTC")
 PARTITION = "event_date"
 
-RAW, REJECTED, PREDICTIONS, LABELS = "raw", "rejected", "predictions", "labels"
+RAW, REJECTED, PREDICTIONS, SHADOWS, LABELS = "raw", "rejected", "predictions", "shadows", "labels"
 
 _DATE = pa.field(PARTITION, pa.date32())
 # Which Delta application transaction wrote the row: what a reader that follows the table goes on from.
@@ -35,9 +35,17 @@ _PREDICTION = [
     pa.field("arm", pa.string()),
     pa.field("degraded", pa.bool_()),
     pa.field("probability", pa.float64()),
-    pa.field("champion_probability", pa.float64()),
-    pa.field("candidate_probability", pa.float64()),
     pa.field("latency_ms", pa.float32()),
+]
+_SHADOW = [
+    pa.field("id", pa.string()),
+    pa.field("event_at", INSTANT),
+    pa.field("version", pa.int32()),
+    pa.field("probability", pa.float64()),
+    pa.field("error", pa.string()),
+    pa.field("latency_ms", pa.float32()),
+    pa.field("answer_latency_ms", pa.float32()),
+    pa.field("batch_rows", pa.int32()),
 ]
 _LABEL = [
     pa.field("id", pa.string()),
@@ -71,6 +79,15 @@ def rejected_schema() -> pa.Schema:
 def prediction_schema(columns: Sequence[Column], *, with_commit: bool = True) -> pa.Schema:
     """What was asked and answered; without the commit columns it is what a segment holds."""
     return pa.schema([*_PREDICTION, *_declared(columns), *(_COMMIT if with_commit else [])])
+
+
+def shadow_schema(*, with_commit: bool = True) -> pa.Schema:
+    """What another version says to an answered row: its probability, or null and the error.
+
+    The latencies are of the models alone, for the `batch_rows` rows that were asked together: of this version, and of
+    the one that answered.
+    """
+    return pa.schema([*_SHADOW, *(_COMMIT if with_commit else [])])
 
 
 def label_schema(*, with_commit: bool = True) -> pa.Schema:

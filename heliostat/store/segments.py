@@ -18,7 +18,7 @@ from pyarrow import ipc
 from heliostat.errors import LakeError
 from heliostat.store.schema import conform
 
-Kind = Literal["predictions", "labels"]
+Kind = Literal["predictions", "shadows", "labels"]
 Durability = Literal["process", "power"]
 
 SUFFIX = ".arrows"
@@ -49,6 +49,12 @@ class SegmentWriter:
                 self._file = self._open()
             self._write(self._file, batch.serialize().to_pybytes())
             self.num_rows += batch.num_rows
+
+    def begin(self) -> None:
+        """A segment is open: whoever waits until none is left waits for what is appended to it, too."""
+        with self._lock:
+            if self._file is None:
+                self._file = self._open()
 
     def rotate(self) -> None:
         """The open segment, if any, is sealed; the next append starts another."""

@@ -18,9 +18,9 @@ def stamped(rows: pa.Table, dates: pa.Array | pa.ChunkedArray, *, stream: str, s
     )
 
 
-def prediction_dates(predictions: pa.Table) -> pa.ChunkedArray:
-    """The UTC date of each prediction's event."""
-    return predictions.column("event_at").cast(pa.date32())
+def event_dates(rows: pa.Table) -> pa.ChunkedArray:
+    """The UTC date of each prediction's event, or of the prediction that a shadow belongs to."""
+    return rows.column("event_at").cast(pa.date32())
 
 
 def label_dates(labels: pa.Table) -> pa.Array:

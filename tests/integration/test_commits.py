@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from heliostat.ids import prediction_id
 from heliostat.store import plans
 from heliostat.store.commits import SegmentCommitter
 from heliostat.store.lake import Lake
-from heliostat.store.schema import label_schema, prediction_schema
+from heliostat.store.schema import label_schema, prediction_schema, shadow_schema
 from heliostat.store.segments import SegmentWriter
 
 COLUMNS = (Number("distance", 0, 5000),)
@@ -38,15 +39,25 @@ def predictions(*request_ids, at=NOON):
     return pa.RecordBatch.from_pylist(rows, schema=schema)
 
 
+def shadows(*request_ids, version=2, at=NOON):
+    schema = shadow_schema(with_commit=False)
+    rows = [
+        dict.fromkeys(schema.names)
+        | {"id": prediction_id(request_id, 0, event_at=at), "event_at": at, "version": version, "probability": 0.4}
+        for request_id in request_ids
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=schema)
+
+
 def labels(*named, value=1.0, at=NOON):
     schema = label_schema(with_commit=False)
     rows = [dict.fromkeys(schema.names) | name | {"value": value, "known_at": at} for name in named]
     return pa.RecordBatch.from_pylist(rows, schema=schema)
 
 
-def write(directory, *, answered=(), known=()):
+def write(directory, *, answered=(), asked=(), known=()):
     """One sealed segment of each kind that there are batches for."""
-    for kind, batches in (("predictions", answered), ("labels", known)):
+    for kind, batches in (("predictions", answered), ("shadows", asked), ("labels", known)):
         if batches:
             segment = SegmentWriter(directory, kind, schema=batches[0].schema)
             for batch in batches:
@@ -179,6 +190,52 @@ def test_one_step_takes_no_more_than_asked_and_the_oldest_first(lake, directory,
     committer.step()
     committer.step()
     assert committed(lake) == ["a", "b", "c"]
+
+
+def test_what_a_version_said_to_a_row_counts_once_and_two_versions_may_say_it(lake, directory, start):
+    committer = start()
+    write(directory, answered=[predictions("a")], asked=[shadows("a", "b"), shadows("a")])
+    first = committer.step()
+    write(directory, asked=[shadows("b", "c"), shadows("b", version=1)])
+    second = committer.step()
+    assert (first.num_predictions, first.num_shadows, first.num_duplicates) == (1, 2, 1)
+    assert (second.num_shadows, second.num_duplicates) == (2, 1)
+    found = lake.read("toy", "shadows", schema=shadow_schema())
+    versions = {(row["id"], row["version"]) for row in found.to_pylist()}
+    ids = [prediction_id(name, 0, event_at=NOON) for name in "abc"]
+    assert versions == {(ids[0], 2), (ids[1], 2), (ids[2], 2), (ids[1], 1)}
+
+
+@pytest.mark.parametrize("table", ["shadows", "labels"])
+def test_a_committer_killed_between_two_tables_repeats_nothing(lake, directory, table):
+    class Dying(Lake):
+        def append(self, workload, name, *arguments, **named):
+            if name == table:
+                raise Killed
+            return super().append(workload, name, *arguments, **named)
+
+    write(directory, answered=[predictions("a")], asked=[shadows("a")], known=[labels({"key": "k"})])
+    dying = SegmentCommitter(Dying(lake.uri), "toy", directory=directory, stream=STREAM, columns=COLUMNS)
+    with pytest.raises(Killed):
+        dying.step()
+    dying.close()
+    again = SegmentCommitter(lake, "toy", directory=directory, stream=STREAM, columns=COLUMNS)
+    moved = again.step()
+    again.close()
+    num_before = {"shadows": (0, 1, 1), "labels": (0, 0, 1)}[table]
+    assert (moved.num_predictions, moved.num_shadows, moved.num_labels) == num_before
+    assert [committed(lake, name, "event_date") for name in ("predictions", "shadows", "labels")] == [
+        ["2013-03-01"]
+    ] * 3
+    assert os.listdir(directory) == ["committer.lock"]
+
+
+def test_a_plan_of_an_earlier_release_is_finished(lake, directory, start):
+    write(directory, answered=[predictions("a")])
+    (segment,) = directory.glob("predictions-*")
+    (directory / plans.PLAN_NAME).write_text(json.dumps({"sequence": 1, "predictions": [segment.name], "labels": []}))
+    assert start().step().num_predictions == 1
+    assert committed(lake) == ["a"]
 
 
 def test_two_committers_cannot_share_a_directory(directory, start):

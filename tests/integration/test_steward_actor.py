@@ -10,7 +10,7 @@ from actors.monitor import Watch
 from cluster import applications, submit
 from heliostat.errors import CatalogError, ClusterError, FencedError
 from tests.stage import START, set_up
-from tests.toy_lake import answer, rows_of, tell
+from tests.toy_lake import answer, rows_of, shadow, tell
 from tests.toy_quick import workload
 
 DAY = timedelta(days=1)
@@ -47,7 +47,8 @@ def end_run(stage, verdict="promote", *, turn=1, attempt=1, version=4):
 
 def serve_canary(stage):
     """A week of rows that both versions answered alike; what became of them nobody knows yet."""
-    answer(stage.lake, CANARY_ROWS, candidate_probability=0.4, champion_probability=0.4)
+    answer(stage.lake, CANARY_ROWS)
+    shadow(stage.lake, CANARY_ROWS, version=4)
 
 
 def advance(stage, days):
@@ -239,12 +240,8 @@ def test_a_candidate_that_is_clearly_worse_on_live_rows_is_rolled_back(stage):
     advance(stage, 2)
     rows = rows_of(since=START + 2 * DAY, until=START + 9 * DAY)
     labels = [0.5 if label is None else label for label in rows["label"].to_pylist()]
-    answer(
-        stage.lake,
-        rows,
-        candidate_probability=[0.05 if label else 0.95 for label in labels],
-        champion_probability=[0.95 if label else 0.05 for label in labels],
-    )
+    answer(stage.lake, rows, probability=[0.95 if label else 0.05 for label in labels])
+    shadow(stage.lake, rows, version=4, probability=[0.05 if label else 0.95 for label in labels])
     tell(stage.lake, rows)
     advance(stage, 16)
     assert outcomes(stage) == ["rolled_back"]

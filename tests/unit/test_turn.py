@@ -1,6 +1,7 @@
 """The loop's state machine under every order of events."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -19,7 +20,7 @@ from heliostat.govern.commands import (
     Submit,
     Withdraw,
 )
-from heliostat.govern.events import Asked, CanarySeen, Cancelled, Event, RunEnded, RunLost, Ticked
+from heliostat.govern.events import Asked, Cancelled, Event, RunEnded, RunLost, Ticked, TrialSeen
 from heliostat.govern.turn import LoopState
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -52,13 +53,13 @@ def seen(
     num_rows: int = 500,
     num_scored: int = 1000,
     num_errors: int = 0,
-) -> CanarySeen:
+) -> TrialSeen:
     paired = None
     if difference is not None:
         paired = Paired(
             champion=1, num_rows=num_rows, mean_difference=difference, standard_error=error, score_by_metric={}
         )
-    return CanarySeen(at=at, turn=turn, paired=paired, num_scored=num_scored, num_errors=num_errors)
+    return TrialSeen(at=at, turn=turn, paired=paired, num_scored=num_scored, num_errors=num_errors)
 
 
 def after(*events: Event, loop: Loop = LOOP) -> LoopState:
@@ -106,6 +107,52 @@ def test_the_clock_alone_never_widens_a_canary():
     state = after(asked(), passed())
     assert state.handle(Ticked(at=START + 99 * DAY)) == []
     assert state.phase == "canary"
+
+
+SHADOWED = Loop(cooldown=14 * DAY, shadow_span=6 * HOUR, canary_shares=(0.1,), canary_span=DAY)
+
+
+def test_a_shadow_comes_before_the_first_share_of_traffic():
+    state = after(asked(), loop=SHADOWED)
+    assert state.handle(passed()) == [Route(turn=1, version=2, share=0.0)]
+    assert state.phase == "shadow"
+    assert state.handle(seen(START + 6 * HOUR)) == []
+    assert state.handle(seen(START + 7 * HOUR)) == [Route(turn=1, version=2, share=0.1)]
+    assert state.phase == "canary"
+    *_, ended = state.handle(seen(START + 31 * HOUR))
+    assert (ended.record.shadow_at, ended.record.canary_at) == (START + HOUR, START + 7 * HOUR)
+    assert ended.record.outcome == "promoted"
+
+
+def test_a_shadow_alone_may_be_all_of_the_trial():
+    state = after(asked(), passed(), loop=Loop(shadow_span=HOUR, canary_shares=()))
+    assert kinds(state.handle(seen(START + 9 * HOUR))) == [MakeChampion, Ended]
+
+
+BROKEN = {"num_errors": 1, "error": "failed on these rows"}
+SLOW = {"model_ms": 200.0, "champion_model_ms": 0.3}
+
+
+@pytest.mark.parametrize("loop", [LOOP, SHADOWED])
+@pytest.mark.parametrize("fault", [BROKEN, SLOW])
+def test_a_faulty_candidate_is_withdrawn_at_once_and_never_gets_more(loop, fault):
+    state = after(asked(), passed(), loop=loop)
+    withdraw, ended = state.handle(replace(seen(START + HOUR), **fault))
+    assert isinstance(withdraw, Withdraw)
+    assert (withdraw.version, ended.record.outcome, ended.record.full_at) == (2, "rolled_back", None)
+    said = {
+        "num_errors": "failed on 1 rows: failed on these rows",
+        "model_ms": "takes 200.0 ms a batch, the champion 0.3",
+    }
+    assert said[next(iter(fault))] in ended.record.outcome_reasons[0]
+
+
+def test_a_candidate_whose_answers_are_of_another_kind_is_withdrawn_without_a_label():
+    run = replace(passed(), distance=0.04)
+    state = after(asked(), run, loop=SHADOWED)
+    _, ended = state.handle(replace(seen(START + 7 * HOUR, None), distance=0.4))
+    assert ended.record.outcome == "rolled_back"
+    assert "0.400 from the champion's on average; on the hold-out it was 0.040" in ended.record.outcome_reasons[0]
 
 
 def test_without_canary_steps_a_passed_candidate_is_champion_at_once():
@@ -324,7 +371,7 @@ def any_story(seed: int, *, loop: Loop) -> list[Event]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_under_any_order_of_events_the_loop_keeps_its_promises(seed):
-    loop = Loop(cooldown=3 * DAY, canary_shares=(0.1, 0.5), canary_span=DAY, max_turns=5)
+    loop = Loop(cooldown=3 * DAY, shadow_span=(seed % 2) * DAY, canary_shares=(0.1, 0.5), canary_span=DAY, max_turns=5)
     state = LoopState(loop)
     commands = [(event, command) for event in any_story(seed, loop=loop) for command in state.handle(event)]
     open_turn, routed, ended_at = 0, False, None
@@ -358,7 +405,7 @@ def test_under_any_order_of_events_the_loop_keeps_its_promises(seed):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_restart_after_any_event_changes_no_command(seed):
-    loop = Loop(cooldown=3 * DAY, canary_shares=(0.1, 0.5), canary_span=DAY)
+    loop = Loop(cooldown=3 * DAY, shadow_span=HOUR, canary_shares=(0.1, 0.5), canary_span=DAY)
     steady, state = LoopState(loop), LoopState(loop)
     for event in any_story(seed, loop=loop):
         state = LoopState.from_json(json.loads(json.dumps(state.to_json())), loop=loop)

@@ -95,6 +95,8 @@ def test_training_that_cannot_run_is_refused(wrong):
     [
         {"cooldown": timedelta(days=-1)},
         {"canary_span": timedelta(days=-1)},
+        {"shadow_span": timedelta(days=-1)},
+        {"max_model_ms": 0},
         {"holdout_span": timedelta(0)},
         {"window": timedelta(0)},
         {"canary_shares": (0.0,)},

@@ -1,0 +1,226 @@
+"""Two versions on the same live rows: how often they agree, how far apart they are, how long each takes, and where.
+
+One of them answered a row, and the other was asked for it when the answer was gone (`shadows`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from heliostat.columns import Category, Column
+from heliostat.gates import Paired
+from heliostat.govern.evidence import paired
+from heliostat.metrics import log_losses
+
+Values = NDArray[np.float64]
+THRESHOLD = 0.5  # two versions agree on a row when both are on the same side of it
+MAX_CATEGORIES = 12  # of a column, the most frequent ones; the others are one slice
+NUM_PARTS = 4  # of a numeric column, with equally many rows
+MISSING, OTHERS = "(missing)", "(others)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """How long a version takes for a batch, in ms: what a half, three in four, 95% and 99% of rows stay below."""
+
+    p50: float
+    p75: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """The rows of one category or one part of a column's range; `loss_difference` is None without labels."""
+
+    column: str
+    value: str
+    num_rows: int
+    agreement: float
+    distance: float
+    loss_difference: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """`version` against `against` on rows that both scored; None stands for what cannot be said without such rows.
+
+    `num_answered` rows were answered meanwhile, `num_asked` of them by one and put to the other, which failed on
+    `num_errors`; the rest was dropped, or is still to be asked. `losses` is of matured rows alone.
+    """
+
+    version: int
+    against: int | None
+    num_answered: int
+    num_asked: int
+    num_compared: int
+    num_scored: int
+    num_errors: int
+    error: str | None
+    agreement: float | None
+    distance: float | None
+    distance_p95: float | None
+    own_ms: Times | None
+    other_ms: Times | None
+    losses: Paired | None
+    slices: tuple[Slice, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, in the order of the fields."""
+        return asdict(self)
+
+
+def pairs(rows: pa.Table, shadows: pa.Table, *, version: int, against: int | None = None) -> pa.Table:
+    """Every answered row that `version` answered or was asked about, with what both said: own, other, error, times.
+
+    `rows` are answered rows, each once; `against` (None: whichever) is the other version.
+    """
+    asked = shadows.take(_places(rows, shadows))
+    degraded = pc.fill_null(rows["degraded"], False)
+    is_own = pc.and_(pc.equal(rows["version"], version), pc.invert(degraded))
+    is_failed = pc.and_(pc.equal(rows["arm"], "candidate"), degraded)
+    is_shadow = pc.fill_null(pc.equal(asked["version"], version), False)
+    nothing = pa.nulls(rows.num_rows, pa.float64())
+    other = pc.if_else(is_own, asked["version"], rows["version"])
+    table = rows.append_column("other_version", other)
+    own = pc.if_else(is_own, rows["probability"], pc.if_else(is_shadow, asked["probability"], nothing))
+    theirs = pc.if_else(is_own, asked["probability"], rows["probability"])
+    failed = pc.if_else(is_failed, pa.scalar("could not answer"), pa.scalar(None, pa.string()))
+    error = pc.coalesce(pc.if_else(is_shadow, asked["error"], pa.scalar(None, pa.string())), failed)
+    values = {
+        "own": own,
+        "other": theirs,
+        "error": error,
+        "own_ms": pc.if_else(is_own, asked["answer_latency_ms"], asked["latency_ms"]),
+        "other_ms": pc.if_else(is_own, asked["latency_ms"], asked["answer_latency_ms"]),
+    }
+    for name, column in values.items():
+        table = table.append_column(name, column)
+    kept = pc.or_(pc.or_(is_own, is_shadow), is_failed)
+    if against is not None:
+        kept = pc.and_(kept, pc.fill_null(pc.equal(other, against), False))
+    return table.filter(kept)
+
+
+def compare(
+    found: pa.Table, columns: Sequence[Column], *, version: int, num_answered: int, matured: pa.Array | pa.ChunkedArray
+) -> Comparison:
+    """The figures of `pairs`; `matured` says of each of its rows whether its label counts by now."""
+    both = pc.and_(pc.is_valid(found["own"]), pc.is_valid(found["other"]))
+    is_both = np.asarray(both.to_numpy(), bool)
+    is_judged = is_both & np.asarray(pc.and_(matured, pc.is_valid(found["label"])).to_numpy(), bool)
+    compared, judged = found.filter(pa.array(is_both)), found.filter(pa.array(is_judged))
+    own, other = _values(compared, "own"), _values(compared, "other")
+    agrees, distance = (own >= THRESHOLD) == (other >= THRESHOLD), np.abs(own - other)
+    errors = found["error"].drop_null()
+    against = compared["other_version"][0].as_py() if compared.num_rows else None
+    difference = np.full(compared.num_rows, np.nan)
+    difference[is_judged[is_both]] = _loss_differences(judged)
+    return Comparison(
+        version=version,
+        against=against,
+        num_answered=num_answered,
+        num_asked=found.num_rows,
+        num_compared=compared.num_rows,
+        num_scored=found.num_rows - found["own"].null_count,
+        num_errors=len(errors),
+        error=errors[0].as_py() if len(errors) else None,
+        agreement=float(agrees.mean()) if len(agrees) else None,
+        distance=float(distance.mean()) if len(agrees) else None,
+        distance_p95=float(np.quantile(distance, 0.95)) if len(agrees) else None,
+        own_ms=_times(found["own_ms"]),
+        other_ms=_times(found["other_ms"]),
+        losses=_losses(judged, against or 0),
+        slices=tuple(
+            part for column in columns for part in _slices(compared, column, agrees, distance, difference=difference)
+        ),
+    )
+
+
+def _places(rows: pa.Table, shadows: pa.Table) -> pa.Array:
+    return pc.index_in(rows["id"], value_set=shadows["id"].combine_chunks(), skip_nulls=True).combine_chunks()
+
+
+def _losses(judged: pa.Table, against: int) -> Paired | None:
+    if judged.num_rows == 0:
+        return None
+    return paired(
+        _values(judged, "label"),
+        _values(judged, "own"),
+        champion=against,
+        champion_probabilities=_values(judged, "other"),
+        # Hours, because a trial may last a day only, and one block has no scatter.
+        blocks=pc.floor_temporal(judged["event_at"], unit="hour").to_numpy(),
+    )
+
+
+def _loss_differences(judged: pa.Table) -> Values:
+    labels = _values(judged, "label")
+    return log_losses(labels, _values(judged, "own")) - log_losses(labels, _values(judged, "other"))
+
+
+def _times(column: pa.ChunkedArray) -> Times | None:
+    values = np.asarray(column.drop_null().to_numpy(), np.float64)
+    if not len(values):
+        return None
+    p50, p75, p95, p99 = (float(value) for value in np.quantile(values, [0.5, 0.75, 0.95, 0.99]))
+    return Times(p50=p50, p75=p75, p95=p95, p99=p99)
+
+
+def _slices(
+    compared: pa.Table, column: Column, agrees: NDArray[np.bool_], distance: Values, *, difference: Values
+) -> list[Slice]:
+    names, codes = _coded(compared, column)
+    slices = []
+    for code, name in enumerate(names):
+        mask = codes == code
+        known = difference[mask & np.isfinite(difference)]
+        if mask.any():
+            slices.append(
+                Slice(
+                    column=column.name,
+                    value=name,
+                    num_rows=int(mask.sum()),
+                    agreement=float(agrees[mask].mean()),
+                    distance=float(distance[mask].mean()),
+                    loss_difference=float(known.mean()) if len(known) else None,
+                )
+            )
+    return slices
+
+
+def _coded(rows: pa.Table, column: Column) -> tuple[list[str], NDArray[np.intp]]:
+    """The names of a column's slices, and which of them each row is in."""
+    return _categories(rows[column.name]) if isinstance(column, Category) else _parts(_values(rows, column.name))
+
+
+def _categories(values: pa.ChunkedArray) -> tuple[list[str], NDArray[np.intp]]:
+    found, codes, counts = np.unique(
+        np.asarray(pc.fill_null(values, MISSING).to_pylist(), object).astype(str),
+        return_inverse=True,
+        return_counts=True,
+    )
+    order = np.argsort(-counts, kind="stable")
+    rank = np.argsort(order, kind="stable")
+    names = [str(found[place]) for place in order[:MAX_CATEGORIES]] + [OTHERS]
+    return names, np.minimum(rank[codes], MAX_CATEGORIES)
+
+
+def _parts(values: Values) -> tuple[list[str], NDArray[np.intp]]:
+    is_known = np.isfinite(values)
+    if not is_known.any():
+        return [MISSING], np.zeros(len(values), np.intp)
+    edges = np.unique(np.quantile(values[is_known], np.linspace(0, 1, NUM_PARTS + 1)))
+    names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)] or [f"{edges[0]:.4g}"]
+    codes = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(names) - 1)
+    return [*names, MISSING], np.where(is_known, codes, len(names))
+
+
+def _values(rows: pa.Table, name: str) -> Values:
+    return np.asarray(rows[name].to_numpy(), np.float64)

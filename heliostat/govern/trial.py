@@ -1,0 +1,55 @@
+"""What live rows say about a candidate: a fault ends its trial at once, losses and answers are judged at a step's end.
+
+Peeking costs nothing that way: what is a matter of luck is looked at once a step.
+"""
+
+from heliostat.declared.loop import Loop
+from heliostat.gates import Paired
+from heliostat.govern.events import TrialSeen
+
+MIN_PAIRS = 30  # fewer matured pairs judge nobody
+MIN_SCORED = 10  # fewer live rows do not show that a candidate answers at all
+SLOWER = 3.0  # than the champion on the same rows: below it is not the candidate but the rows, or the machine
+FARTHER = 4.0  # from the champion than on the hold-out
+MIN_DISTANCE = 0.1  # a smaller mean distance from the champion's answers is never too far
+
+
+def fault(seen: TrialSeen, loop: Loop) -> str | None:
+    """Why the trial ends now; None when nothing is wrong."""
+    if seen.num_errors:
+        why = f": {seen.error}" if seen.error else ""
+        return f"the candidate failed on {seen.num_errors} rows{why}"
+    own, other = seen.model_ms, seen.champion_model_ms
+    if seen.num_scored < MIN_SCORED or own is None or own <= loop.max_model_ms:
+        return None
+    if other is not None and own <= SLOWER * other:
+        return None
+    beside = "" if other is None else f", the champion {other:.1f} ms"
+    return f"the candidate takes {own:.1f} ms a batch{beside}; Loop(max_model_ms={loop.max_model_ms:g}) is the limit"
+
+
+def verdict(seen: TrialSeen, *, expected_distance: float | None) -> tuple[bool, str]:
+    """(is to be withdrawn, why in one sentence); losses one-sided at 95%.
+
+    `expected_distance` is how far its answers were from the champion's on the hold-out.
+    """
+    far = _far(seen.distance, expected_distance)
+    return (True, far) if far else _losses(seen.paired)
+
+
+def _far(distance: float | None, expected: float | None) -> str | None:
+    """Losses need labels, which come late; answers of another kind than those that the gates saw are seen at once."""
+    if distance is None or expected is None or distance <= max(MIN_DISTANCE, FARTHER * expected):
+        return None
+    return f"its answers are {distance:.3f} from the champion's on average; on the hold-out it was {expected:.3f}"
+
+
+def _losses(paired: Paired | None) -> tuple[bool, str]:
+    if paired is None or paired.num_rows < MIN_PAIRS:
+        num_rows = 0 if paired is None else paired.num_rows
+        return False, f"answered without errors; {num_rows} matured pairs are too few to compare losses"
+    is_worse = paired.mean_difference - 1.64 * paired.standard_error > 0
+    return is_worse, (
+        f"loss {paired.mean_difference:+.4f} ± {1.96 * paired.standard_error:.4f} against version "
+        f"{paired.champion} on {paired.num_rows:,} live rows"
+    )

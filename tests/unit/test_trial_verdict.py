@@ -1,0 +1,48 @@
+"""What live rows say about a candidate."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from heliostat import Loop
+from heliostat.govern.events import TrialSeen
+from heliostat.govern.trial import FARTHER, MIN_DISTANCE, MIN_SCORED, SLOWER, fault, verdict
+
+LOOP = Loop(max_model_ms=10)
+
+
+def seen(**given):
+    at = datetime(2024, 3, 1, tzinfo=UTC)
+    return TrialSeen(**{"at": at, "turn": 1, "paired": None, "num_scored": 500, **given})
+
+
+def test_a_candidate_that_answers_in_time_has_no_fault():
+    assert fault(seen(model_ms=10.0, champion_model_ms=0.1), LOOP) is None
+    assert fault(seen(), LOOP) is None
+
+
+def test_a_slow_candidate_is_at_fault_unless_the_champion_is_as_slow():
+    assert "takes 11.0 ms" in fault(seen(model_ms=11.0, champion_model_ms=1.0), LOOP)
+    assert "takes 11.0 ms" in fault(seen(model_ms=11.0), LOOP)
+    assert fault(seen(model_ms=11.0, champion_model_ms=11.0 / SLOWER), LOOP) is None
+
+
+def test_a_few_slow_rows_show_nothing():
+    assert fault(seen(model_ms=99.0, num_scored=MIN_SCORED - 1), LOOP) is None
+
+
+@pytest.mark.parametrize(
+    ("distance", "expected", "is_bad"),
+    [
+        (0.5, 0.01, True),
+        (MIN_DISTANCE, 0.0, False),
+        (0.5, 0.5 / FARTHER, False),
+        (0.5, 0.49 / FARTHER, True),
+        (0.5, None, False),
+        (None, 0.1, False),
+    ],
+)
+def test_answers_may_differ_as_they_did_on_the_hold_out_and_some_more(distance, expected, is_bad):
+    found, reason = verdict(seen(distance=distance), expected_distance=expected)
+    assert found is is_bad
+    assert ("on the hold-out" in reason) is is_bad
