@@ -63,7 +63,7 @@ class Shadow:
     """
 
     def __init__(self, config: PredictorConfig, process: ShadowProcess | None = None) -> None:
-        self._process = process or ShadowProcess(config.contract.columns)
+        self._process = process or ShadowProcess()
         self._writer = SegmentWriter(config.segments_dir, "shadows", schema=SCHEMA, durability="process")
         self._rotate_after_s = config.rotate_after_s
         self._offered: deque[Answered] = deque()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -21,10 +21,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.columns import Column
+from heliostat.learn.bundle import ServedModel
 from heliostat.records import BundleRef, Route
 from heliostat.serving.authentication import Keyring
-from serve_apps.versions import Live, LoadedVersion, Scorer, load_versions
+from heliostat.store.bundles import read_bundle
+from serve_apps.versions import Live, LoadedVersion, Scorer
 
 logger = logging.getLogger(__name__)
 NICENESS = 10
@@ -50,8 +51,7 @@ class Said:
 class ShadowProcess:
     """The replica's end: started with the first question, and again after it ended; used by one thread."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self._columns = tuple(columns)
+    def __init__(self) -> None:
         self._running: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._loaded: set[tuple[int, BundleRef]] = set()
@@ -65,13 +65,13 @@ class ShadowProcess:
 
     def ask(self, live: Live, number: int, table: pa.Table) -> Said:
         """What version `number` says; a process that hangs or dies is an error of the version that was asked."""
-        bundle = live.version_by_number[number].bundle
-        wanted = (number, bundle)
+        version = live.version_by_number[number]
+        wanted = (number, version.bundle)
         timeout_s = ANSWER_TIMEOUT_S if wanted in self._loaded else LOAD_TIMEOUT_S
         self._asked_s = time.monotonic()
         try:
             connection = self._connected()
-            connection.send((number, bundle, sorted(live.version_by_number), _packed(table)))
+            connection.send((number, _described(version), sorted(live.version_by_number), _packed(table)))
             if not connection.poll(timeout_s):
                 return self._ended(f"gave no answer within {timeout_s:g} s")
             probabilities, error, latency_ms = connection.recv()
@@ -111,7 +111,6 @@ class ShadowProcess:
             self._running = subprocess.Popen(arguments, pass_fds=[theirs.fileno()], stdout=sys.__stderr__)
             theirs.close()
             self._connection = ours
-            ours.send(self._columns)
             if self._is_over:
                 self._running.kill()
         return self._connection
@@ -130,11 +129,10 @@ def serve(descriptor: int) -> None:
     scorer = Scorer()
     held: dict[int, LoadedVersion] = {}
     try:
-        columns = connection.recv()
         while True:
-            number, bundle, kept, data = connection.recv()
+            number, described, kept, data = connection.recv()
             held = {other: version for other, version in held.items() if other in kept}
-            connection.send(_answer(held, number, bundle=bundle, columns=columns, data=data, scorer=scorer))
+            connection.send(_answer(held, number, described=described, data=data, scorer=scorer))
     except EOFError:
         return
 
@@ -150,13 +148,13 @@ def _answer(
     held: dict[int, LoadedVersion],
     number: int,
     *,
-    bundle: BundleRef,
-    columns: Sequence[Column],
+    described: Mapping[str, Any],
     data: bytes,
     scorer: Scorer,
 ) -> tuple[bytes | None, str | None, float | None]:
     try:
-        held.update(load_versions({number}, bundle_by_number={number: bundle}, held=held, columns=columns))
+        if number not in held or held[number].bundle != described["bundle"]:
+            held[number] = _load(**described)
     # The outer edge of a bundle's own code: that it cannot be loaded is what is to be found out here.
     except Exception as error:
         logger.exception("Version %d could not be loaded.", number)
@@ -169,6 +167,17 @@ def _answer(
     if scores is None:
         return None, scorer.reason_by_version[number], latency_ms
     return np.ascontiguousarray(scores, np.float64).tobytes(), None, latency_ms
+
+
+def _described(version: LoadedVersion) -> dict[str, Any]:
+    """All of a loaded version but the model itself."""
+    return {"bundle": version.bundle, "has_other_columns": version.has_other_columns, "renamed": dict(version.renamed)}
+
+
+def _load(bundle: BundleRef, *, has_other_columns: bool, renamed: Mapping[str, str]) -> LoadedVersion:
+    model = ServedModel.load(read_bundle(bundle.uri, bundle.hash))
+    model.warm()
+    return LoadedVersion(bundle=bundle, model=model, has_other_columns=has_other_columns, renamed=renamed)
 
 
 def _live(held: Mapping[int, LoadedVersion]) -> Live:
