@@ -32,6 +32,7 @@ class Recorder:
         )
         self._stepping = threading.Lock()
         self._last_error: str | None = None
+        self._num_duplicates = 0
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
 
     def drain(self, timeout_s: float = 50.0) -> None:
@@ -53,11 +54,15 @@ class Recorder:
     def step(self) -> None:
         """Commit what is sealed now."""
         with self._stepping:
-            self._committer.step()
+            self._num_duplicates += self._committer.step().num_duplicates
 
     def status(self) -> dict[str, object]:
-        """Segments that wait, and the last error if there was one since the last success."""
-        return {"segments_waiting": len(self._waiting()), "last_error": self._last_error}
+        """Segments that wait, copies dropped since the start, and the last error if the last try failed."""
+        return {
+            "segments_waiting": len(self._waiting()),
+            "num_duplicates": self._num_duplicates,
+            "last_error": self._last_error,
+        }
 
     def _waiting(self) -> set[Path]:
         """Every segment there is: a writer opens one only to append to it. A hidden one holds nothing answered."""

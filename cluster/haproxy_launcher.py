@@ -9,9 +9,11 @@
 4. The caller's time limit is the replica's to keep, which knows what to say; Serve's own limit ends a request
    only some seconds later, with a text that names another number, if the replica no longer can.
 5. Headers that Serve would decode as UTF-8, and fail with 500 when they are not, are refused or left out.
-6. What HAProxy answers itself is a problem document like any other error: 400, 404, 408, 502, 503, 504.
-7. The metrics listener and the statistics page bind loopback instead of all interfaces.
-8. A gRPC call without the metadata `application` goes to the application that is named like the call's model: the
+6. What HAProxy answers itself is a problem document like any other error: 400, 404, 408, 502, 503, 504. Only where it
+   cannot parse the head at all, its own few words stand: there it takes no others.
+7. Heads that are absurd, though they fit the buffer, are refused by named limits: 414, 431.
+8. The metrics listener and the statistics page bind loopback instead of all interfaces.
+9. A gRPC call without the metadata `application` goes to the application that is named like the call's model: the
    name is the first field of every message that has one, and is read where it passes, so there is no further hop.
    gRPC calls get an id and a time, and are sent on whole, as in 1 and 2.
 
@@ -28,6 +30,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 SLOW_REQUEST_S = 15
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 65_536
+MAX_URL_BYTES = 8_192
 # Serve counts from here on, in whole seconds, so that the replica's own limit always comes first.
 SERVE_GRACE_S = 5
 
@@ -62,6 +67,8 @@ GRPC_RULES = f"""\
 
 _TITLE_BY_STATUS = {
     400: "Bad Request",
+    414: "URI Too Long",
+    431: "Request Header Fields Too Large",
     404: "Not Found",
     408: "Request Timeout",
     502: "Bad Gateway",
@@ -69,8 +76,9 @@ _TITLE_BY_STATUS = {
     504: "Gateway Timeout",
 }
 _DETAIL_BY_STATUS = {
-    400: "This is no HTTP request that can be read: its head may have 100 headers and must fit 256 KiB; "
-    "X-Request-Id and X-Request-Timeout-Seconds must be printable ASCII.",
+    400: "X-Request-Id and X-Request-Timeout-Seconds must be printable ASCII.",
+    414: f"A URL may have {MAX_URL_BYTES} bytes; send data in the body.",
+    431: f"A request may have {MAX_HEADERS} headers, and {MAX_HEADER_BYTES} bytes of them; send data in the body.",
     404: "No workload answers at this path; GET /-/routes lists where each begins.",
     408: f"The request was not complete {SLOW_REQUEST_S} s after it began; send it faster.",
     502: "The replica ended while it answered, and the request could not be repeated; send it again.",
@@ -84,6 +92,7 @@ _GRPC_FRONTEND = re.compile(r"^frontend grpc_frontend\n(?: +#[^\n]*\n)* +bind [^
 _GRPC_APPLICATION = re.compile(r"^ +acl is_(\S+) req\.hdr\(application\) -m str (\S+)$", re.MULTILINE)
 _METRICS_BIND = re.compile(r"^(frontend prometheus\n +bind )(?:\*|127\.0\.0\.1)?:(\d+)$", re.MULTILINE)
 _STATS_BIND = re.compile(r"^(listen stats\n +bind )(?:\*|127\.0\.0\.1)?:(\d+)$", re.MULTILINE)
+_GLOBAL = re.compile(r"^global$", re.MULTILINE)
 _DEFAULTS = re.compile(r"^defaults\n +mode http$", re.MULTILINE)
 _NO_ROUTE = re.compile(r"^(backend default_backend)\n +http-request return status 404 [^\n]+$", re.MULTILINE)
 # Ray's own file says 500 for all three: it hides whether the request may be repeated.
@@ -100,6 +109,8 @@ def adapt(configuration: str, *, directory: Path) -> str:
     if REQUEST_ID_RULE in configuration:
         return configuration
     configuration = _ERROR_FILES.sub("", configuration)
+    # Above what the rule allows, so that the rule is what answers.
+    configuration = _after(_GLOBAL, f"    tune.http.maxhdr {10 * MAX_HEADERS}", configuration)
     configuration = _after(_DEFAULTS, _default_rules(directory), configuration)
     # A plain answer of a fixed text; Ray's repeats the path that was asked for.
     configuration = _replace_once(
@@ -160,7 +171,6 @@ def _error_file(directory: Path, status: int) -> Path:
 
 
 def _default_rules(directory: Path) -> str:
-    # Files, because HAProxy uses nothing else where a request cannot be parsed.
     errors = [f"    errorfile {status} {_error_file(directory, status)}" for status in _ERRORS]
     return "\n".join([f"    timeout http-request {SLOW_REQUEST_S}s", *errors])
 
@@ -173,10 +183,14 @@ def _replace_file(path: Path, text: str) -> None:
 
 
 def _request_rules() -> str:
-    refusals = [
-        f"    http-request return {_answer(400)} if {{ req.fhdr({name}) -m reg '[^ -~]' }}"
-        for name in ("x-request-id", "x-request-timeout-seconds")
-    ]
+    absurd = {
+        f"{{ url,length gt {MAX_URL_BYTES} }}": 414,
+        f"{{ req.fhdr_cnt() gt {MAX_HEADERS} }}": 431,
+        f"{{ req.hdrs,length gt {MAX_HEADER_BYTES} }}": 431,
+        "{ req.fhdr(x-request-id) -m reg '[^ -~]' }": 400,
+        "{ req.fhdr(x-request-timeout-seconds) -m reg '[^ -~]' }": 400,
+    }
+    refusals = [f"    http-request return {_answer(status)} if {condition}" for condition, status in absurd.items()]
     return "\n".join([BUFFER_RULE, *refusals, REQUEST_ID_RULE, RECEIVED_AT_RULE, TIMEOUT_RULES, UNUSED_RULES])
 
 

@@ -95,6 +95,9 @@ def _retry_environment() -> dict[str, str]:
         # are an hour for a caller who does not read, and none for a replica.
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENCE_S),
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(SILENCE_S),
+        # After three failed checks the ingress is started anew: with the default of 10 s between them nobody is
+        # answered for half a minute when HAProxy has died.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         # A replica that was replaced waits this long for callers before it ends; default 30 s holds memory.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     }
