@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.exposition import exposition
 from actors.leases import Holder
 from actors.proxy import catalog
 from heliostat import cohorts
@@ -25,8 +26,11 @@ from heliostat.store.bundles import read_bundle
 from heliostat.store.lake import Lake
 from heliostat.store.schema import prediction_schema
 from heliostat.triggers import Trigger
+from heliostat.watch import answers
+from heliostat.watch.answers import Answers
 from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.events import ChampionChanged, Decision, Event, ReferenceScore, Retrain, Tick, TurnEnded
+from heliostat.watch.measurements import measurements
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.profile import Profile
 from heliostat.watch.windows import Windows, unsent_cells, window_start
@@ -60,6 +64,9 @@ class Monitor:
         self._matured_until: datetime | None = None
         self._longest_due = timedelta(0)
         self._seen_sequence = 0
+        self._answers: dict[int, Answers] = {}
+        self._num_by_decision: dict[str, int] = {}
+        self._metrics: str | None = None
 
     def observe(self, clock: datetime) -> datetime:
         """Take in all that is in the lake, and close every window that ended by `clock`; the clock it has reached.
@@ -72,6 +79,7 @@ class Monitor:
             # One after the other: which cohorts are looked at depends on the champion that was just taken in.
             decisions = [decision for event in self._events(clock) for decision in state.handle(event)]
             self._store(clock, decisions)
+            self._metrics = self._exposition(clock)
         except BaseException:
             self._state = self._windows = None  # what was decided but not stored must be decided again
             raise
@@ -85,6 +93,25 @@ class Monitor:
             "watched_version": None if champion is None else champion.version,
             "num_too_late": 0 if self._windows is None else self._windows.num_too_late,
         }
+
+    def metrics(self) -> str:
+        """The figures of the last observation in Prometheus' text format.
+
+        Called beside an observation that runs, so it only reads what the last one left; after a restart that is little
+        until the next.
+        """
+        return self._metrics or exposition(self._watch.workload)
+
+    def _exposition(self, clock: datetime) -> str:
+        state = self._restored()
+        return exposition(
+            self._watch.workload,
+            measured=measurements(
+                champion=state.champion, window=state.newest_window, cohort=state.newest_cohort, clock=clock
+            ),
+            answers_by_version=self._answers,
+            num_by_decision=self._num_by_decision,
+        )
 
     def _events(self, clock: datetime) -> Iterator[Event]:
         """In the order in which they are told: what ended, who serves, what moved, what matured, the time."""
@@ -133,6 +160,7 @@ class Monitor:
         )
         waits_us = pc.subtract(rows["due_at"], rows["event_at"]).cast(pa.int64())
         self._longest_due = max(self._longest_due, timedelta(microseconds=pc.max(waits_us).as_py() or 0))
+        self._answers = answers.count(rows, before=self._answers)
         if self._windows is None:
             return []
         if rows.num_rows:
@@ -177,11 +205,15 @@ class Monitor:
             self._state = MonitorState(self._watch.triggers)
             self._read_until = self._matured_until = None
             self._seen_sequence, self._longest_due = 0, timedelta(0)
+            self._answers, self._num_by_decision = {}, dict.fromkeys((RETRAIN, ALERT), 0)
             return self._state
         self._state = MonitorState.from_json(stored["state"], triggers=self._watch.triggers)
         self._read_until, self._seen_sequence = stored["read_until"], stored["seen_sequence"]
         self._matured_until = datetime.fromisoformat(stored["matured_until"])
         self._longest_due = timedelta(seconds=stored["longest_due_s"])
+        # Counted from here on by an installation whose monitor was stored before there were such counts.
+        self._answers = {int(number): Answers.from_json(one) for number, one in stored.get("answers", {}).items()}
+        self._num_by_decision = stored.get("num_by_decision", dict.fromkeys((RETRAIN, ALERT), 0))
         if stored["windows"] is not None:
             profile = self._profile(stored["windows"]["version"])
             self._windows = Windows.from_json(stored["windows"], profile=profile, span=self._watch.loop.window)
@@ -189,6 +221,8 @@ class Monitor:
 
     def _store(self, clock: datetime, decisions: Sequence[Decision]) -> None:
         assert self._matured_until is not None  # set by every observation
+        for decision in decisions:
+            self._num_by_decision[_kind(decision)] += 1
         stored = {
             "clock": clock,
             "state": self._restored().to_json(),
@@ -197,6 +231,8 @@ class Monitor:
             "seen_sequence": self._seen_sequence,
             "longest_due_s": self._longest_due.total_seconds(),
             "matured_until": self._matured_until.isoformat(),
+            "answers": {str(version): one.to_json() for version, one in self._answers.items()},
+            "num_by_decision": self._num_by_decision,
         }
         catalog().put_state(
             self._watch.workload,
@@ -209,9 +245,12 @@ class Monitor:
         )
 
     def _journalled(self, decision: Decision) -> tuple[str, dict[str, Any]]:
-        kind = RETRAIN if isinstance(decision, Retrain) else ALERT
         tables = {"predictions": self._read_until}
-        return kind, {**asdict(decision), "tables": tables}
+        return _kind(decision), {**asdict(decision), "tables": tables}
+
+
+def _kind(decision: Decision) -> str:
+    return RETRAIN if isinstance(decision, Retrain) else ALERT
 
 
 def _changes(workload: str, number: int) -> tuple[JournalEntry, JournalEntry]:

@@ -75,7 +75,8 @@ def _start(plain: type, name: str, asked: ActorResources, *, revision: str, argu
             return
         ray.kill(running)
         _wait_until_gone(name)
-    made: Any = ray.remote(type(plain.__name__, (plain,), {"code_revision": lambda self: revision}))
+    revised = type(plain.__name__, (plain,), {"code_revision": lambda self: revision})
+    made: Any = ray.remote(**asked.class_options())(revised)
     handle = made.options(**asked.options(name=name, namespace=names.NAMESPACE)).remote(**arguments)
     ray.get(handle.code_revision.remote(), timeout=START_TIMEOUT_S)
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+READ_BESIDE = "read_beside"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActorResources:
@@ -12,6 +14,7 @@ class ActorResources:
     max_restarts: int = -1  # it comes back for ever, and rebuilds its state from the stores
     max_task_retries: int = 0
     num_concurrent_calls: int = 1  # one call at a time: its state needs no lock
+    read_beside: bool = False  # calls in the group READ_BESIDE are answered while another call runs
 
     def options(self, *, name: str, namespace: str) -> dict[str, Any]:
         """The arguments of `.options()` for the one detached actor of that name."""
@@ -20,18 +23,21 @@ class ActorResources:
             "namespace": namespace,
             "lifetime": "detached",
             "get_if_exists": True,
-            "num_cpus": self.num_cpus,
             "max_restarts": self.max_restarts,
             "max_task_retries": self.max_task_retries,
             "max_concurrency": self.num_concurrent_calls,
         }
+
+    def class_options(self) -> dict[str, Any]:
+        """The arguments of `ray.remote()` for the class: what Ray does not take in `.options()`."""
+        return {"num_cpus": self.num_cpus, "concurrency_groups": {READ_BESIDE: 1} if self.read_beside else {}}
 
 
 # A lost call to the catalog may have been committed: only the caller, who knows the expected state, may repeat it.
 CATALOG_ACTOR = ActorResources(max_task_retries=0)
 # These three name what they do (segment, table version, turn), so that doing it again changes nothing.
 RECORDER_ACTOR = ActorResources(max_task_retries=3)
-MONITOR_ACTOR = ActorResources(max_task_retries=3)
+MONITOR_ACTOR = ActorResources(max_task_retries=3, read_beside=True)
 STEWARD_ACTOR = ActorResources(max_task_retries=3)
 
 PREDICTOR_CPUS_PER_REPLICA = 0.1

@@ -5,6 +5,7 @@ from serve_apps import schemas
 from serve_apps.asgi import Request, Response
 from serve_apps.http import Endpoint, HttpApp
 from serve_apps.key_endpoints import KeyEndpoints
+from serve_apps.metrics import metrics_endpoint
 from serve_apps.predictor import Predictor
 from serve_apps.steering import Steering
 from serve_apps.v1 import V1
@@ -14,7 +15,12 @@ from serve_apps.v2 import V2
 def http_app(predictor: Predictor, steering: Steering) -> HttpApp:
     """The ASGI application of a predictor; its end closes the predictor."""
     keys = KeyEndpoints(predictor.config.workload, steering)
-    protocols = [*V1(predictor, steering).endpoints(), *keys.endpoints(), *V2(predictor).endpoints()]
+    protocols = [
+        *V1(predictor, steering).endpoints(),
+        *keys.endpoints(),
+        *V2(predictor).endpoints(),
+        metrics_endpoint(predictor, steering),
+    ]
     return HttpApp(
         [*protocols, _docs(predictor.config.workload, protocols)],
         access=predictor.access,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import ray
 
 from cluster import names
+from cluster.resources import READ_BESIDE
 from heliostat.records import KeyRecord, KeyTerms, ModelVersion, Run
 from heliostat.serving.problem import UnavailableError
 
@@ -42,6 +43,9 @@ class Steering(Protocol):
 
     async def status(self) -> Any:
         """Where the loop stands."""
+
+    async def metrics(self) -> str:
+        """The monitor's figures in Prometheus' text format."""
 
     async def model_version(self, version: int) -> ModelVersion:
         """What a version was made from."""
@@ -81,6 +85,13 @@ class ActorSteering:
         """Where the loop stands."""
         return await self._call(names.steward(self._workload), "status", timeout_s=STATUS_TIMEOUT_S)
 
+    async def metrics(self) -> str:
+        """The monitor's figures, also while it observes."""
+        text: str = await self._call(
+            names.monitor(self._workload), "metrics", timeout_s=STATUS_TIMEOUT_S, group=READ_BESIDE
+        )
+        return text
+
     async def model_version(self, version: int) -> ModelVersion:
         """What a version was made from."""
         record: ModelVersion = await self._call(
@@ -111,11 +122,14 @@ class ActorSteering:
         """The key counts no longer."""
         await self._call(names.CATALOG, "withdraw_key", key_id, timeout_s=CHANGE_TIMEOUT_S, by=by, at=datetime.now(UTC))
 
-    async def _call(self, actor: str, method: str, *arguments: Any, timeout_s: float, **named: Any) -> Any:
+    async def _call(
+        self, actor: str, method: str, *arguments: Any, timeout_s: float, group: str | None = None, **named: Any
+    ) -> Any:
         try:
             # Looking a name up blocks on the cluster's store, so it happens beside the event loop.
             handle = await _within(asyncio.to_thread(ray.get_actor, actor, namespace=names.NAMESPACE), timeout_s)
-            return await _within(getattr(handle, method).remote(*arguments, **named), timeout_s)
+            ask = getattr(handle, method).options(concurrency_group=group)
+            return await _within(ask.remote(*arguments, **named), timeout_s)
         except TimeoutError as error:
             raise UnavailableError(
                 f"The actor {actor!r} did not answer {method} within {timeout_s:g} s; it may still be done. "

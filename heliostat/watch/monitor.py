@@ -49,6 +49,16 @@ class MonitorState:
         """The version that is watched; None before the first."""
         return self._champion
 
+    @property
+    def newest_window(self) -> WindowClosed | None:
+        """The last window of event time that closed since the champion came."""
+        return self._windows[max(self._windows)] if self._windows else None
+
+    @property
+    def newest_cohort(self) -> CohortMatured | None:
+        """The last cohort that fell due since the champion came."""
+        return self._cohorts[max(self._cohorts)] if self._cohorts else None
+
     def handle(self, event: Event) -> list[Decision]:
         """Take in one event and return what follows from it; an event told twice changes nothing."""
         match event:

@@ -1,5 +1,9 @@
-"""A replay repeated gives the same decisions; an ingest repeated adds nothing."""
+"""A replay repeated gives the same decisions; an ingest repeated adds nothing; what was watched can be scraped."""
 
+import os
+import signal
+
+import httpx
 import pytest
 
 from tests.cluster.conftest import Installation
@@ -27,3 +31,19 @@ def test_the_same_replay_gives_the_same_decisions(installation: Installation):
         )
     assert decisions["toy"] == decisions["toy-again"]
     assert decisions["toy"][0], "the replay must contain a turn, or this shows nothing"
+    _scrape(installation)
+
+
+def _scrape(installation: Installation) -> None:
+    """The figures are at the ingress, and a scrape is answered in time also when the monitor was just killed."""
+    url = f"http://127.0.0.1:{installation.settings.ports.http}/toy/v1/metrics"
+    headers = {"Authorization": f"Bearer {installation.key('viewer')}"}
+    told = httpx.get(url, headers=headers, timeout=5).text
+    assert 'heliostat_monitor_up{workload="toy"} 1.0' in told
+    assert 'heliostat_drift_population_stability_index{column="site",workload="toy"}' in told
+    assert 'heliostat_prediction_latency_seconds_count{version="' in told
+    for pid in installation.pids("ray::Monitor"):
+        os.kill(pid, signal.SIGKILL)
+    answer = httpx.get(url, headers=headers, timeout=5)
+    assert answer.status_code == 200
+    assert "heliostat_monitor_up" in answer.text

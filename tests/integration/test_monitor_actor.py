@@ -193,3 +193,16 @@ def test_a_copy_that_was_cut_off_decides_nothing(stage_on, lake):
     with pytest.raises(FencedError):
         cut_off.observe(CLOCKS[2])
     assert stage.everything() == before
+
+
+def test_the_figures_go_on_where_they_were_after_a_restart(stage_on, lake):
+    stage = stage_on(lake)
+    for clock in CLOCKS[:5]:
+        stage.monitor.observe(clock)
+    before = stage.monitor.metrics()
+    assert "heliostat_drift_population_stability_index{" in before
+    assert 'heliostat_monitor_decisions_total{kind="retrain_asked",workload="toy"} 0' not in before
+    stage.restart()
+    assert "heliostat_monitor_up" in stage.monitor.metrics()
+    stage.monitor.observe(CLOCKS[4])
+    assert stage.monitor.metrics() == before
