@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.exposition import exposition
 from actors.leases import Holder
 from actors.proxy import catalog
 from heliostat import cohorts
@@ -30,6 +29,7 @@ from heliostat.watch import answers
 from heliostat.watch.answers import Answers
 from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.events import ChampionChanged, Decision, Event, ReferenceScore, Retrain, Tick, TurnEnded
+from heliostat.watch.exposition import exposition
 from heliostat.watch.measurements import measurements
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.profile import Profile

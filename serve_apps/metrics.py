@@ -1,8 +1,8 @@
 """What Prometheus scrapes: the monitor's figures at an address that stays, wherever the monitor runs."""
 
-from actors.exposition import exposition
 from heliostat.govern.roles import Action
 from heliostat.serving.problem import UnavailableError
+from heliostat.watch.exposition import exposition
 from serve_apps.asgi import Request, Response
 from serve_apps.http import Endpoint
 from serve_apps.predictor import Predictor

@@ -2,10 +2,10 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.exposition import exposition
 from heliostat.watch.answers import LATENCY_EDGES_MS, Answers
 from heliostat.watch.drift import ColumnDrift
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
+from heliostat.watch.exposition import exposition
 from heliostat.watch.measurements import measurements
 
 AT = datetime(2024, 3, 1, tzinfo=UTC)
