@@ -101,7 +101,7 @@ class ActorSteering:
 
     async def scored_runs(self) -> list[Run]:
         """The runs of jobs.score whose answers are there, the oldest first."""
-        named = {"status": "succeeded", "job": "score"}
+        named: dict[str, Any] = {"status": "succeeded", "job": "score"}
         found: list[Run] = await self._call(names.CATALOG, "runs", self._workload, timeout_s=STATUS_TIMEOUT_S, **named)
         return found
 
@@ -112,7 +112,13 @@ class ActorSteering:
 
     async def create_key(self, key: NewKey, *, by: str) -> str:
         """The key as its holder sends it."""
-        given = {"workload": key.workload, "terms": key.terms, "key_id": key.key_id, "by": by, "at": datetime.now(UTC)}
+        given: dict[str, Any] = {
+            "workload": key.workload,
+            "terms": key.terms,
+            "key_id": key.key_id,
+            "by": by,
+            "at": datetime.now(UTC),
+        }
         plaintext: str = await self._call(
             names.CATALOG, "issue_key", key.name, key.role, timeout_s=CHANGE_TIMEOUT_S, **given
         )
