@@ -1,5 +1,6 @@
 """The two contenders that run on Ray, each on a local cluster of its own that is gone afterwards."""
 
+import os
 import subprocess
 import time
 import uuid
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from benchmarks.places import ROOT, Places
 from cluster import applications, dashboard, local, submit
 from cluster.environment import child_environment, ensure_token
+from cluster.ingress import hooks_dir, install_hooks
 from heliostat.errors import ClusterError
 from heliostat.settings import Settings
 
@@ -70,7 +72,10 @@ def _start_bare(settings: Settings) -> None:
     ensure_token(settings)
     settings.ray_temp_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     (settings.ray_temp_dir / "home").write_text(str(settings.home))  # so that `local.stop` clears it away
-    environment = child_environment(settings, cluster_id=str(uuid.uuid4())) | {"PYTHONPATH": str(ROOT)}
+    # Every declaration names the gRPC service, which Serve's own processes must find.
+    install_hooks(settings)
+    path = os.pathsep.join([str(ROOT), str(hooks_dir(settings))])
+    environment = child_environment(settings, cluster_id=str(uuid.uuid4())) | {"PYTHONPATH": path}
     with (settings.home / "ray.log").open("wb") as log:
         subprocess.Popen(
             local.start_command(settings),
