@@ -170,7 +170,8 @@ def _outputs(wanted: list[Any] | None, *, all_binary: bool) -> dict[str, bool]:
     for item in wanted:
         name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str) or name not in OUTPUTS:
-            raise MalformedError(f"There is no output {item!r:.80}; name one of {', '.join(OUTPUTS)}.")
+            shown = item if name is None else name
+            raise MalformedError(f"There is no output {shown!r:.80}; name one of {', '.join(OUTPUTS)}.")
         if name in is_binary_by_output:
             raise MalformedError(f"Output {name!r} is there twice; name it once.")
         parameters = _optional(item, "parameters", dict) or {}

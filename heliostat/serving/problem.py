@@ -104,6 +104,8 @@ class Problem:
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
+            # Where clients of the Open Inference Protocol look for the sentence.
+            "error": self.detail,
             "instance": instance,
         }
         return json.dumps(document).encode()

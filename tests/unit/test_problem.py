@@ -39,6 +39,7 @@ def test_the_document_is_the_one_of_rfc_9457():
         "title": "Unprocessable Entity",
         "status": 422,
         "detail": "row 0: column 'load' must be a number; got 'x'",
+        "error": "row 0: column 'load' must be a number; got 'x'",
         "instance": "r-1",
     }
 
