@@ -18,7 +18,7 @@ from actors.proxy import catalog
 from heliostat import cohorts
 from heliostat.columns import Column
 from heliostat.declared.loop import Loop
-from heliostat.metrics import ALL, Metric
+from heliostat.metrics import ALL, Metric, log_loss
 from heliostat.records import JournalEntry
 from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
@@ -32,6 +32,7 @@ from heliostat.watch.events import ChampionChanged, Decision, Event, ReferenceSc
 from heliostat.watch.exposition import exposition
 from heliostat.watch.measurements import measurements
 from heliostat.watch.monitor import MonitorState
+from heliostat.watch.monitor_json import reference_from_json
 from heliostat.watch.profile import Profile
 from heliostat.watch.windows import Windows, unsent_cells, window_start
 
@@ -136,11 +137,7 @@ class Monitor:
                 version=number,
                 trained_until=datetime.fromisoformat(lineage["as_of"]),
                 num_training_rows=lineage["num_rows"],
-                reference_by_metric={
-                    metric: ReferenceScore(score=score, num_rows=inputs["holdout_rows"])
-                    for metric, score in inputs.get("scores", {}).items()
-                    if score is not None
-                },
+                reference_by_metric=_references(inputs),
             )
         ]
 
@@ -251,6 +248,17 @@ class Monitor:
 
 def _kind(decision: Decision) -> str:
     return RETRAIN if isinstance(decision, Retrain) else ALERT
+
+
+def _references(inputs: Mapping[str, Any]) -> dict[str, ReferenceScore]:
+    """What the gate saw on the hold-out; log loss with its error and expectation, where the judgement kept them."""
+    found = {
+        metric: ReferenceScore(score=score, num_rows=inputs["holdout_rows"])
+        for metric, score in inputs.get("scores", {}).items()
+        if score is not None
+    }
+    judged = inputs.get("inputs", {}).get(log_loss.name)
+    return found if judged is None else found | {log_loss.name: reference_from_json(judged)}
 
 
 def _changes(workload: str, number: int) -> tuple[JournalEntry, JournalEntry]:

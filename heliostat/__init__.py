@@ -9,7 +9,7 @@ from heliostat.declared.scaling import Scaling
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
-from heliostat.triggers import Age, Decay, Drift, Growth
+from heliostat.triggers import Age, Decay, Drift, Growth, Slack
 from heliostat.workload import Batch, Encoded, Workload
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Revision",
     "Scaling",
     "Serving",
+    "Slack",
     "Training",
     "Workload",
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from heliostat.errors import WorkloadError
-from heliostat.metrics import Metric
+from heliostat.metrics import Metric, log_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,17 +23,48 @@ class Drift:
 
 @dataclass(frozen=True)
 class Decay:
-    """Quality fell: the matured score is worse than the champion's hold-out score by more than `margin`."""
+    """Quality fell: the matured score is worse than the champion's hold-out score by more than `margin`.
+
+    Tested after every window, for ever: while quality keeps within the margin, a false alarm comes after `run_length`
+    windows or more on average. It is said when at least `min_rows` rows have matured since the change began.
+    """
 
     metric: Metric
     margin: float
     min_rows: int = 1000
+    run_length: int = 1000
 
     def __post_init__(self) -> None:
         if self.margin <= 0 or self.min_rows < 1:
             raise WorkloadError(
                 f"Decay({self.metric}, margin={self.margin}, min_rows={self.min_rows}): both must be above 0."
             )
+        if self.run_length < 2:
+            raise WorkloadError(
+                f"Decay({self.metric}, run_length={self.run_length}): windows between false alarms must be at least 2."
+            )
+
+
+@dataclass(frozen=True)
+class Slack:
+    """The answers became too cautious: their log loss is lower than they expect by more than `margin`.
+
+    Then the world became easier than it was when the champion learned, and learning again has something to gain. Tested
+    as `Decay` is.
+    """
+
+    margin: float
+    min_rows: int = 1000
+    run_length: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.margin <= 0 or self.min_rows < 1 or self.run_length < 2:
+            raise WorkloadError(f"{self}: margin and min_rows must be above 0, run_length at least 2.")
+
+    @property
+    def metric(self) -> Metric:
+        """The only metric whose expectation is known."""
+        return log_loss
 
 
 @dataclass(frozen=True)
@@ -62,4 +93,4 @@ class Growth:
             raise WorkloadError(f"Growth({self.share}): the share must be above 0.")
 
 
-Trigger = Drift | Decay | Age | Growth
+Trigger = Drift | Decay | Slack | Age | Growth

@@ -18,6 +18,8 @@ from heliostat.learn.bundle import ServedModel
 from heliostat.metrics import stored
 from heliostat.records import ModelVersion
 from heliostat.store.bundles import read_bundle
+from heliostat.watch.monitor_json import reference_to_json
+from heliostat.watch.reference import log_loss_reference
 from heliostat.workload import Workload
 from jobs import _entry
 
@@ -100,15 +102,16 @@ def _judge_one(
     is_own = champion is None or champion.number == traffic.number
     # Judged again, a champion is compared with nobody: the rows that its twin did not see are enough.
     holdout = _holdout(rows, version, champion=None if is_own else champion)
-    answers = _answers(job, version, holdout)
+    labels, answers = holdout["label"].to_numpy(), _answers(job, version, holdout)
     theirs = None if champion is None or is_own else _answers(job, champion, holdout)
+    days = holdout["event_at"].cast(pa.date32()).to_numpy()
     found = evidence(
-        holdout["label"].to_numpy(),
+        labels,
         answers,
         champion=None if champion is None or is_own else champion.number,
         champion_probabilities=theirs,
         train_rate=float(version.lineage["label_rate"]),
-        blocks=holdout["event_at"].cast(pa.date32()).to_numpy(),
+        blocks=days,
         metrics=job.workload.scored_by,
     )
     return Judgement(
@@ -122,6 +125,7 @@ def _judge_one(
             "window": _window(holdout),
             # What a trial on live rows is compared with: answers of another kind are a fault.
             "distance": None if theirs is None else float(np.abs(answers - theirs).mean()),
+            "log_loss": reference_to_json(log_loss_reference(labels, answers, blocks=days)),
         },
     )
 

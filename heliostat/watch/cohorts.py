@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from heliostat.metrics import ALL, Metric
 from heliostat.watch.events import CohortMatured, CohortScore
+from heliostat.watch.expected import expected
 from heliostat.watch.outcomes import cohort
 
 
@@ -39,4 +40,5 @@ def _score(rows: pa.Table, metrics: Sequence[Metric]) -> CohortScore:
         num_predictions=rows.num_rows,
         num_labelled=labelled.num_rows,
         score_by_metric={metric.name: metric(labels, probabilities) for metric in metrics},
+        expected=expected(probabilities),
     )

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-
-from heliostat.blocks import BlockMean, block_mean, one_sided_95
-from heliostat.triggers import Age, Decay, Drift, Growth
+from heliostat.triggers import Age, Decay, Drift, Growth, Slack
+from heliostat.watch.decay import Watched, watched, wealth_limit
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
 from heliostat.watch.profile import MIN_WINDOW_ROWS, OUTPUT
 
@@ -60,32 +58,34 @@ def _run(trigger: Drift, windows: Sequence[WindowClosed], *, column: str) -> lis
     return run[::-1]
 
 
-def decaying(trigger: Decay, cohorts: Sequence[CohortMatured], *, champion: ChampionChanged) -> Condition | None:
-    """The condition that the champion's matured score since its promotion is surely worse than its reference.
+def decaying(
+    trigger: Decay | Slack, cohorts: Sequence[CohortMatured], *, champion: ChampionChanged
+) -> Condition | None:
+    """The condition that the champion's matured score left its reference behind, by the e-detector's limit.
 
-    Surely: worse by more than the margin even at the one-sided 95% bound, with cohorts as blocks.
-    Unlabelled rows are not errors; a cohort with few labels says nothing.
+    For `Slack` it is better than the answers expected, else worse. Unlabelled rows are not errors; a cohort with few
+    labels says nothing.
     """
     reference = champion.reference_by_metric.get(trigger.metric.name)
     scored = scored_cohorts(trigger, cohorts, version=champion.version)
     if reference is None or not scored:
         return None
-    sign = -1.0 if trigger.metric.higher_is_better else 1.0
-    live = _live(trigger, [score for _, score in scored])
-    worse_by = sign * (live.mean - reference.score)
-    error = one_sided_95(live.num_blocks) * math.hypot(live.standard_error, reference.standard_error)
-    if live.num_rows < trigger.min_rows or not worse_by - error > trigger.margin:
+    found = watched(trigger, [score for _, score in scored], reference=reference)
+    if found.num_rows_since < trigger.min_rows or found.detected.log_value < wealth_limit(trigger):
         return None
+    onset_at = scored[found.detected.onset][0].since
+    side = "better" if isinstance(trigger, Slack) else "worse"
     return Condition(
-        reason=f"{trigger.metric} {live.mean:.4f} on {live.num_rows:,} matured rows, "
-        f"{reference.score:.4f} on the hold-out: worse by {worse_by:.4f} ± {error:.4f}, margin {trigger.margin}",
-        onset_at=_onset(trigger, scored, reference=reference, sign=sign),
-        evidence=_evidence(trigger, live, reference=reference),
+        reason=f"{trigger.metric} {side} by {found.excess_since:.4f} than on the hold-out ({reference.score:.4f}), "
+        f"on {found.num_rows_since:,} rows matured since {onset_at:%Y-%m-%d}; margin {trigger.margin}, evidence "
+        f"e^{found.detected.log_value:.1f} of e^{wealth_limit(trigger):.1f}",
+        onset_at=onset_at,
+        evidence=_evidence(trigger, found, reference=reference, num_cohorts=len(scored)),
     )
 
 
 def scored_cohorts(
-    trigger: Decay, cohorts: Sequence[CohortMatured], *, version: int
+    trigger: Decay | Slack, cohorts: Sequence[CohortMatured], *, version: int
 ) -> list[tuple[CohortMatured, CohortScore]]:
     """The cohorts that say something about the version's quality, in the order given."""
     found = [(one, one.score_by_version[version]) for one in cohorts if version in one.score_by_version]
@@ -98,34 +98,16 @@ def scored_cohorts(
     ]
 
 
-def _live(trigger: Decay, scores: Sequence[CohortScore]) -> BlockMean:
-    num_rows = np.array([score.num_labelled for score in scores], np.float64)
-    means = np.array([score.score_by_metric[trigger.metric.name] for score in scores], np.float64)
-    return block_mean(means * num_rows, num_rows)
-
-
-def _onset(
-    trigger: Decay,
-    scored: Sequence[tuple[CohortMatured, CohortScore]],
-    *,
-    reference: ReferenceScore,
-    sign: float,
-) -> datetime:
-    """The start of the first cohort after the lowest point of the summed excess (Page's estimate of a change)."""
-    calm = reference.score + sign * trigger.margin / 2
-    excess = [sign * (score.score_by_metric[trigger.metric.name] - calm) * score.num_labelled for _, score in scored]
-    sums = np.concatenate([[0.0], np.cumsum(excess)])[:-1]
-    return scored[int(np.argmin(sums))][0].since
-
-
-def _evidence(trigger: Decay, live: BlockMean, *, reference: ReferenceScore) -> dict[str, Any]:
+def _evidence(trigger: Decay | Slack, found: Watched, *, reference: ReferenceScore, num_cohorts: int) -> dict[str, Any]:
     return {
-        "trigger": "decay",
+        "trigger": "slack" if isinstance(trigger, Slack) else "decay",
         "metric": trigger.metric.name,
-        "score": live.mean,
-        "standard_error": live.standard_error,
-        "num_rows": live.num_rows,
-        "num_cohorts": live.num_blocks,
+        "excess": found.excess_since,
+        "tolerated": found.tolerated,
+        "log_evidence": found.detected.log_value,
+        "run_length": trigger.run_length,
+        "num_rows": found.num_rows_since,
+        "num_cohorts": num_cohorts,
         "reference": reference.score,
         "margin": trigger.margin,
     }

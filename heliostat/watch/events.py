@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from heliostat.watch.drift import ColumnDrift
+from heliostat.watch.expected import Expected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +22,15 @@ class WindowClosed:
 
 @dataclass(frozen=True, kw_only=True)
 class CohortScore:
-    """One version's answers in a cohort: how many, how many with a label, and how good those were."""
+    """One version's answers in a cohort: how many, how many with a label, how good those were, and what they expected.
+
+    `expected` is of the labelled answers; None where it was not kept or means nothing.
+    """
 
     num_predictions: int
     num_labelled: int
     score_by_metric: Mapping[str, float]
+    expected: Expected | None = None
 
     @property
     def coverage(self) -> float:
@@ -44,11 +49,15 @@ class CohortMatured:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceScore:
-    """What a version scored on its hold-out when the gate let it pass; the error is 0 where not known."""
+    """What a version scored on its hold-out when the gate let it pass; the error is 0 where not known.
+
+    `expected` is what its answers there expected of themselves, for log loss; None where not known.
+    """
 
     score: float
     num_rows: int
     standard_error: float = 0.0
+    expected: Expected | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

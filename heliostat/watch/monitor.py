@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from heliostat.triggers import Age, Decay, Drift, Growth, Trigger
+from heliostat.triggers import Age, Decay, Drift, Growth, Slack, Trigger
 from heliostat.watch.conditions import MIN_COVERAGE, Condition, aged, decaying, drifting, grown
 from heliostat.watch.events import (
     Alert,
@@ -85,7 +85,7 @@ class MonitorState:
             return []  # fell due before the champion came
         self._cohorts = _newest(self._cohorts | {event.since: event})
         at = self._clock_at(event.until)
-        return self._alert_of_coverage(event, self._champion.version) + self._check((Decay, Growth), at)
+        return self._alert_of_coverage(event, self._champion.version) + self._check((Decay, Slack, Growth), at)
 
     def _clock_at(self, at: datetime) -> datetime:
         """The latest time heard of: what is told late is detected now, not then."""
@@ -158,7 +158,7 @@ class MonitorState:
         match trigger:
             case Drift():
                 return drifting(trigger, [self._windows[since] for since in sorted(self._windows)])
-            case Decay():
+            case Decay() | Slack():
                 cohorts = [self._cohorts[since] for since in sorted(self._cohorts)]
                 return decaying(trigger, cohorts, champion=self._champion)
             case Age():

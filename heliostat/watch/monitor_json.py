@@ -1,12 +1,13 @@
 """How the monitor's memory is stored: plain JSON values, numbers bit for bit, NaN as null."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from heliostat.watch.drift import ColumnDrift
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
+from heliostat.watch.expected import Expected
 
 
 def window_to_json(window: WindowClosed) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def _score_to_json(score: CohortScore) -> dict[str, Any]:
         "num_labelled": score.num_labelled,
         # JSON has no NaN, and databases refuse it
         "score_by_metric": {name: None if math.isnan(x) else x for name, x in score.score_by_metric.items()},
+        "expected": expected_to_json(score.expected),
     }
 
 
@@ -65,7 +67,23 @@ def _score_from_json(value: Mapping[str, Any]) -> CohortScore:
         num_predictions=value["num_predictions"],
         num_labelled=value["num_labelled"],
         score_by_metric={name: math.nan if x is None else x for name, x in value["score_by_metric"].items()},
+        expected=expected_from_json(value.get("expected")),  # states stored before 0.2 lack it
     )
+
+
+def expected_to_json(expected: Expected | None) -> list[Any] | None:
+    """Plain values of an expectation."""
+    if expected is None:
+        return None
+    return [expected.loss, expected.variance, list(expected.moments), list(expected.slack_moments)]
+
+
+def expected_from_json(value: Sequence[Any] | None) -> Expected | None:
+    """The expectation that `expected_to_json` wrote."""
+    if value is None:
+        return None
+    loss, variance, moments, slack_moments = value
+    return Expected(loss=loss, variance=variance, moments=tuple(moments), slack_moments=tuple(slack_moments))
 
 
 def champion_to_json(champion: ChampionChanged) -> dict[str, Any]:
@@ -75,9 +93,7 @@ def champion_to_json(champion: ChampionChanged) -> dict[str, Any]:
         "version": champion.version,
         "trained_until": champion.trained_until.isoformat(),
         "num_training_rows": champion.num_training_rows,
-        "reference_by_metric": {
-            name: [one.score, one.num_rows, one.standard_error] for name, one in champion.reference_by_metric.items()
-        },
+        "reference_by_metric": {name: reference_to_json(one) for name, one in champion.reference_by_metric.items()},
     }
 
 
@@ -89,7 +105,23 @@ def champion_from_json(value: Mapping[str, Any]) -> ChampionChanged:
         trained_until=datetime.fromisoformat(value["trained_until"]),
         num_training_rows=value["num_training_rows"],
         reference_by_metric={
-            name: ReferenceScore(score=score, num_rows=num_rows, standard_error=error)
-            for name, (score, num_rows, error) in value["reference_by_metric"].items()
+            name: reference_from_json(stored) for name, stored in value["reference_by_metric"].items()
         },
+    )
+
+
+def reference_to_json(reference: ReferenceScore) -> list[Any]:
+    """Plain values of a hold-out's score."""
+    expected = expected_to_json(reference.expected)
+    return [reference.score, reference.num_rows, reference.standard_error, expected]
+
+
+def reference_from_json(value: Sequence[Any]) -> ReferenceScore:
+    """The score that `reference_to_json` wrote; the earlier form without the expectation is read too."""
+    score, num_rows, error, *more = value
+    return ReferenceScore(
+        score=score,
+        num_rows=num_rows,
+        standard_error=error,
+        expected=expected_from_json(more[0] if more else None),
     )

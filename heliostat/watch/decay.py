@@ -1,0 +1,90 @@
+"""Whether the champion's matured quality fell: the e-detector on its losses, cohort by cohort."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heliostat.metrics import log_loss
+from heliostat.triggers import Decay, Slack
+from heliostat.watch.detector import Detected, detect, normal_log_values, row_variance
+from heliostat.watch.events import CohortScore, ReferenceScore
+from heliostat.watch.expected import BETS, Expected
+
+Values = NDArray[np.float64]
+REFERENCE_ERRORS = 1.0  # a reference is itself an estimate: so many of its standard errors are tolerated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """What the detector saw: its verdict, what was tolerated, and the excess over the reference since the onset."""
+
+    detected: Detected
+    tolerated: float
+    excess_since: float
+    num_rows_since: int
+
+
+def watched(trigger: Decay | Slack, scores: Sequence[CohortScore], *, reference: ReferenceScore) -> Watched:
+    """The detector on the cohorts of one version, in time order.
+
+    Log loss is compared with what the answers expected of themselves, beyond what they missed that by on the hold-out;
+    every other metric with its score on the hold-out. For `Slack` an excess is below the expectation.
+    """
+    num_rows = np.array([score.num_labelled for score in scores], np.float64)
+    allowed = trigger.margin + REFERENCE_ERRORS * reference.standard_error
+    own = [score.expected for score in scores if score.expected is not None]
+    if trigger.metric.name == log_loss.name and len(own) == len(scores):
+        side = -1.0 if isinstance(trigger, Slack) else 1.0
+        expected = np.array([one.loss for one in own])
+        excess = side * (_means(trigger, scores) - expected) - _missed(reference, side=side)
+        log_values = _own_log_values(own, excess - allowed, num_rows, side=side, reference=reference)
+    else:
+        side = -1.0 if trigger.metric.higher_is_better else 1.0
+        excess = side * (_means(trigger, scores) - reference.score)
+        known = reference.standard_error**2 * reference.num_rows
+        variance = row_variance(excess, num_rows, known=known, floor=trigger.margin)
+        log_values = normal_log_values(excess - allowed, num_rows, variance=variance)
+    found = detect(log_values)
+    rows_since = num_rows[found.onset :]
+    return Watched(
+        detected=found,
+        tolerated=allowed,
+        excess_since=float((excess[found.onset :] * rows_since).sum() / rows_since.sum()),
+        num_rows_since=int(rows_since.sum()),
+    )
+
+
+def _means(trigger: Decay | Slack, scores: Sequence[CohortScore]) -> Values:
+    return np.array([score.score_by_metric[trigger.metric.name] for score in scores])
+
+
+def _missed(reference: ReferenceScore, *, side: float) -> float:
+    """By how much the hold-out's loss missed its expectation on that side.
+
+    A model that was overcautious on the hold-out gets no credit for it when decay is looked for.
+    """
+    missed = 0.0 if reference.expected is None else side * (reference.score - reference.expected.loss)
+    return max(0.0, missed) if side > 0 else missed
+
+
+def _own_log_values(
+    own: Sequence[Expected], excess: Values, num_rows: Values, *, side: float, reference: ReferenceScore
+) -> Values:
+    """Log e-values against the answers' own expectation, divided by how much more than that blocks scatter."""
+    moments = np.array([one.moments if side > 0 else one.slack_moments for one in own])
+    values = num_rows[:, None] * (excess[:, None] * BETS - moments)
+    known = 1.0
+    if reference.expected is not None and reference.expected.variance > 0:
+        known = max(1.0, reference.standard_error**2 * reference.num_rows / reference.expected.variance)
+    variance = np.array([one.variance for one in own])
+    # Dependence within a cohort (a storm delays every flight of its day) makes its rows worth fewer.
+    inflation = row_variance(excess / np.sqrt(np.maximum(variance, 1e-12)), num_rows, known=known, floor=1.0)
+    return np.asarray(values / inflation[:, None])
+
+
+def wealth_limit(trigger: Decay | Slack) -> float:
+    """The detector's value, in nats, from which on decay is said."""
+    return math.log(trigger.run_length)
