@@ -11,17 +11,25 @@ never             the first model answers everything
 schedule_5%       a fit on all usable rows every 5% (10%, 20%) of the rows, put in place without looking;
                   with _recent: on as many of the newest rows as the first model had
 loop              the monitor, the state machine and the gates of the live loop, with these defaults:
-                    growth    a turn when labelled rows since the last model are as many as it learned from
-                    decay     a turn when the log loss is surely worse than on the hold-out, by more than 10% of what
-                              always answering the label rate costs, on 1000 rows (5% of a short table) at least
+                    growth    a turn when labelled rows since the last model are half of what it learned from; after a
+                              change the follow-ups count instead
+                    decay     a turn when the log loss is worse than the answers expect of themselves, by more than on
+                              the hold-out and 3% of what always answering the label rate costs; by an e-detector that
+                              gives at most one false alarm in 1000 steps, on 1000 rows (5% of a short table) at least
+                    slack     the same where the log loss is lower than the answers expect: the world became easier
                     age       a turn when the model is older than 20% of the rows: a safety net
-                    cooldown  2% of the rows between the end of a turn and the next
-                    follow-up up to three turns after a decay, each when rows since the change have doubled
-                    a turn    fits all history, the rows since the last change, and (when decay or age asked) as many
-                              rows as the first model had; judges them on the newest rows that the champion was not
-                              fitted to (at most 5% of all); all history wins unless a shorter one is surely better,
-                              and is then left out until decay or age asks; the winner is fitted again on all its
-                              rows. A turn takes no time, and there is no canary.
+                    cooldown  2% of the rows between the end of a turn and the next; doubled by every turn in a row
+                              that promoted nothing
+                    follow-up turns after a decay, each when rows since the change are three times as many as at the
+                              last turn, or at the same distance again where the last turn won more than the margin
+                    a turn    fits all history, and in doubt (not only growth asked) the rows since the last change and
+                              as many rows as the first model had, the shortest first; what reaches before a change is
+                              left out where rows since it surely beat the champion; up to four earlier champions
+                              compete, and one that is as good as in its time returns without a fit; all are judged on
+                              the newest rows that the champion was not fitted to (at most 5% of all); all history wins
+                              unless a shorter one is better by a standard error; in doubt, and where the hold-out is
+                              over 15% of its rows, the winner is fitted again with it. A turn takes no time, and there
+                              is no canary.
                     alarms    every decay, lack of labels, and drift of an input (index 0.25 beyond calm in three steps
                               in a row); drift is said, but asks for no turn
 even              the loop's number of turns at even distances, with its candidates and gates

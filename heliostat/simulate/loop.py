@@ -16,13 +16,14 @@ from heliostat.govern.turn import LoopState
 from heliostat.simulate.follow_ups import FollowUps
 from heliostat.simulate.play import Account, TurnNote
 from heliostat.simulate.policy import Policy
-from heliostat.simulate.stream import Stream, instant, step_of
+from heliostat.simulate.stream import DAY, Stream, instant, step_of
 from heliostat.simulate.turns import Champion, Trainer
 from heliostat.simulate.watching import Watched, changed
 from heliostat.watch.events import Alert, Decision, Event, Retrain, Tick, TurnEnded
 from heliostat.watch.monitor import MonitorState
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+\+00:00")
+MAX_ARCHIVED = 4
 Values = NDArray[np.float64]
 
 
@@ -34,16 +35,22 @@ class Loop:
         self._stream, self._trainer = stream, trainer
         self._monitor, self._warner = MonitorState(policy.triggers), MonitorState(policy.warnings)
         self._loop = LoopState(policy.loop)
-        self._follow_ups = FollowUps(policy.num_follow_ups)
+        self._follow_ups, self._margin = FollowUps(), policy.decay_margin
         self._watched: Watched | None = None
         self._change_row: int | None = None
         self._is_in_doubt = False  # whether decay or age asked: then every candidate may win
-        self._is_all_beaten = False
+        self._archive: list[Champion] = []
+        self._is_moving = False
+        self._rests_until: int | None = None
+        self._num_held, self._rest_steps = 0, policy.loop.cooldown // DAY
         self._fitted: Champion | None = None
 
     def after_step(self, step: int, champion: Champion, answers: Values) -> Champion:
         """Watch the step, and carry out what the loop decides."""
         watched = self._begun(champion)
+        if self._rests_until is not None and step > self._rests_until:
+            self._rests_until = None
+            self._monitor.handle(TurnEnded(at=instant(step)))
         windows = watched.answered(step, champion, answers)
         cohort = watched.matured(step)
         if cohort is not None:
@@ -62,7 +69,7 @@ class Loop:
         if self._watched is None:
             first_step = self._stream.first_step
             self._watched = Watched(self._stream, champion)
-            judged = replace(champion, reference=self._trainer.first_reference(first_step))
+            judged = self._first = replace(champion, reference=self._trainer.first_reference(first_step))
             self.account.num_fits += judged.reference is not None
             event = changed(judged, step=first_step, trained_step=first_step)
             self._warn(self._monitor.handle(event) + self._warner.handle(event), step=first_step)
@@ -77,18 +84,25 @@ class Loop:
     def _hear(self, ask: Retrain, *, step: int) -> None:
         conditions: Sequence[Mapping[str, Any]] = ask.evidence["conditions"]
         reasons = [reason.replace(" days", " steps") for reason in ask.reasons]
+        heard: list[str] = []
         for condition, reason in zip(conditions, reasons, strict=True):
+            if condition["trigger"] == "growth" and self._change_row is not None:
+                continue  # after a change the follow-ups count what is new
+            heard.append(reason)
             if condition["trigger"] != "growth":
                 self._is_in_doubt = True
-            if condition["trigger"] == "decay":
+            if condition["trigger"] in ("decay", "slack"):
                 self._change_row = int(self._stream.due_rows[step_of(ask.onset_at)])
                 self._follow_ups.start()
-                self._alarm(step, reason, onset_row=self._change_row)
-        self._ask(step, tuple(reasons), ask=ask)
+                if condition["trigger"] == "decay":
+                    self._alarm(step, reason, onset_row=self._change_row)
+        if heard:
+            self._ask(step, tuple(heard), ask=ask)
 
     def _follow_up(self, step: int) -> None:
         reason = self._follow_ups.due(self._num_since_change(step))
         if reason is not None:
+            self._is_in_doubt = True
             self._ask(step, (reason,), ask=None)
 
     def _ask(self, step: int, reasons: tuple[str, ...], *, ask: Retrain | None) -> None:
@@ -129,11 +143,11 @@ class Loop:
             step,
             champion,
             change_row=self._change_row,
-            try_recent=self._is_in_doubt,
-            try_all=self._is_in_doubt or not self._is_all_beaten,
+            is_in_doubt=self._is_in_doubt,
+            archive=self._archive,
         )
-        self._is_in_doubt, self._is_all_beaten = False, found.is_all_beaten
-        self._fitted = found.champion
+        self._is_in_doubt = False
+        self._fitted, self._is_moving = found.champion, found.gain > self._margin
         self.account.num_turns += 1
         self.account.num_fits += found.num_fits
         self.account.num_promotions += isinstance(found.verdict, Promote)
@@ -152,14 +166,17 @@ class Loop:
         assert self._fitted is not None  # the loop promotes only what a run gave
         assert self._watched is not None
         fitted, self._fitted = self._fitted, None
+        self._archive = [one for one in [champion, *self._archive] if one.reference is not None][:MAX_ARCHIVED]
         event = self._watched.change(fitted, step=step)
         self._warn(self._monitor.handle(event) + self._warner.handle(event), step=step)
         return fitted
 
     def _end(self, ended: Ended, step: int) -> None:
         record = ended.record
-        self._follow_ups.turned(self._num_since_change(step))
-        self._monitor.handle(TurnEnded(at=instant(step)))
+        self._follow_ups.turned(self._num_since_change(step), is_moving=self._is_moving)
+        # After a hold the same reason still holds: it is heard again only after a rest that doubles with every hold.
+        self._num_held = self._num_held + 1 if record.outcome == "held" else 0
+        self._rests_until = step + (self._rest_steps << self._num_held) if self._num_held else step
         outcome = f"{record.outcome}: {'; '.join(record.outcome_reasons)}"
         self.account.turns.append(
             TurnNote(

@@ -126,7 +126,7 @@ class Even:
         return champion
 
     def _turn(self, step: int, champion: Champion) -> Champion:
-        found = self._trainer.turn(step, champion, change_row=None, try_recent=True)
+        found = self._trainer.turn(step, champion)
         is_promoted = isinstance(found.verdict, Promote)
         self.account.num_turns += 1
         self.account.num_fits += found.num_fits

@@ -14,7 +14,7 @@ from heliostat.declared.loop import Loop
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
 from heliostat.metrics import log_loss
 from heliostat.simulate.stream import Stream
-from heliostat.triggers import Age, Decay, Drift, Growth, Trigger
+from heliostat.triggers import Age, Decay, Drift, Growth, Slack, Trigger
 
 GATES: tuple[Gate, ...] = (BetterThanConstant(log_loss), NoWorseThanChampion(log_loss))
 MAX_HOLDOUT_SHARE = 0.05
@@ -25,11 +25,10 @@ MIN_STEPS_OF_DECAY = 10  # the scatter between fewer steps is too rough to be lo
 class Policy:
     """Triggers, limits and sizes for one stream."""
 
-    growth_share: float = 1.0  # error falls with a power of the rows, so turns belong at doubling distances
+    growth_share: float = 0.5  # error falls with a power of the rows, so turns belong at growing distances
     age_share: float = 0.2  # of the stream, as rare as the rarest schedule: a safety net, not a calendar
     cooldown_share: float = 0.02  # of the stream
-    decay_entropy_share: float = 0.1  # of what always answering the rate costs, about as the flights example declares
-    num_follow_ups: int = 3  # after a change, each when the rows since the change have doubled
+    decay_entropy_share: float = 0.03  # of what always answering the rate costs: less is not worth a turn
     min_holdout_rows: int
     max_holdout_rows: int
     window_rows: int
@@ -60,6 +59,7 @@ class Policy:
         return (
             Growth(self.growth_share),
             Decay(log_loss, margin=self.decay_margin, min_rows=self.decay_min_rows),
+            Slack(margin=self.decay_margin, min_rows=self.decay_min_rows),
             Age(self._steps(self.age_share)),
         )
 

@@ -1,25 +1,28 @@
 """What happens in one turn: candidates on growing history, judged on later rows, the winner fitted again on all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.blocks import block_mean, sums_by_block
 from heliostat.gates import Hold, Promote, decide
 from heliostat.govern.evidence import evidence, paired
-from heliostat.metrics import log_loss, log_losses
+from heliostat.metrics import log_loss
 from heliostat.simulate.learner import Learner, Model
 from heliostat.simulate.policy import GATES, Policy
 from heliostat.simulate.stream import MIN_LABELLED, Stream
 from heliostat.watch.events import ReferenceScore
+from heliostat.watch.reference import log_loss_reference
 
 Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 NUM_BLOCKS = 20  # of a hold-out: rows near in time are alike
 HOLDOUT_PART = 3  # of the rows that are new at most a third judges, the rest teaches
 ALL, SINCE, RECENT = "all history", "since the change", "recent rows"
+REFIT_SHARE = 0.15  # a hold-out below that share of the rows it judged adds too little to fit again for
+RETURN_ERRORS = 2.0  # an archived champion returns where it scores within so many errors of what it did in its time
 ALIKE = 0.8  # a window with that share of the rows of another is the same candidate
 
 
@@ -36,25 +39,44 @@ class Champion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """The hold-out of a turn and the champion's answers to it."""
+
+    labels: Values
+    table: pa.Table
+    champion: int
+    answers: Values
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One candidate: fitted on `rows` without the hold-out, its answers there, and what the gates say."""
+    """One candidate: fitted on `rows` without the hold-out (or archived: `of`), its answers there, and the verdict."""
 
     name: str
-    since_row: int
+    rows: Index
+    model: Model
     answers: Values
     loss: float
     verdict: Promote | Hold
+    sure_gain: float
+    of: Champion | None
+
+    @property
+    def as_champion(self) -> Champion:
+        """The candidate as it is, without the hold-out."""
+        until = int(self.rows[-1]) + 1
+        return Champion(number=0, model=self.model, name=self.name, until_row=until, num_rows=len(self.rows))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TurnResult:
-    """The verdict of a turn, its new champion if there is one, and what the turn cost."""
+    """The verdict of a turn, its new champion if there is one, what it surely gains, and what the turn cost."""
 
     verdict: Promote | Hold
     champion: Champion | None
     num_fits: int
     num_labels: int
-    is_all_beaten: bool = False
+    gain: float = 0.0
 
 
 class Trainer:
@@ -94,58 +116,86 @@ class Trainer:
         if size < self._policy.min_holdout_rows or not self._can_learn(earlier):
             return None
         labels = self._stream.labels[later]
-        found = _reference(labels, self._fit(earlier).probabilities(self._stream.take(later)))
-        constant = _reference(labels, np.full(size, self._stream.labels[earlier].mean()))
+        found = log_loss_reference(
+            labels, self._fit(earlier).probabilities(self._stream.take(later)), blocks=_blocks(size)
+        )
+        constant = log_loss_reference(labels, np.full(size, self._stream.labels[earlier].mean()), blocks=_blocks(size))
         return min(found, constant, key=lambda one: one.score)
 
     def turn(
-        self, step: int, champion: Champion, *, change_row: int | None, try_recent: bool, try_all: bool = True
+        self,
+        step: int,
+        champion: Champion,
+        *,
+        change_row: int | None = None,
+        is_in_doubt: bool = True,
+        archive: Sequence[Champion] = (),
     ) -> TurnResult:
         """One turn at the end of a step; `change_row` is the first row after a change, where one is known.
 
-        Without `try_all` all history is fitted only where the rows since the change are too few: it was surely beaten
-        by them before, and they have only become more.
+        In doubt (something asked besides growth) earlier champions in `archive` compete, and windows shorter than all
+        history. What cannot win is not fitted: nothing where an archived champion is as good as it ever was, all
+        history not where a shorter window surely beats the champion already.
         """
         rows = self._stream.usable(step)
         holdout = self._holdout(rows, champion, change_row=change_row)
         if len(holdout) < self._policy.min_holdout_rows:
             why = f"{len(holdout)} new rows are left to judge on, {self._policy.min_holdout_rows} are needed"
             return TurnResult(verdict=Hold((why,)), champion=None, num_fits=0, num_labels=len(rows))
-        cut = int(holdout[0])
-        spans = self._spans(rows[rows < cut], change_row=change_row, try_recent=try_recent)
-        if not try_all and any(name == SINCE for name, _ in spans):
-            spans = [(name, part) for name, part in spans if name != ALL]
-        judged = [self._judge(name, part, holdout, champion=champion) for name, part in spans]
+        trial = self._trial(holdout, champion)
+        if is_in_doubt:
+            returned = self._returned(trial, archive)
+            if returned is not None and returned.of is not None:
+                back = replace(returned.of, number=champion.number + 1, until_row=int(holdout[0]))
+                return TurnResult(verdict=returned.verdict, champion=back, num_fits=0, num_labels=len(rows))
+        judged: list[Judged] = []
+        for name, part in self._spans(
+            rows[rows < holdout[0]],
+            change_row=change_row,
+            try_recent=is_in_doubt,
+        ):
+            is_older = change_row is None or part[0] < change_row
+            if not (is_older and any(one.sure_gain > 0 for one in judged)):
+                judged.append(self._judge(name, part, trial))
         if not judged:
             why = f"fewer than {MIN_LABELLED} rows of both kinds before the hold-out"
             return TurnResult(verdict=Hold((why,)), champion=None, num_fits=0, num_labels=len(rows))
-        labels = self._stream.labels[holdout]
-        best = _best(judged, labels)
+        best = _best(judged, trial.labels)
         if not isinstance(best.verdict, Promote):
             return TurnResult(verdict=best.verdict, champion=None, num_fits=len(judged), num_labels=len(rows))
-        is_beaten = best.name == SINCE and all(
-            _is_surely_better(best, one, labels) for one in judged if one.name == ALL
-        )
+        is_refitted = len(holdout) > REFIT_SHARE * len(best.rows) or is_in_doubt
+        fitted = self._refitted(best, step) if is_refitted else best.as_champion
+        reference = log_loss_reference(trial.labels, best.answers, blocks=_blocks(len(holdout)))
         return TurnResult(
             verdict=best.verdict,
-            champion=self._refitted(best, step, number=champion.number + 1, holdout_labels=labels),
-            num_fits=len(judged) + 1,
+            champion=replace(fitted, number=champion.number + 1, reference=reference),
+            num_fits=len(judged) + is_refitted,
             num_labels=len(rows),
-            is_all_beaten=is_beaten,
+            gain=best.sure_gain,
         )
 
-    def _refitted(self, best: Judged, step: int, *, number: int, holdout_labels: Values) -> Champion:
-        """The winner fitted again on all rows since its first one, hold-out included; what its twin scored stays."""
+    def _trial(self, holdout: Index, champion: Champion) -> Trial:
+        labels, table = self._stream.labels[holdout], self._stream.take(holdout)
+        return Trial(labels=labels, table=table, champion=champion.number, answers=champion.model.probabilities(table))
+
+    def _returned(self, trial: Trial, archive: Sequence[Champion]) -> Judged | None:
+        """The best archived champion, if it surely beats the present one and does about as well as in its time."""
+        judged = [self._judge_model(one.name, one.model, trial, rows=np.zeros(0, np.int64), of=one) for one in archive]
+        passed = [one for one in judged if one.sure_gain > 0 and isinstance(one.verdict, Promote)]
+        if not passed:
+            return None
+        best = min(passed, key=lambda one: one.loss)
+        known = None if best.of is None else best.of.reference
+        if known is None or best.loss > known.score + RETURN_ERRORS * max(known.standard_error, 0.01):
+            return None
+        return best
+
+    def _refitted(self, best: Judged, step: int) -> Champion:
+        """The winner fitted again on all rows since its first one, hold-out included."""
         rows = self._stream.usable(step)
-        rows = rows[rows >= best.since_row]
-        return Champion(
-            number=number,
-            model=self._fit(rows),
-            name=best.name,
-            until_row=int(self._stream.due_rows[step]),
-            num_rows=len(rows),
-            reference=_reference(holdout_labels, best.answers),
-        )
+        rows = rows[rows >= best.rows[0]]
+        until = int(self._stream.due_rows[step])
+        return Champion(number=0, model=self._fit(rows), name=best.name, until_row=until, num_rows=len(rows))
 
     def _holdout(self, rows: Index, champion: Champion, *, change_row: int | None) -> Index:
         """The newest rows that the champion was not fitted to; at most a third of what is new."""
@@ -155,7 +205,7 @@ class Trainer:
         return new[-min(size, self._policy.max_holdout_rows, len(new)) :] if len(new) else new
 
     def _spans(self, rows: Index, *, change_row: int | None, try_recent: bool) -> list[tuple[str, Index]]:
-        """Named training rows, all history first; one that nearly equals an earlier one cannot win and is left out."""
+        """Named training rows, the shortest first; one that nearly equals another is left out."""
         wanted = [(ALL, rows)]
         if change_row is not None:
             wanted.append((SINCE, rows[rows >= change_row]))
@@ -166,40 +216,51 @@ class Trainer:
             is_alike = any(min(len(part), len(other)) >= ALIKE * max(len(part), len(other)) for _, other in kept)
             if self._can_learn(part) and not is_alike:
                 kept.append((name, part))
-        return kept
+        return sorted(kept, key=lambda one: len(one[1]))
 
     def _can_learn(self, rows: Index) -> bool:
         return len(rows) >= MIN_LABELLED and len(np.unique(self._stream.labels[rows])) == 2
 
-    def _judge(self, name: str, rows: Index, holdout: Index, *, champion: Champion) -> Judged:
-        labels, table = self._stream.labels[holdout], self._stream.take(holdout)
-        answers = self._fit(rows).probabilities(table)
+    def _judge(self, name: str, rows: Index, trial: Trial) -> Judged:
+        return self._judge_model(name, self._fit(rows), trial, rows=rows, of=None)
+
+    def _judge_model(self, name: str, model: Model, trial: Trial, *, rows: Index, of: Champion | None) -> Judged:
+        answers = model.probabilities(trial.table)
         found = evidence(
-            labels,
+            trial.labels,
             answers,
-            champion=champion.number,
-            champion_probabilities=champion.model.probabilities(table),
-            train_rate=float(self._stream.labels[rows].mean()),
-            blocks=_blocks(len(holdout)),
+            champion=trial.champion,
+            champion_probabilities=trial.answers,
+            train_rate=float(self._stream.labels[rows].mean()) if len(rows) else float(trial.labels.mean()),
+            blocks=_blocks(len(trial.labels)),
             metrics=(log_loss,),
         )
-        loss = found.candidate[log_loss.name]
-        return Judged(name=name, since_row=int(rows[0]), answers=answers, loss=loss, verdict=decide(GATES, found))
+        assert found.paired is not None  # a champion was given
+        return Judged(
+            name=name,
+            rows=rows,
+            model=model,
+            answers=answers,
+            loss=found.candidate[log_loss.name],
+            verdict=decide(GATES, found),
+            sure_gain=-(found.paired.mean_difference + 1.64 * found.paired.standard_error),
+            of=of,
+        )
 
 
 def _best(judged: Sequence[Judged], labels: Values) -> Judged:
-    """Those that passed before those that did not; then all history, unless a shorter one is surely better.
+    """Those that passed before those that did not; then the widest window, unless a shorter one is surely better.
 
     The newest rows flatter whoever learned from the rows next to them, and conditions come back.
     """
     passed = [one for one in judged if isinstance(one.verdict, Promote)]
     if not passed:
         return min(judged, key=lambda one: one.loss)
-    lowest, widest = min(passed, key=lambda one: one.loss), passed[0]
-    return lowest if _is_surely_better(lowest, widest, labels) else widest
+    lowest, widest = min(passed, key=lambda one: one.loss), passed[-1]
+    return lowest if widest.name != ALL or _is_better(lowest, widest, labels) else widest
 
 
-def _is_surely_better(one: Judged, other: Judged, labels: Values) -> bool:
+def _is_better(one: Judged, other: Judged, labels: Values) -> bool:
     found = paired(
         labels,
         one.answers,
@@ -208,12 +269,7 @@ def _is_surely_better(one: Judged, other: Judged, labels: Values) -> bool:
         blocks=_blocks(len(labels)),
         metrics=(log_loss,),
     )
-    return found.mean_difference + 1.64 * found.standard_error < 0
-
-
-def _reference(labels: Values, answers: Values) -> ReferenceScore:
-    found = block_mean(*sums_by_block(log_losses(labels, answers), _blocks(len(labels))))
-    return ReferenceScore(score=found.mean, num_rows=found.num_rows, standard_error=found.standard_error)
+    return found.mean_difference + found.standard_error < 0
 
 
 def _blocks(num_rows: int) -> Index:

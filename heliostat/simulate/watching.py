@@ -15,7 +15,7 @@ from heliostat.watch.windows import Windows
 Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 INSTANT = pa.timestamp("us", tz="UTC")
-PROFILE_ROWS = 20_000  # the newest; more rows move no bin
+PROFILE_ROWS = 5_000  # the newest; more rows hardly move a bin, and each has to be answered
 
 
 class Watched:

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -155,7 +155,7 @@ def test_a_candidate_is_judged_only_on_rows_that_no_fit_has_seen():
     played, learner = _stream(change=0.5), Counting()
     trainer = Trainer(played, learner, Policy.of(played))
     first = trainer.fit_unjudged(played.first_step, number=1)
-    found = trainer.turn(60, first, change_row=None, try_recent=False)
+    found = trainer.turn(60, first)
     usable = len(played.usable(60))
     assert found.champion is not None
     assert found.champion.reference is not None
@@ -168,19 +168,40 @@ def test_a_champion_is_not_judged_on_rows_that_it_was_fitted_to():
     played = _stream(change=None)
     trainer = Trainer(played, Counting(), Policy.of(played))
     champion = trainer.fit_unjudged(60, number=1)
-    found = trainer.turn(60, champion, change_row=None, try_recent=True)
+    found = trainer.turn(60, champion)
     assert found.champion is None
     assert "0 new rows" in found.verdict.reasons[0]
 
 
-def test_all_history_is_not_fitted_again_where_it_was_surely_beaten():
+def test_what_reaches_before_a_change_is_not_fitted_where_the_rows_since_it_surely_win():
     played, learner = _stream(change=0.5), Counting()
     trainer = Trainer(played, learner, Policy.of(played))
     first = trainer.fit_unjudged(played.first_step, number=1)
-    found = trainer.turn(80, first, change_row=NUM_ROWS // 2, try_recent=False)
-    assert found.is_all_beaten
-    assert found.num_fits == 3
-    assert trainer.turn(100, first, change_row=NUM_ROWS // 2, try_recent=False, try_all=False).num_fits == 2
+    found = trainer.turn(80, first, change_row=NUM_ROWS // 2)
+    assert found.champion is not None
+    assert found.champion.name == "since the change"
+    assert found.num_fits == 2
+    assert found.gain > 0.1
+
+
+def test_an_archived_champion_returns_without_a_fit_when_its_world_does():
+    played = _stream(change=0.5)
+    trainer = Trainer(played, Counting(), Policy.of(played))
+    stale = trainer.fit_unjudged(played.first_step, number=1)
+    able = trainer.turn(100, stale, change_row=NUM_ROWS // 2).champion
+    assert able is not None
+    found = trainer.turn(110, replace(stale, number=3), change_row=NUM_ROWS // 2, archive=[able])
+    assert found.num_fits == 0
+    assert found.champion is not None
+    assert found.champion.model is able.model
+    assert found.champion.number == 4
+
+
+def test_an_archived_champion_that_is_no_better_does_not_return():
+    played = _stream(change=0.5)
+    trainer = Trainer(played, Counting(), Policy.of(played))
+    stale = trainer.fit_unjudged(played.first_step, number=1)
+    assert trainer.turn(100, replace(stale, number=2), change_row=NUM_ROWS // 2, archive=[stale]).num_fits > 0
 
 
 def test_accounts_add_up():

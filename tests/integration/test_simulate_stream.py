@@ -127,14 +127,28 @@ def test_too_few_rows_are_refused():
         _prepared(_table().slice(0, 400))
 
 
-def test_follow_ups_come_at_doubling_distances_and_end():
-    follow_ups = FollowUps(2)
+def test_follow_ups_come_at_growing_distances_after_a_change():
+    follow_ups = FollowUps()
     follow_ups.start()
-    follow_ups.turned(100)
-    assert follow_ups.due(199) is None
-    assert follow_ups.due(200) is not None
-    assert follow_ups.due(300) is None
-    follow_ups.turned(210)
-    assert follow_ups.due(420) is not None
-    follow_ups.turned(420)
+    follow_ups.turned(100, is_moving=True)
+    assert follow_ups.due(299) is None
+    assert follow_ups.due(300) is not None
+    assert follow_ups.due(400) is None
+    follow_ups.turned(310, is_moving=False)
+    assert follow_ups.due(929) is None
+    assert follow_ups.due(930) is not None
+
+
+def test_a_follow_up_that_won_much_keeps_its_distance():
+    follow_ups = FollowUps()
+    follow_ups.start()
+    follow_ups.turned(100, is_moving=True)
+    follow_ups.turned(300, is_moving=True)
+    assert follow_ups.due(499) is None
+    assert follow_ups.due(500) is not None
+
+
+def test_without_a_change_there_are_no_follow_ups():
+    follow_ups = FollowUps()
+    follow_ups.turned(100, is_moving=True)
     assert follow_ups.due(10_000) is None
