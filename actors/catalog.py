@@ -29,25 +29,32 @@ class CatalogActor(Catalog):
         `cluster.applications.wait_until_running` does.
         """
         wanted = self.applications()
+        name_by_workload = {each.workload: each.config["name"] for each in wanted}
         members = [each for each in wanted if pooling.is_member(each)]
-        declared = [self._with_route(each.workload, dict(each.config)) for each in wanted if each not in members]
+        declared = [self._with_route(each, name_by_workload) for each in wanted if each not in members]
         if members:
-            declared.append(self._pool(members))
+            declared.append(self._pool(members, name_by_workload))
         applications.apply(self._settings, declared)
-        return {each.workload: each.config["name"] for each in wanted}
+        return name_by_workload
 
-    def _pool(self, members: list[Application]) -> dict[str, Any]:
-        routes = {each.workload: self._route_with_bundles(each.workload) for each in members}
+    def _pool(self, members: list[Application], name_by_workload: dict[str, str]) -> dict[str, Any]:
+        routes = {
+            each.workload: {**self._route_with_bundles(each.workload), **_asked(each, name_by_workload)}
+            for each in members
+        }
         return pooling.pooled(members, routes=routes, keys=[key.to_json() for key in self.keys()])
 
-    def _with_route(self, workload: str, config: dict[str, Any]) -> dict[str, Any]:
+    def _with_route(self, declared: Application, name_by_workload: dict[str, str]) -> dict[str, Any]:
+        workload = declared.workload
+        config = {name: value for name, value in declared.config.items() if name != pooling.ASKS}
         try:
             (deployment,) = config["deployments"]
         except (KeyError, ValueError) as error:
             raise NotFoundError(
                 f"The application of {workload!r} must declare exactly one deployment; got {config}. Run jobs.deploy."
             ) from error
-        return config | {"deployments": [deployment | {"user_config": self.serving_record(workload)}]}
+        record = {**self.serving_record(workload), **_asked(declared, name_by_workload)}
+        return config | {"deployments": [deployment | {"user_config": record}]}
 
     def issue_key(self, name: str, role: str, **given: Any) -> str:
         """The key as `create_key` makes it, on its way to the replicas."""
@@ -73,3 +80,9 @@ class CatalogActor(Catalog):
             version = self.version(workload, number)
             bundles[str(number)] = {"uri": version.bundle_uri, "hash": version.bundle_hash}
         return {**route, "bundles": bundles}
+
+
+def _asked(declared: Application, name_by_workload: dict[str, str]) -> dict[str, Any]:
+    """Which application answers for each workload that this one asks."""
+    asked = declared.config.get(pooling.ASKS, ())
+    return {"applications": {name: name_by_workload[name] for name in asked if name in name_by_workload}}

@@ -7,7 +7,8 @@ from cluster import names
 from cluster.applications import Application
 from heliostat.records import Application as Declared
 
-MEMBER = "pool"  # in the configuration of a workload's application: what it brings to the pool
+# In the configuration of a workload's application: what it brings to the pool, and the workloads that it asks.
+MEMBER, ASKS = "pool", "asks"
 
 
 def is_member(declared: Declared) -> bool:
@@ -43,7 +44,7 @@ def pooled(members: list[Declared], *, routes: Mapping[str, Mapping[str, Any]], 
     (deployment,) = config["deployments"]
     num_replicas = max(each["num_replicas"] for each in asked)
     return {
-        **{name: value for name, value in config.items() if name != MEMBER},
+        **{name: value for name, value in config.items() if name not in (MEMBER, ASKS)},
         "name": names.POOL,
         "deployments": [deployment | {"num_replicas": num_replicas, "user_config": record}],
     }

@@ -1,6 +1,7 @@
 """The names that a workload file may import."""
 
 from heliostat.columns import Binary, Category, Number
+from heliostat.declared.inputs import Cascade, Ensemble, Input
 from heliostat.declared.loop import Loop
 from heliostat.declared.pool import Pool
 from heliostat.declared.replay import Replay
@@ -18,11 +19,14 @@ __all__ = [
     "Batch",
     "BetterThanConstant",
     "Binary",
+    "Cascade",
     "Category",
     "Decay",
     "Drift",
     "Encoded",
+    "Ensemble",
     "Growth",
+    "Input",
     "Loop",
     "NoWorseThanChampion",
     "Number",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from heliostat import metrics as metrics_module
 from heliostat.columns import Binary, Column
+from heliostat.declared.inputs import Combine, Input, asked, refuse_unfit_inputs
 from heliostat.declared.loop import Loop
 from heliostat.declared.replay import Replay
 from heliostat.declared.revisions import Revision, logged_columns, refuse_unfit
@@ -48,6 +49,7 @@ class Workload:
     """One use case: data, columns, model, gates, triggers.
 
     `columns` is the contract's current `revision`; `earlier` are revisions before it that are still answered.
+    `inputs` and `combine` name other workloads whose answers this one uses.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Workload:
     serving: Serving = field(default_factory=Serving)
     loop: Loop = field(default_factory=Loop)
     replay: Replay | None = None
+    inputs: Sequence[Input] = ()
+    combine: Combine | None = None
     revision: int = 1
     earlier: Sequence[Revision] = ()
 
@@ -82,7 +86,13 @@ class Workload:
         if not self.columns:
             raise WorkloadError(f"Workload {self.name!r} declares no columns; a model needs at least one input.")
         self._refuse_twice_named()
+        refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine)
         refuse_unfit(self.columns, self.earlier, current=self.revision)
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """The other workloads that this one asks."""
+        return asked(self.inputs, self.combine)
 
     @property
     def logged_columns(self) -> tuple[Column, ...]:

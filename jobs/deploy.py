@@ -15,7 +15,9 @@ from actors import handles, start
 from actors.steward import CLOCK, WALL
 from cluster import applications, names, pooling, submit
 from heliostat.check import check
+from heliostat.declared.inputs import refuse_cycle
 from heliostat.declared.pool import Pool
+from heliostat.errors import WorkloadError
 from heliostat.learn import declaration
 from heliostat.store.bundles import write_bundle
 from jobs import _entry, _local_keys
@@ -33,6 +35,7 @@ def deploy(job: _entry.Job) -> _entry.Result:
     revision = submit.code_revision(package)
     start.catalog(settings, revision=revision)
     start.loop(settings, job.workload, module=job.module, revision=revision)
+    _refuse_unfit_asks(job)
     _make_keys(job)
     job.catalog.put_state(name, CLOCK, {"mode": job.options.clock}, by=job.by, at=datetime.now(UTC))
     job.catalog.put_application(name, _application(job, package), by=job.by, at=datetime.now(UTC))
@@ -58,6 +61,7 @@ def _application(job: _entry.Job, package: str) -> dict[str, object]:
         "import_path": "serve_apps.app:build",
         "runtime_env": {"working_dir": package},
         "args": {"workload": job.module, "home": str(settings.home), "base_port": settings.base_port},
+        pooling.ASKS: list(job.workload.asks),
         "deployments": [{"name": "Predictor"}],  # the rest is set where it is defined, in serve_apps.app
     }
 
@@ -72,6 +76,7 @@ def _pooled(job: _entry.Job, pool: Pool, package: str) -> dict[str, object]:
         "import_path": "serve_apps.pool_app:build",
         "runtime_env": {"working_dir": package},
         "args": {"home": str(settings.home), "base_port": settings.base_port},
+        pooling.ASKS: list(job.workload.asks),
         "deployments": [{"name": "Pool"}],
         pooling.MEMBER: {
             "declaration": declared.to_json(),
@@ -81,6 +86,18 @@ def _pooled(job: _entry.Job, pool: Pool, package: str) -> dict[str, object]:
             "max_loaded_mib": pool.max_loaded_mib,
         },
     }
+
+
+def _refuse_unfit_asks(job: _entry.Job) -> None:
+    """WorkloadError when the workload asks one that is not there, or, by way of others, itself."""
+    deployed = {each.workload: each.config.get(pooling.ASKS, ()) for each in job.catalog.applications()}
+    absent = [name for name in job.workload.asks if name not in deployed]
+    if absent:
+        raise WorkloadError(
+            f"{job.workload.name!r} asks {absent[0]!r}, which is not deployed; deployed are {sorted(deployed)}. "
+            "Deploy it first."
+        )
+    refuse_cycle({**deployed, job.workload.name: job.workload.asks})
 
 
 def _platform() -> str:

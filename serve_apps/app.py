@@ -13,13 +13,15 @@ from ray.serve import Application
 
 from cluster.resources import predictor_actor_options
 from heliostat.errors import SettingsError
+from heliostat.serving.combining import Reply
 from heliostat.settings import Settings
 from heliostat.workload import load
+from serve_apps.composed import predictor_of
 from serve_apps.config import PredictorConfig
 from serve_apps.endpoints import http_app
 from serve_apps.grpc_calls import GrpcCalls, InferenceService
 from serve_apps.http import HttpApp
-from serve_apps.predictor import Predictor
+from serve_apps.peers import Asked, HandlePeers, answer_peer
 from serve_apps.scaling import replica_options
 from serve_apps.steering import ActorSteering
 
@@ -34,7 +36,7 @@ class Replica(InferenceService):
     """A predictor as Serve runs it; Serve calls these methods, in this order, and the gRPC calls of the base."""
 
     def __init__(self, config: PredictorConfig) -> None:
-        self._predictor = Predictor(config)
+        self._predictor = predictor_of(config, HandlePeers())
         self.calls = GrpcCalls(self._predictor)
 
     def __serve_build_asgi_app__(self) -> HttpApp:
@@ -44,6 +46,10 @@ class Replica(InferenceService):
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What the replica did since this was last asked, about once a second when the workload scales."""
         return self._predictor.take_load()
+
+    async def answer_peer(self, _: str, asked: Asked) -> Reply:
+        """What another workload of this cluster asks; its key was checked where the request came in."""
+        return await answer_peer(self._predictor, asked)
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """The routing record, at the start and whenever it changes."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heliostat.declared.inputs import Combine, Input
 from heliostat.declared.serving import Serving
 from heliostat.errors import SettingsError
 from heliostat.serving.rows import Contract
@@ -22,6 +23,8 @@ class PredictorConfig:
     limits: Serving
     segments_dir: Path
     lake_uri: str
+    inputs: tuple[Input, ...] = ()
+    combine: Combine | None = None
     durability: Durability = "process"
     rotate_after_s: float = 0.2
     retry_after_s: float = 5.0
@@ -35,6 +38,11 @@ class PredictorConfig:
                 f"rotate_after_s must be above 0, max_rows_per_batch at least 1, max_rows_inline at least 0: {self}."
             )
 
+    @property
+    def asks_others(self) -> bool:
+        """Whether other workloads have a part in the answers."""
+        return bool(self.inputs) or self.combine is not None
+
     @classmethod
     def of(cls, workload: Workload, settings: Settings, options: Mapping[str, Any]) -> "PredictorConfig":
         """The configuration of a workload in an installation; `options` sets the fields that have defaults."""
@@ -44,5 +52,7 @@ class PredictorConfig:
             limits=workload.serving,
             segments_dir=settings.segments_dir / workload.name,
             lake_uri=settings.lake_uri,
+            inputs=tuple(workload.inputs),
+            combine=workload.combine,
             **options,
         )

@@ -16,15 +16,18 @@ from heliostat.errors import HeliostatError, NotFoundError
 from heliostat.learn import declaration
 from heliostat.records import BundleRef
 from heliostat.serving import problem
+from heliostat.serving.combining import Reply
 from heliostat.serving.problem import UnavailableError
 from heliostat.serving.shelf import MIB, Shelf, ShelfLimits
 from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
 from heliostat.workload import Workload
 from serve_apps.asgi import Receive, Response, Scope, Send
+from serve_apps.composed import pooled_predictor_of
 from serve_apps.config import PredictorConfig
 from serve_apps.endpoints import http_app
 from serve_apps.http import HttpApp
+from serve_apps.peers import Asked, Peers, answer_peer, in_time
 from serve_apps.pooled import PooledPredictor
 from serve_apps.steering import Steering
 
@@ -49,12 +52,18 @@ class Pool:
     """
 
     def __init__(
-        self, settings: Settings, *, steering: Callable[[str], Steering], options: Mapping[str, Any] | None = None
+        self,
+        settings: Settings,
+        *,
+        steering: Callable[[str], Steering],
+        peers: Callable[[], Peers],
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.shelf = Shelf(NOTHING)
         self.member_by_name: dict[str, Member] = {}
         self._wrong_by_name: dict[str, str] = {}
-        self._settings, self._steering, self._options = settings, steering, dict(options or {})
+        self._settings, self._options = settings, dict(options or {})
+        self._steering, self._peers = steering, peers
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._changing = asyncio.Lock()
         self._retry: asyncio.TimerHandle | None = None
@@ -95,6 +104,15 @@ class Pool:
         else:
             await send({"type": "websocket.close", "code": 1000})
 
+    async def answer_peer(self, name: str, asked: Asked) -> Reply:
+        """What another workload asks one of these; UnavailableError or NotFoundError when it cannot be asked."""
+        member = self.member_by_name.get(name)
+        if member is None:
+            raise self._why_not(name)
+        reply = await answer_peer(member.predictor, asked)
+        self._make_room()
+        return reply
+
     def close(self) -> None:
         """Ends what runs, and seals what every workload has logged."""
         if self._retry is not None:
@@ -126,7 +144,8 @@ class Pool:
             self._loader, lambda: declaration.load(read_bundle(ref.uri, ref.hash))
         )
         config = PredictorConfig.of(workload, self._settings, self._options)
-        predictor = PooledPredictor(config, self.shelf, loader=self._loader)
+        peers = _NearPeers(self, self._peers())
+        predictor = pooled_predictor_of(config, peers, shelf=self.shelf, loader=self._loader)
         return Member(predictor=predictor, app=http_app(predictor, self._steering(name)), record=record)
 
     def _make_room(self) -> None:
@@ -156,6 +175,24 @@ class Pool:
         await receive()
         self.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+class _NearPeers:
+    """The other workloads of a pool's member: those beside it are asked in this process."""
+
+    def __init__(self, pool: Pool, others: Peers) -> None:
+        self._pool, self._others = pool, others
+
+    def follow(self, application_by_workload: Mapping[str, str]) -> None:
+        """Which application answers for which workload, from now on."""
+        self._others.follow(application_by_workload)
+
+    async def ask(self, workload: str, asked: Asked) -> Reply:
+        """What the workload answers, within the time that is left."""
+        if workload in self._pool.member_by_name:
+            # A task of its own, as a call by a handle has.
+            return await in_time(asyncio.create_task(self._pool.answer_peer(workload, asked)), asked.left_s)
+        return await self._others.ask(workload, asked)
 
 
 def _refusal(error: HeliostatError) -> Response:

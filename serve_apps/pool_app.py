@@ -13,8 +13,10 @@ from ray.serve import Application
 
 from cluster.resources import predictor_actor_options
 from heliostat.errors import SettingsError
+from heliostat.serving.combining import Reply
 from heliostat.settings import Settings
 from serve_apps.app import MAX_ONGOING_REQUESTS, SHUTDOWN_TIMEOUT_S
+from serve_apps.peers import Asked, HandlePeers
 from serve_apps.pool import Pool
 from serve_apps.steering import ActorSteering
 
@@ -25,11 +27,15 @@ class PoolReplica:
     """A pool as Serve runs it; Serve calls the methods in this order."""
 
     def __init__(self, settings: Settings) -> None:
-        self._pool = Pool(settings, steering=ActorSteering)
+        self._pool = Pool(settings, steering=ActorSteering, peers=HandlePeers)
 
     def __serve_build_asgi_app__(self) -> Pool:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
         return self._pool
+
+    async def answer_peer(self, workload: str, asked: Asked) -> Reply:
+        """What another workload of this cluster asks; its key was checked where the request came in."""
+        return await self._pool.answer_peer(workload, asked)
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """The pool's record, at the start and whenever a route, a key or a workload changes."""

@@ -34,7 +34,7 @@ class PooledPredictor(Predictor):
     cannot be loaded is left out, as one that fails is, and tried again after `retry_after_s`.
     """
 
-    def __init__(self, config: PredictorConfig, shelf: Shelf, *, loader: Executor) -> None:
+    def __init__(self, config: PredictorConfig, *, shelf: Shelf, loader: Executor) -> None:
         super().__init__(config)
         self._shelf, self._loader = shelf, loader
         self._bundle_by_number: Mapping[int, BundleRef] = {}

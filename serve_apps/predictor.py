@@ -7,7 +7,7 @@ Writes: write-ahead segments: predictions, shadows, labels
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -240,6 +240,9 @@ class Predictor:
         self._log.close()
 
     def _answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
+        return self._answered(questions, self._log.append_predictions)
+
+    def _answered(self, questions: Sequence[Question], append: Callable[[dict[str, Any]], None]) -> list[Answer]:
         started_s = time.perf_counter()
         answers = answer_batch(
             questions,
@@ -247,7 +250,7 @@ class Predictor:
             scorer=self._scorer,
             default=self.config.limits.default,
             columns=self._logged,
-            append=self._log.append_predictions,
+            append=append,
             offer=self._shadow.offer,
         )
         num_rows = sum(question.rows.num_rows for question in questions)

@@ -178,6 +178,7 @@ def _log_columns(questions: Sequence[Question], scored: _Scored) -> dict[str, An
         "arm": scored.arms,
         "degraded": scored.degraded,
         "probability": scored.probability,
+        "answered_with": pa.nulls(sum(sizes), pa.string()),
         "latency_ms": _repeated([(now_s - q.started_s) * 1000 for q in questions], sizes),
     }
 

@@ -4,6 +4,7 @@ Reads:  lake: predictions, labels; the tables that jobs.score made
 Writes: nothing
 """
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -35,6 +36,8 @@ def find(identifier: str, *, lake: Lake, workload: str, contract: Contract) -> d
         )
     prediction = rows[0]
     inputs = {column.name: prediction.pop(column.name) for column in contract.logged}
+    if prediction["answered_with"] is not None:
+        prediction["answered_with"] = json.loads(prediction["answered_with"])
     label = _latest_label(identifier, prediction["key"], day, lake=lake, workload=workload)
     return {"prediction": prediction, "inputs": inputs, "label": label}
 

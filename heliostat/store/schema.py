@@ -36,6 +36,7 @@ _PREDICTION = [
     pa.field("degraded", pa.bool_()),
     pa.field("probability", pa.float64()),
     pa.field("latency_ms", pa.float32()),
+    pa.field("answered_with", pa.string()),
 ]
 _SHADOW = [
     pa.field("id", pa.string()),

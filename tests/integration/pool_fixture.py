@@ -10,6 +10,7 @@ import httpx
 from heliostat.learn import declaration
 from heliostat.settings import Settings
 from heliostat.store.bundles import write_bundle
+from serve_apps.peers import HandlePeers
 from serve_apps.pool import Pool
 from tests.integration.predictor_fixture import Chronicle, keys, plaintext
 
@@ -79,7 +80,12 @@ class Pooled:
 async def pooling(home: Path, record, **options):
     """A pool with its first record in force; closed at the end."""
     steering: dict[str, Chronicle] = {}
-    pool = Pool(Settings(home=home), steering=lambda name: steering.setdefault(name, Chronicle()), options=options)
+    pool = Pool(
+        Settings(home=home),
+        steering=lambda name: steering.setdefault(name, Chronicle()),
+        peers=HandlePeers,
+        options=options,
+    )
     try:
         await pool.reconfigure(record)
         yield Pooled(pool, steering)
