@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.store.lake import Lake
 from heliostat.watch.profile import Profile
 from heliostat.workload import Workload, load
+from jobs._inputs import Pinned, with_inputs
 
 MIN_ROWS = 100  # before the hold-out; fewer fit nothing
 REFIT = "-refit"
@@ -42,6 +43,7 @@ class FitRun:
     onset_at: datetime | None
     code_revision: str
     tables: Mapping[str, int | None]
+    inputs: Pinned = field(default_factory=dict)  # the versions of other workloads that old rows are put to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,8 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     """
     workload = load(run.module)
     pinned = {name: version for name, version in run.tables.items() if version is not None}
-    rows = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned)
+    known = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned)
+    rows = with_inputs(known, workload, run.inputs)
     progress = Progress.resumed()
     for candidate in candidates(workload, as_of=run.as_of, onset_at=run.onset_at):
         chosen = parts(workload, rows, candidate)
@@ -170,6 +173,7 @@ def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str) -> dict[s
         "candidate": name,
         "as_of": run.as_of.isoformat(),
         "snapshot": dict(run.tables),
+        "inputs": {name: [dict(version) for version in versions] for name, versions in run.inputs.items()},
         "code_revision": run.code_revision,
         "seed": fitted.seed,
         "num_rows": fitted.num_rows,

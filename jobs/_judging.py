@@ -22,6 +22,7 @@ from heliostat.watch.monitor_json import reference_to_json
 from heliostat.watch.reference import log_loss_reference
 from heliostat.workload import Workload
 from jobs import _entry
+from jobs._inputs import with_inputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,8 @@ def _judged_rows(job: _entry.Job, version: ModelVersion, *, as_of: datetime) -> 
     """Every labelled row up to `as_of`; at the instant of the fit itself, from the very tables that it saw."""
     is_own = datetime.fromisoformat(version.lineage["as_of"]) == as_of
     tables = {name: number for name, number in version.lineage["snapshot"].items() if number is not None}
-    return cohorts.training_rows(job.lake, job.workload, as_of=as_of, versions=tables if is_own else None)
+    rows = cohorts.training_rows(job.lake, job.workload, as_of=as_of, versions=tables if is_own else None)
+    return with_inputs(rows, job.workload, version.lineage.get("inputs", {}))
 
 
 def judged_twin(job: _entry.Job, number: int) -> int:

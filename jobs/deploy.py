@@ -35,7 +35,7 @@ def deploy(job: _entry.Job) -> _entry.Result:
     revision = submit.code_revision(package)
     start.catalog(settings, revision=revision)
     start.loop(settings, job.workload, module=job.module, revision=revision)
-    _refuse_unfit_asks(job)
+    refuse_unfit_asks(job)
     _make_keys(job)
     job.catalog.put_state(name, CLOCK, {"mode": job.options.clock}, by=job.by, at=datetime.now(UTC))
     job.catalog.put_application(name, _application(job, package), by=job.by, at=datetime.now(UTC))
@@ -88,7 +88,7 @@ def _pooled(job: _entry.Job, pool: Pool, package: str) -> dict[str, object]:
     }
 
 
-def _refuse_unfit_asks(job: _entry.Job) -> None:
+def refuse_unfit_asks(job: _entry.Job) -> None:
     """WorkloadError when the workload asks one that is not there, or, by way of others, itself."""
     deployed = {each.workload: each.config.get(pooling.ASKS, ()) for each in job.catalog.applications()}
     absent = [name for name in job.workload.asks if name not in deployed]

@@ -20,6 +20,7 @@ from cluster import resources, submit
 from heliostat.errors import TrainingError
 from jobs import _entry
 from jobs._fitting import FitRun, fit_candidates
+from jobs._inputs import champions
 
 MAX_WORKER_FAILURES = 5
 
@@ -60,6 +61,7 @@ def _started(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetim
         "as_of": as_of.isoformat(),
         "onset_at": None if onset_at is None else onset_at.isoformat(),
         "tables": {table: job.lake.version(name, table) for table in ("raw", "predictions", "labels")},
+        "inputs": champions(job.catalog, job.workload),
         "code_revision": submit.code_revision(submit.code_package()),
     }
     run = job.catalog.start_run(run_id, name, job="train", params=params, by=job.by, at=datetime.now(UTC))
@@ -77,6 +79,7 @@ def _started(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetim
         onset_at=onset_at,
         code_revision=run.params["code_revision"],
         tables=run.params["tables"],
+        inputs=run.params.get("inputs", {}),
     )
 
 

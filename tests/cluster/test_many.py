@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,8 @@ from jobs import status
 from tests.cluster.conftest import Installation
 from tests.integration.predictor_fixture import ROW, make_bundle
 
-OWN, POOLED, LATER = "toy-again", "toy-pool-a", "toy-pool-b"
-MODULES = {OWN: "tests.toy_again", POOLED: "tests.toy_pool_a", LATER: "tests.toy_pool_b"}
+OWN, POOLED, LATER, ASKS = "toy-again", "toy-pool-a", "toy-pool-b", "toy-asks"
+MODULES = {OWN: "tests.toy_again", POOLED: "tests.toy_pool_a", LATER: "tests.toy_pool_b", ASKS: "tests.toy_asks"}
 NOWHERE = BundleRef(uri="/nowhere/at/all", hash="0")
 
 
@@ -29,6 +30,7 @@ class Many:
     installation: Installation
     catalog: Catalog
     bundle: BundleRef
+    home: Path
 
     def request(self, path, document=None, *, key=None, role="admin"):
         connection = http.client.HTTPConnection("127.0.0.1", self.installation.settings.ports.http, timeout=60)
@@ -100,10 +102,11 @@ class Traffic:
 @pytest.fixture(scope="module")
 def many(installation, tmp_path_factory):
     jobs = [installation.start_job("deploy", MODULES[name], "--clock", "replayed") for name in (OWN, POOLED)]
-    bundle = make_bundle(tmp_path_factory.mktemp("bundles"), "tests.toy", seed=1)
+    home = tmp_path_factory.mktemp("bundles")
+    bundle = make_bundle(home, "tests.toy", seed=1)
     for job in jobs:
         installation.result(job)
-    made = Many(installation, Catalog(installation.settings.catalog_url), bundle)
+    made = Many(installation, Catalog(installation.settings.catalog_url), bundle, home)
     for name in (OWN, POOLED):
         assert made.promote(name, bundle) == 1
     return made
@@ -113,11 +116,25 @@ def many(installation, tmp_path_factory):
 def test_a_workload_deployed_beside_others_costs_them_no_request(many):
     (pool_pid,) = many.installation.pids("ray::ServeReplica:small.models")
     with many.traffic(OWN, POOLED):
-        many.installation.run("deploy", MODULES[LATER], "--clock", "replayed")
+        jobs = [many.installation.start_job("deploy", MODULES[name], "--clock", "replayed") for name in (LATER, ASKS)]
+        for job in jobs:
+            many.installation.result(job)
         assert many.ask(LATER)[0] == 503  # it has no version yet
         many.promote(LATER, many.bundle)
         assert many.ask(LATER)[1]["model_version"] == 1
     assert many.installation.pids("ray::ServeReplica:small.models") == [pool_pid]
+
+
+@pytest.mark.ray
+def test_a_workload_asks_one_with_replicas_of_its_own_and_one_in_the_pool(many):
+    many.promote(ASKS, make_bundle(many.home, "tests.toy", seed=2))
+    whole = many.ask(ASKS)[1]
+    assert (whole["degraded"], whole["degraded_reason"]) == (False, None)
+    others = [many.ask(name)[1]["predictions"][0] for name in (OWN, POOLED)]
+    assert others[0] == pytest.approx(others[1])  # the same bundle
+    own = 3 * whole["predictions"][0] - sum(others)
+    assert 0 < own < 1
+    assert own != pytest.approx(others[0], abs=1e-4)
 
 
 @pytest.mark.ray

@@ -1,0 +1,84 @@
+"""What other workloads would have said of old rows, for a workload that has their answers as inputs.
+
+A row gets the answer of the newest version that had been champion and was trained on nothing known after the row's
+event; a row older than all of them gets what `when_missing` says. What was answered when a row was served stays.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heliostat.declared.inputs import Input
+from heliostat.declared.revisions import as_trained, renamed_since
+from heliostat.errors import TrainingError
+from heliostat.learn.bundle import ServedModel
+from heliostat.store.bundles import read_bundle
+from heliostat.store.catalog import Catalog
+from heliostat.workload import Workload
+
+Pinned = Mapping[str, Sequence[Mapping[str, Any]]]
+"""By workload its former and present champions, oldest training first: number, as_of, bundle_uri, bundle_hash."""
+
+
+def champions(catalog: Catalog, workload: Workload) -> dict[str, list[dict[str, Any]]]:
+    """The versions of every input's workload that may be asked of old rows, to be kept in the run's lineage."""
+    return {name: _champions(catalog, name) for name in dict.fromkeys(each.workload for each in workload.inputs)}
+
+
+def _champions(catalog: Catalog, name: str) -> list[dict[str, Any]]:
+    promoted = {entry.payload["version"] for entry in catalog.entries(name, kind="version_promoted")}
+    found = [
+        {
+            "number": version.number,
+            "as_of": version.lineage["as_of"],
+            "bundle_uri": version.bundle_uri,
+            "bundle_hash": version.bundle_hash,
+        }
+        for version in catalog.versions(name)
+        if version.number in promoted and "as_of" in version.lineage
+    ]
+    return sorted(found, key=lambda each: (datetime.fromisoformat(each["as_of"]), each["number"]))
+
+
+def with_inputs(rows: pa.Table, workload: Workload, pinned: Pinned) -> pa.Table:
+    """The rows with the column of every input filled; those without an answer that is declared "fail" are left out."""
+    for each in workload.inputs:
+        said = pa.chunked_array([_said(rows, workload, each, pinned.get(each.workload, ()))])
+        filled = pc.coalesce(rows[each.column], said)
+        if not isinstance(each.when_missing, str):
+            filled = pc.fill_null(filled, float(each.when_missing))
+        rows = rows.set_column(rows.schema.get_field_index(each.column), each.column, filled)
+        if each.when_missing == "fail":
+            rows = rows.filter(pc.is_valid(rows[each.column]))
+    return rows
+
+
+def _said(rows: pa.Table, workload: Workload, asked: Input, versions: Sequence[Mapping[str, Any]]) -> pa.Array:
+    """One probability a row, null for rows that are older than every version."""
+    said: list[float | None] = [None] * rows.num_rows
+    starts = [datetime.fromisoformat(version["as_of"]) for version in versions]
+    for version, since, until in zip(versions, starts, [*starts[1:], None], strict=True):
+        mask = pc.greater_equal(rows["event_at"], pa.scalar(since, rows["event_at"].type))
+        if until is not None:
+            mask = pc.and_(mask, pc.less(rows["event_at"], pa.scalar(until, rows["event_at"].type)))
+        places = pc.indices_nonzero(mask)
+        if len(places):
+            answers = _answers(rows.take(places), workload, asked, version)
+            for place, answer in zip(places.to_pylist(), answers, strict=True):
+                said[place] = answer
+    return pa.array(said, pa.float64())
+
+
+def _answers(rows: pa.Table, workload: Workload, asked: Input, version: Mapping[str, Any]) -> list[float]:
+    model = ServedModel.load(read_bundle(version["bundle_uri"], version["bundle_hash"]))
+    lacking = [each.name for each in model.columns if not each.optional and each.name not in rows.column_names]
+    if lacking:
+        raise TrainingError(
+            f"Version {version['number']} of {asked.workload!r} reads {lacking}, which {workload.name!r} does not "
+            "declare; add these columns to it, or it could not be asked about the same rows."
+        )
+    probabilities = model.probabilities(as_trained(rows, model.columns, renamed=renamed_since(workload.earlier)))
+    return [float(each) for each in probabilities]
