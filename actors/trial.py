@@ -1,5 +1,6 @@
 """How a candidate does on live rows that both versions scored: what a trial is judged on."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -42,7 +43,7 @@ def compared(
     against: int | None = None,
 ) -> tuple[Comparison, pa.Table]:
     """The same, with the rows that it was made from."""
-    rows = cohorts.joined(lake, workload, columns, since=since, until=clock, known_by=clock)
+    rows = own_answers(cohorts.joined(lake, workload, columns, since=since, until=clock, known_by=clock))
     days = [("event_date", ">=", since.date()), ("event_date", "<=", clock.date())]
     shadows = lake.read(workload, SHADOWS, where=days, schema=shadow_schema())
     found = comparison.pairs(rows, shadows, version=version, against=against)
@@ -51,3 +52,15 @@ def compared(
         found, columns, version=version, num_answered=rows.num_rows, matured=pc.fill_null(is_due, False)
     )
     return made, found
+
+
+def own_answers(rows: pa.Table) -> pa.Table:
+    """The rows with what the workload's own model said, also where other workloads had a part in the answer.
+
+    A shadow says what a model says, so with the whole answer beside it two different things would be compared.
+    """
+    if rows["answered_with"].null_count == rows.num_rows:
+        return rows
+    own = [None if text is None else json.loads(text)["own"] for text in rows["answered_with"].to_pylist()]
+    said = pc.coalesce(pa.array(own, pa.float64()), rows["probability"])
+    return rows.set_column(rows.schema.get_field_index("probability"), "probability", said)

@@ -5,8 +5,10 @@ import json
 import sys
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
+from actors.trial import own_answers
 from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
@@ -193,3 +195,9 @@ def test_a_circle_that_was_deployed_all_the_same_ends_with_a_clear_sentence(made
             assert "round asks turn asks round, which is a circle" in refused.json()["detail"]
 
     run(scenario)
+
+
+def test_a_trial_compares_what_the_own_models_said_not_the_whole_answers():
+    log = ['{"own": 0.25, "others": {}}', None]
+    rows = pa.table({"probability": [0.5, 0.75], "answered_with": pa.array(log, pa.string())})
+    assert own_answers(rows)["probability"].to_pylist() == [0.25, 0.75]
