@@ -1,6 +1,6 @@
 # Developer verbs; each is one line, so what it does can be read here.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check down status unit toy protos bench-serving
+.PHONY: help setup run test check down status unit toy protos bench-serving bench-monitoring
 
 help:    ## print these lines
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/'
@@ -28,6 +28,9 @@ protos:  ## generate the gRPC messages from heliostat/serving/open_inference.pro
 
 bench-serving: setup    ## this server beside others, loaded by wrk (15 minutes; the peers' packages once)
 	@.venv/bin/python -m benchmarks.serving --fresh
+
+bench-monitoring: setup ## the monitor beside other detectors on the same streams (10 minutes; installs river once)
+	@.venv/bin/python -m pip install -q -c constraints.txt -e '.[benchmarks]' && .venv/bin/python -m benchmarks.monitoring
 
 status:  ## what is up, and how the loop is doing
 	@scripts/heliostat status

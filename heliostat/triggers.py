@@ -9,15 +9,24 @@ from heliostat.metrics import Metric, log_loss
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """Inputs moved: some column's population stability index stays above `psi` for `windows` windows in a row."""
+    """Inputs moved: some column's population stability index stays above `psi` for `windows` windows in a row.
+
+    And that is no chance: tested after every window, for ever, and over all columns, with `run_length` windows or more
+    between false alarms on average.
+    """
 
     psi: float = 0.25
     windows: int = 3
+    run_length: int = 1000
 
     def __post_init__(self) -> None:
         if self.psi <= 0 or self.windows < 1:
             raise WorkloadError(
                 f"Drift(psi={self.psi}, windows={self.windows}): psi must be above 0, windows at least 1."
+            )
+        if self.run_length < 2:
+            raise WorkloadError(
+                f"Drift(run_length={self.run_length}): windows between false alarms must be at least 2."
             )
 
 

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from heliostat.triggers import Age, Decay, Drift, Growth, Slack
 from heliostat.watch.decay import Watched, watched, wealth_limit
+from heliostat.watch.detector import surely_moved
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
 from heliostat.watch.profile import MIN_WINDOW_ROWS, OUTPUT
 
@@ -26,14 +29,19 @@ class Condition:
 def drifting(trigger: Drift, windows: Sequence[WindowClosed]) -> Condition | None:
     """The condition of the column with the longest run of drifting windows up to the newest, if long enough.
 
-    Windows are given in time order. One with few rows says nothing: it neither lengthens nor breaks a run.
+    Only columns that surely moved count, by the e-detector over all windows and e-d-BH over all columns. Windows are
+    given in time order. One with few rows says nothing: it neither lengthens nor breaks a run.
     """
     told = [window for window in windows if window.num_rows >= MIN_WINDOW_ROWS]
     if not told:
         return None
-    run_by_column = {
-        name: _run(trigger, told, column=name) for name in sorted(told[-1].drift_by_column) if name != OUTPUT
+    names = [name for name in told[-1].drift_by_column if name != OUTPUT]
+    evidence = {
+        name: np.array([one.drift_by_column[name].log_evidence for one in told if name in one.drift_by_column])
+        for name in names
     }
+    moved = surely_moved(evidence, run_length=trigger.run_length)
+    run_by_column = {name: _run(trigger, told, column=name) for name in sorted(moved)}
     drifted = {name: run for name, run in run_by_column.items() if len(run) >= trigger.windows}
     if not drifted:
         return None

@@ -6,6 +6,8 @@ average while the mean keeps to what is tolerated. The Shiryaev-Roberts sums of 
 reach a limit L on calm data after L blocks or more on average, whenever and however often one looks.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +42,19 @@ def detect(log_values: Values) -> Detected:
         log_value=float(np.logaddexp.reduce(sums) - np.log(num_bets)),
         onset=int(np.argmin(wealth)),
     )
+
+
+def surely_moved(log_values: Mapping[str, Values], *, run_length: float) -> list[str]:
+    """The streams of e-values that moved, by e-d-BH: under any dependence between them, in the order of their evidence.
+
+    Dandapanthula and Ramdas, "Multiple testing in multi-stream sequential change detection" (2025): the largest r of C
+    streams whose r-th largest Shiryaev-Roberts sum reaches C * run_length / r.
+    """
+    sums = {name: detect(values[:, None]).log_value for name, values in log_values.items() if len(values)}
+    ordered = sorted(sums, key=lambda name: (-sums[name], name))
+    limit = math.log(run_length * max(len(ordered), 1))
+    passed = [rank for rank, name in enumerate(ordered, start=1) if sums[name] >= limit - math.log(rank)]
+    return ordered[: max(passed, default=0)]
 
 
 def normal_log_values(excess: Values, num_rows: Values, *, variance: Values) -> Values:

@@ -1,20 +1,28 @@
 """How far counts have moved from a reference, and how far chance alone would move them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
+TOLERANCE = 0.02  # of all rows may change their side of a cut: nobody retrains for less
+GAPS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4])  # shares of rows: one bet is near whatever change there is
+NOISE_95 = 1.8  # nineteen in twenty calm windows of independent rows show less than so many times the expected index
 SMOOTHING = 0.5  # added to every bin, or one empty bin would make the index infinite
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnDrift:
-    """One column in one window: the index, what calm data would show as well, and the excess over that."""
+    """One column in one window: the index, what calm data would show as well, and the excess over that.
+
+    `log_evidence` is the log of an e-value against calm, in nats: infinite where it is not known.
+    """
 
     psi: float
     floor: float
+    log_evidence: float = math.inf
 
     @property
     def effect(self) -> float:
@@ -42,3 +50,37 @@ def noise_floor(reference: Numbers, current: Numbers) -> float:
         return 0.0
     in_use = int(((reference > 0) | (current > 0)).sum())
     return (in_use - 1) * (1 / num_current + 1 / num_reference)
+
+
+def log_evidence(reference: Numbers, current: Numbers, *, calm_psi: float = 0.0) -> float:
+    """The log of an e-value against calm: no share of rows up to a bin moved by more than is tolerated.
+
+    Tolerated are TOLERANCE and three standard errors of the reference. The bets are on each cut, both sides and several
+    distances; their mean is an e-value too. `calm_psi` is what calm windows show: where that is more than independent
+    rows would, the log is divided by so much (a power below 1 of an e-value is an e-value).
+    """
+    num_rows, num_reference = int(current.sum()), int(reference.sum())
+    if not num_rows or not num_reference:
+        return 0.0
+    below = np.cumsum(current)[:-1].astype(np.float64)
+    expected = np.cumsum(reference)[:-1] / num_reference
+    margin = TOLERANCE + 3 * np.sqrt(expected * (1 - expected) / num_reference)
+    values = np.concatenate(
+        [
+            _bets(below, num_rows, at_most=expected + margin),
+            _bets(num_rows - below, num_rows, at_most=1 - expected + margin),
+        ]
+    )
+    independent = NOISE_95 * noise_floor(reference, current)
+    inflation = max(1.0, calm_psi / independent) if independent > 0 else 1.0
+    tempered = values / inflation
+    return float(np.logaddexp.reduce(tempered) - math.log(len(tempered)))
+
+
+def _bets(counts: NDArray[np.float64], num_rows: int, *, at_most: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log e-values of counts against shares of at most these, for each of GAPS; 0 where no share is too many."""
+    limit = np.minimum(at_most, 1.0)[:, None]
+    is_open = limit < 1
+    bet = np.where(is_open, np.minimum(GAPS / np.where(is_open, limit * (1 - limit), 1.0), 0.9 / limit), 0.0)
+    more, fewer = counts[:, None], num_rows - counts[:, None]
+    return np.asarray(more * np.log1p(bet * (1 - limit)) + fewer * np.log1p(-bet * limit)).ravel()

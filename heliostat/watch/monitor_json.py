@@ -17,7 +17,7 @@ def window_to_json(window: WindowClosed) -> dict[str, Any]:
         "until": window.until.isoformat(),
         "version": window.version,
         "num_rows": window.num_rows,
-        "drift_by_column": {name: [one.psi, one.floor] for name, one in window.drift_by_column.items()},
+        "drift_by_column": {name: _drift_to_json(one) for name, one in window.drift_by_column.items()},
     }
 
 
@@ -28,10 +28,20 @@ def window_from_json(value: Mapping[str, Any]) -> WindowClosed:
         until=datetime.fromisoformat(value["until"]),
         version=value["version"],
         num_rows=value["num_rows"],
-        drift_by_column={
-            name: ColumnDrift(psi=psi, floor=floor) for name, (psi, floor) in value["drift_by_column"].items()
-        },
+        drift_by_column={name: _drift_from_json(one) for name, one in value["drift_by_column"].items()},
     )
+
+
+def _drift_to_json(drift: ColumnDrift) -> list[float | None]:
+    # JSON has no infinity
+    return [drift.psi, drift.floor, drift.log_evidence if math.isfinite(drift.log_evidence) else None]
+
+
+def _drift_from_json(value: Sequence[Any]) -> ColumnDrift:
+    """The earlier form without evidence is read too."""
+    psi, floor, *more = value
+    known = [one for one in more if one is not None]
+    return ColumnDrift(psi=psi, floor=floor, log_evidence=known[0] if known else math.inf)
 
 
 def cohort_to_json(cohort: CohortMatured) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from heliostat.columns import Column, Number
 from heliostat.errors import ContractError
 from heliostat.watch.bins import Bins, CategoryBins, Codes, NumberBins, bins_from_json
 from heliostat.watch.counts import Counts
-from heliostat.watch.drift import ColumnDrift, noise_floor, psi
+from heliostat.watch.drift import ColumnDrift, log_evidence, noise_floor, psi
 
 Values = NDArray[np.float64]
 OUTPUT = "probability"
@@ -86,8 +86,12 @@ class Profile:
 
     def _compare_column(self, name: str, counts: Counts) -> ColumnDrift:
         reference, current = np.array(self.reference.by_column[name]), np.array(counts.by_column[name])
-        floor = max(noise_floor(reference, current), self.calm_psi_by_column.get(name, 0.0))
-        return ColumnDrift(psi=psi(reference, current), floor=floor)
+        calm = self.calm_psi_by_column.get(name, 0.0)
+        return ColumnDrift(
+            psi=psi(reference, current),
+            floor=max(noise_floor(reference, current), calm),
+            log_evidence=log_evidence(reference, current, calm_psi=calm),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the bundle; `from_json` reads them."""

@@ -10,7 +10,8 @@ from heliostat import Decay
 from heliostat.errors import WorkloadError
 from heliostat.metrics import log_loss, log_losses
 from heliostat.watch.decay import watched, wealth_limit
-from heliostat.watch.detector import detect, normal_log_values, row_variance
+from heliostat.watch.detector import detect, normal_log_values, row_variance, surely_moved
+from heliostat.watch.drift import TOLERANCE, ColumnDrift, log_evidence
 from heliostat.watch.events import CohortScore, ReferenceScore
 from heliostat.watch.expected import BETS, expected
 from heliostat.watch.monitor_json import (
@@ -18,6 +19,7 @@ from heliostat.watch.monitor_json import (
     expected_to_json,
     reference_from_json,
     reference_to_json,
+    window_from_json,
 )
 from heliostat.watch.reference import log_loss_reference
 
@@ -162,3 +164,37 @@ def test_a_run_length_of_one_window_is_refused():
 
 def test_without_blocks_the_detector_knows_nothing():
     assert detect(np.zeros((1, 3))).onset == 0
+
+
+def test_the_evidence_of_a_window_is_an_e_value_on_the_edge_of_what_is_tolerated():
+    random, reference = np.random.default_rng(7), np.full(10, 10_000)
+    moved = np.full(10, 0.1)
+    moved[0], moved[9] = moved[0] + TOLERANCE, moved[9] - TOLERANCE
+    values = np.exp([log_evidence(reference, random.multinomial(500, moved)) for _ in range(2000)])
+    assert values.mean() < 1.0
+    moved[0], moved[9] = 0.19, 0.01
+    assert log_evidence(reference, random.multinomial(500, moved)) > 5
+
+
+def test_windows_that_scatter_more_than_independent_rows_prove_less():
+    reference, current = np.full(10, 10_000), np.array([200, 0, *[100] * 8])
+    assert 0 < log_evidence(reference, current, calm_psi=0.05) < log_evidence(reference, current) / 2
+
+
+def test_evidence_adds_up_over_columns_by_e_d_bh():
+    strong, some, none = np.full(3, 5.0), np.full(3, 2.9), np.full(3, -1.0)
+    assert surely_moved({"a": strong, "b": none, "c": none}, run_length=1000) == ["a"]
+    assert surely_moved({"a": some, "b": none, "c": none}, run_length=3000) == []
+    assert surely_moved({"a": some, "b": some, "c": some}, run_length=3000) == ["a", "b", "c"]
+    assert surely_moved({}, run_length=1000) == []
+
+
+def test_a_window_stored_before_evidence_was_kept_is_still_read():
+    stored = {
+        "since": "2024-01-01",
+        "until": "2024-01-02",
+        "version": 1,
+        "num_rows": 5,
+        "drift_by_column": {"x": [1, 0]},
+    }
+    assert window_from_json(stored).drift_by_column["x"] == ColumnDrift(psi=1, floor=0)
