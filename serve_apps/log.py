@@ -17,6 +17,10 @@ from heliostat.store.schema import label_schema, prediction_schema
 from heliostat.store.segments import SegmentWriter
 from serve_apps.config import PredictorConfig
 
+# Above, a column that holds one value throughout (as most of a request's do) is seen as one: converting 4,096 instants
+# takes a millisecond, comparing them a fortieth of that.
+_FEW_ROWS = 64
+
 
 class ReplicaLog:
     """Appends predictions and labels to segments and seals them soon, so that the recorder can take them.
@@ -89,4 +93,8 @@ def _batch(values_by_name: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:
-    return values if isinstance(values, pa.Array) else pa.array(values, kind)
+    if isinstance(values, pa.Array):
+        return values
+    if isinstance(values, list) and len(values) > _FEW_ROWS and values.count(values[0]) == len(values):
+        return pa.repeat(pa.scalar(values[0], kind), len(values))
+    return pa.array(values, kind)

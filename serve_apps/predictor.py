@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from heliostat.errors import NotFoundError
-from heliostat.ids import prediction_id
+from heliostat.ids import prediction_ids
 from heliostat.records import BundleRef, KeyRecord, Route
 from heliostat.serving.admission import Pace, refuse_expired, refuse_overload
 from heliostat.serving.authentication import Keyring
@@ -133,7 +133,7 @@ class Predictor:
         if version is not None and version not in self.live.version_by_number:
             raise NotFoundError(f"Version {version} is not served; served are {sorted(self.live.version_by_number)}.")
         # Bound to the caller: nobody can take the id of another's row, and have that row dropped as a copy.
-        ids = [prediction_id(f"{caller}/{request_id}", row, event_at=at) for row, at in enumerate(rows.event_at)]
+        ids = prediction_ids(f"{caller}/{request_id}", rows.event_at)
         question = Question(
             rows=rows,
             ids=ids,

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from heliostat.columns import Column
 from heliostat.serving.problem import UnavailableError
-from heliostat.serving.routing import Arm, arm, arm_of, version_of
+from heliostat.serving.routing import Arm, arm_of, arms_of, version_of
 from heliostat.serving.rows import Cells, Rows
 from serve_apps.shadow import Answered
 from serve_apps.versions import Live, Probabilities, Scorer
@@ -128,12 +128,12 @@ def _assign(questions: Sequence[Question], live: Live) -> tuple[list[Arm], list[
         if question.version is not None:
             arms.extend([arm_of(route, question.version)] * question.rows.num_rows)
         else:
-            arms.extend(arm(route, key) for key in question.rows.keys)
-    versions = [version_of(route, which) for which in arms]
-    known = [version for version in versions if version is not None]
-    if len(known) != len(arms):
+            arms.extend(arms_of(route, question.rows.keys))
+    version_by_arm = {which: version_of(route, which) for which in set(arms)}
+    known = {which: version for which, version in version_by_arm.items() if version is not None}
+    if len(known) != len(version_by_arm):
         raise UnavailableError("No version serves yet: train one and promote it (jobs.train, jobs.promote).")
-    return arms, known
+    return arms, [known[which] for which in arms]
 
 
 def _first_able(

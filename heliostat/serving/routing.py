@@ -1,7 +1,7 @@
 """Which version answers which row: a pure function of the route and the row's key."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from heliostat.errors import ContractError
@@ -41,6 +41,13 @@ def arm(route: Route, key: str) -> Arm:
         return "champion"
     digest = hashlib.blake2b(f"{route.candidate}/{key}".encode(), digest_size=4).digest()
     return "candidate" if int.from_bytes(digest) < route.share * _SCALE else "champion"
+
+
+def arms_of(route: Route, keys: Sequence[str]) -> list[Arm]:
+    """`arm` of each key."""
+    if route.candidate is None or route.share <= 0.0:
+        return ["champion"] * len(keys)
+    return [arm(route, key) for key in keys]
 
 
 def version_of(route: Route, which: Arm) -> int | None:

@@ -148,6 +148,8 @@ class RowReader:
     def _refuse_far_due(self, event_at: Sequence[datetime], due_at: Sequence[datetime | None]) -> None:
         # One row due in a thousand years would make the monitor look back as far for every cohort.
         longest = self._contract.longest_due
+        if due_at.count(None) == len(due_at):
+            return
         for row, (event, due) in enumerate(zip(event_at, due_at, strict=True)):
             if due is not None and not event <= due <= event + longest:
                 raise ContractError(
@@ -193,6 +195,8 @@ def _first_given(extras: Mapping[str, Values], names: Sequence[str], num_rows: i
 
 
 def _keys(given: Values, name: str, defaults: Defaults) -> list[str]:
+    if given.count(None) == len(given):
+        return [defaults.key or f"{defaults.request_id}/{index}" for index in range(len(given))]
     for index, key in enumerate(given):
         if key is None:
             given[index] = defaults.key or f"{defaults.request_id}/{index}"

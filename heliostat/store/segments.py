@@ -47,7 +47,7 @@ class SegmentWriter:
         with self._lock:
             if self._file is None:
                 self._file = self._open()
-            self._write(self._file, batch.serialize().to_pybytes())
+            self._write(self._file, memoryview(batch.serialize()))
             self.num_rows += batch.num_rows
 
     def begin(self) -> None:
@@ -71,7 +71,7 @@ class SegmentWriter:
         file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
-            self._write(file, self._schema.serialize().to_pybytes())
+            self._write(file, memoryview(self._schema.serialize()))
         except LakeError:
             os.close(file)
             hidden.unlink()
@@ -81,8 +81,8 @@ class SegmentWriter:
             sync_directory(self._directory)
         return file
 
-    def _write(self, file: int, data: bytes) -> None:
-        rest = memoryview(data)
+    def _write(self, file: int, data: memoryview) -> None:
+        rest = data
         try:
             while rest:
                 rest = rest[os.write(file, rest) :]
