@@ -13,7 +13,8 @@ import pyarrow as pa
 from heliostat.columns import Column
 from heliostat.serving.problem import UnavailableError
 from heliostat.serving.routing import Arm, arm_of, arms_of, version_of
-from heliostat.serving.rows import Cells, Rows
+from heliostat.serving.rows import Rows
+from serve_apps.arrays import arrays_of
 from serve_apps.shadow import Answered
 from serve_apps.versions import Live, Probabilities, Scorer
 
@@ -68,10 +69,7 @@ def answer_batch(
 
     While a candidate is on trial they are offered too, for the version that did not answer them.
     """
-    arrays = {
-        column.name: _array([question.rows.values_by_column[column.name] for question in questions], column)
-        for column in columns
-    }
+    arrays = arrays_of([question.rows for question in questions], columns)
     table = pa.table(arrays)
     scored = _score(questions, live, scorer=scorer, default=default, table=table)
     logged = _log_columns(questions, scored)
@@ -202,14 +200,6 @@ def _split(questions: Sequence[Question], scored: _Scored) -> list[Answer]:
 
 def _joined_reasons(reasons: Sequence[str]) -> str | None:
     return "; ".join(sorted({reason for reason in reasons if reason})) or None
-
-
-def _array(parts: Sequence[Cells], column: Column) -> pa.Array:
-    """The parts as one array; a part that is one already, and alone, is not copied."""
-    if not any(isinstance(part, pa.Array) for part in parts):
-        return pa.array(_joined(parts), column.arrow_type)
-    arrays = [part if isinstance(part, pa.Array) else pa.array(part, column.arrow_type) for part in parts]
-    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
 
 
 def _joined(parts: Iterable[Iterable[Any]]) -> list[Any]:

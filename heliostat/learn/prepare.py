@@ -89,7 +89,7 @@ class Preparation:
         """Normalised rows as arrays: numbers float64, NaN only where training saw NaN too; categories int64 codes."""
         batch: Prepared = {}
         if self.numbers:
-            matrix = self._clamp(np.stack([_to_floats(table.column(name)) for name in self._number_names]))
+            matrix = self._clamp(_matrix(table.select(self._number_names)))
             batch.update(zip(self._number_names, matrix, strict=True))
         for category in self.categories:
             batch[category.name] = category.codes(table.column(category.name))
@@ -103,8 +103,8 @@ class Preparation:
         }
 
     @cached_property
-    def _number_names(self) -> tuple[str, ...]:
-        return tuple(number.name for number in self.numbers)
+    def _number_names(self) -> list[str]:
+        return [number.name for number in self.numbers]
 
     @cached_property
     def _limits(self) -> tuple[Matrix, Matrix, Matrix]:
@@ -116,8 +116,9 @@ class Preparation:
 
     def _clamp(self, matrix: Matrix) -> Matrix:
         low, high, fill = self._limits
-        clamped = np.minimum(np.maximum(matrix, low), high)
-        return np.where(np.isnan(clamped), fill, clamped)
+        clamped = np.clip(matrix, low, high)
+        missing = np.isnan(clamped)
+        return np.where(missing, fill, clamped) if missing.any() else clamped
 
     def to_json(self) -> str:
         """All of it as JSON; `from_json` gives an equal preparation back, to the last bit."""
@@ -138,6 +139,15 @@ class Preparation:
                 Vocabulary(**{**category, "levels": tuple(category["levels"])}) for category in stored["categories"]
             ),
         )
+
+
+def _matrix(table: pa.Table) -> Matrix:
+    """One row a column, all in one copy; null becomes NaN."""
+    batches = table.to_batches() if table.num_rows else []
+    if len(batches) != 1:
+        return np.stack([_to_floats(column) for column in table.columns])
+    tensor = batches[0].to_tensor(null_to_nan=True, row_major=False)
+    return np.asarray(tensor.to_numpy(), np.float64).T
 
 
 def _to_floats(values: pa.ChunkedArray) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from heliostat.ids import event_time, prediction_id
+from heliostat.ids import event_time, prediction_id, prediction_ids
 
 AT = datetime(2013, 3, 10, 6, 59, 59, 999000, tzinfo=UTC)
 
@@ -53,3 +53,14 @@ def test_what_is_not_a_prediction_id_is_refused(wrong):
 def test_an_instant_without_a_zone_is_refused():
     with pytest.raises(TypeError):
         prediction_id("r", 0, event_at=datetime(2013, 1, 1))  # noqa: DTZ001
+
+
+def test_ids_made_together_are_those_made_one_by_one():
+    event_at = [AT, AT, AT + timedelta(seconds=1), AT.astimezone(timezone(timedelta(hours=-5)))] * 30
+    one_by_one = [prediction_id("caller/r", row, event_at=at) for row, at in enumerate(event_at)]
+    assert prediction_ids("caller/r", event_at) == one_by_one
+    assert len({uuid.UUID(identifier) for identifier in one_by_one}) == len(event_at)
+
+
+def test_ids_stay_what_they_were():
+    assert prediction_id("caller/request", 7, event_at=AT) == "013d5319-4d7f-78a2-b3ce-2ea6849ac630"
