@@ -17,6 +17,10 @@ test:    ## every test
 unit: setup    ## tests without Ray, seconds
 	@.venv/bin/python -m pytest tests/unit -q
 
+.PHONY: test-schema
+test-schema: setup   ## many made-up requests against the OpenAPI document (minutes)
+	@HELIOSTAT_SCHEMA_EXAMPLES=200 .venv/bin/python -m pytest tests/integration/test_openapi.py -q
+
 check: setup   ## ruff (lint and format), mypy, import-linter
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 

@@ -1,7 +1,7 @@
 """Everything that one workload answers, put together: rows, tensors, and the document that describes both."""
 
 from heliostat.govern.roles import Action
-from serve_apps import schemas
+from serve_apps import openapi
 from serve_apps.asgi import Request, Response
 from serve_apps.http import Endpoint, HttpApp
 from serve_apps.key_endpoints import KeyEndpoints
@@ -30,22 +30,9 @@ def http_app(predictor: Predictor, steering: Steering) -> HttpApp:
 
 
 def _docs(workload: str, protocols: list[Endpoint]) -> Endpoint:
-    operations = [
-        schemas.Operation(
-            method=endpoint.method,
-            path=endpoint.path,
-            summary=endpoint.summary,
-            needs_key=endpoint.action is not None,
-            body=endpoint.body,
-            other_bodies=endpoint.other_bodies,
-            other_answers=endpoint.other_answers,
-            headers=endpoint.headers,
-        )
-        for endpoint in protocols
-    ]
-    response = Response.of(schemas.document(workload, operations))
-
     async def docs(_: Request) -> Response:
         return response
 
-    return Endpoint(method="GET", path="/docs", action=Action.READ_STATUS, handler=docs, summary="This document")
+    own = Endpoint(method="GET", path="/docs", action=Action.READ_STATUS, handler=docs, summary="This document")
+    response = Response.of(openapi.document(workload, [*protocols, own]))
+    return own

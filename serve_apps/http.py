@@ -61,7 +61,9 @@ class Router:
             if parameters is not None:
                 methods.add(candidate.method)
         if methods:
-            raise MethodError(f"{path!r:.200} takes {', '.join(sorted(methods))}; got {method}.")
+            refusal = MethodError(f"{path!r:.200} takes {', '.join(sorted(methods))}; got {method:.40}.")
+            refusal.allowed = tuple(sorted(methods))
+            raise refusal
         raise NotFoundError(f"There is nothing at {path!r:.200}; there are {', '.join(sorted(self._paths))}.")
 
 

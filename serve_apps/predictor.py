@@ -146,8 +146,13 @@ class Predictor:
         expired = self._refuse_expired(question)
         if expired is not None:
             raise expired
-        self._refuse_overload(question)
+        self._refuse_overload(rows.num_rows, deadline_s=deadline_s)
         return ids, await self._in_time(question)
+
+    def refuse_when_full(self, deadline_s: float) -> None:
+        """OverloadedError when not even one row more would be taken: to be asked before a body is read."""
+        if self._batcher.size_ahead:
+            self._refuse_overload(1, deadline_s=deadline_s)
 
     async def _in_time(self, question: Question) -> Answer:
         limit = asyncio.timeout(question.deadline_s - time.perf_counter())
@@ -163,15 +168,15 @@ class Predictor:
                 "its rows are logged if the model had begun. Send it again with the same X-Request-Id."
             ) from error
 
-    def _refuse_overload(self, question: Question) -> None:
+    def _refuse_overload(self, num_rows: int, *, deadline_s: float) -> None:
         ahead = self._batcher.size_ahead
         try:
             refuse_overload(
-                question.rows.num_rows,
+                num_rows,
                 ahead=ahead,
                 max_waiting_rows=self.config.limits.max_waiting_rows,
                 wait_s=self._pace.wait_s(ahead, max_batch_rows=self.config.max_rows_per_batch),
-                left_s=question.deadline_s - time.perf_counter(),
+                left_s=deadline_s - time.perf_counter(),
             )
         except OverloadedError:
             self.num_shed += 1

@@ -1,34 +1,18 @@
-"""OpenAPI of one workload, built from its contract and from the endpoints that really answer."""
+"""What the endpoints of one workload take, as JSON schemas built from its contract."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-from heliostat.columns import Category, Column
+from heliostat.columns import Category, Column, Number
 from heliostat.govern.roles import Role
 from heliostat.serving.admission import MAX_TIMEOUT_S
-from heliostat.serving.oip import OUTPUTS
-from heliostat.serving.problem import CONTENT_TYPE
+from heliostat.serving.oip import NUMBERS, OUTPUTS, TEXTS
 from heliostat.serving.revisions import HEADER as REVISION_HEADER
 from heliostat.serving.rows import Contract
 
 Schema = dict[str, Any]
 
 _INSTANT: Schema = {"type": "string", "format": "date-time"}
-_TENSOR: Schema = {
-    "type": "object",
-    "required": ["name", "shape", "datatype"],
-    "properties": {
-        "name": {"type": "string"},
-        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
-        "datatype": {"type": "string"},
-        "data": {"type": "array"},
-        "parameters": {
-            "type": "object",
-            "properties": {"binary_data_size": {"type": "integer", "minimum": 0, "description": "In place of `data`"}},
-        },
-    },
-}
 _PROBABILITIES: Schema = {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}}
 _VERSION: Schema = {"type": "integer", "minimum": 0, "description": "0: the workload's declared default answered"}
 PREDICT_ANSWER: Schema = {
@@ -76,16 +60,6 @@ TIMEOUT: Schema = {
         "description": "How long the caller waits: what cannot be answered by then is refused with 503 and Retry-After",
     }
 }
-INFER_BODY: Schema = {
-    "type": "object",
-    "required": ["inputs"],
-    "properties": {
-        "id": {"type": "string"},
-        "parameters": {"type": "object", "properties": {"binary_data_output": {"type": "boolean"}}},
-        "inputs": {"type": "array", "minItems": 1, "items": _TENSOR},
-        "outputs": {"type": "array", "items": _OUTPUT},
-    },
-}
 LABELS_BODY: Schema = {
     "type": "object",
     "required": ["labels"],
@@ -96,9 +70,10 @@ LABELS_BODY: Schema = {
             "items": {
                 "type": "object",
                 "required": ["value"],
+                "oneOf": [{"required": ["id"]}, {"required": ["key"]}],
                 "properties": {
-                    "id": {"type": "string", "format": "uuid"},
-                    "key": {"type": "string"},
+                    "id": {"type": "string", "format": "uuid", "description": "One that a prediction came with"},
+                    "key": {"type": "string", "minLength": 1},
                     "value": {"enum": [0, 1]},
                     "at": _INSTANT,
                 },
@@ -175,6 +150,39 @@ def _rows_of(contract: Contract, columns: Sequence[Column], extra_names: Sequenc
     return {"type": "array", "minItems": 1, "items": row}
 
 
+def infer_body(columns: Sequence[Column], extra_names: Sequence[str]) -> Schema:
+    """What `infer` takes as JSON: one tensor a column, all of one length; the key and the times may be left out."""
+    tensors = [_tensor(column.name, NUMBERS if isinstance(column, Number) else TEXTS) for column in columns]
+    tensors += [_tensor(name, TEXTS) for name in extra_names]
+    parameters = {"key": {"type": "string", "minLength": 1}, "binary_data_output": {"type": "boolean"}}
+    return {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {
+            "id": {"type": "string"},
+            "parameters": {"type": "object", "properties": parameters},
+            "inputs": {"type": "array", "minItems": 1, "items": {"anyOf": tensors}},
+            "outputs": {"type": "array", "items": _OUTPUT},
+        },
+    }
+
+
+def _tensor(name: str, datatypes: frozenset[str]) -> Schema:
+    size = {"type": "integer", "minimum": 0, "description": "In place of `data`"}
+    element = {"type": ["string", "null"]} if datatypes == TEXTS else {"type": ["number", "null"]}
+    return {
+        "type": "object",
+        "required": ["name", "shape", "datatype"],
+        "properties": {
+            "name": {"const": name},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
+            "datatype": {"enum": sorted(datatypes)},
+            "data": {"type": "array", "items": element, "description": "[n], or [n, 1] nested"},
+            "parameters": {"type": "object", "properties": {"binary_data_size": size}},
+        },
+    }
+
+
 def columns_body(contract: Contract, extra_names: Sequence[str]) -> Schema:
     """What `v1/predict` takes as an Arrow stream, in words: OpenAPI has none for binary columns."""
     columns = ", ".join(f"{column.name} ({_arrow_words(column)})" for column in contract.columns)
@@ -197,60 +205,3 @@ def _column(column: Column) -> Schema:
     else:
         schema = {"type": "number", "minimum": column.low, "maximum": column.high}
     return {"anyOf": [schema, {"type": "null"}]} if column.optional else schema
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operation:
-    """What the document says of one endpoint."""
-
-    method: str
-    path: str
-    summary: str
-    needs_key: bool
-    body: Schema | None
-    other_bodies: Mapping[str, Schema] = field(default_factory=dict)
-    other_answers: Mapping[str, Schema] = field(default_factory=dict)
-    headers: Mapping[str, Schema] = field(default_factory=dict)
-
-
-def document(workload: str, operations: Sequence[Operation]) -> Schema:
-    """The OpenAPI document: one operation for every endpoint, and nothing else."""
-    paths: dict[str, Schema] = {}
-    for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": f"Heliostat: {workload}", "version": "1"},
-        "servers": [{"url": f"/{workload}"}],
-        "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
-        "paths": paths,
-    }
-
-
-def _operation(operation: Operation) -> Schema:
-    described: Schema = {
-        "summary": operation.summary,
-        "security": [{"key": []}] if operation.needs_key else [],
-        "responses": {
-            "200": {
-                "description": "The answer",
-                "content": {"application/json": {}, **_content(operation.other_answers)},
-            },
-            "default": {"description": "What went wrong (RFC 9457)", "content": {CONTENT_TYPE: {}}},
-        },
-    }
-    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
-    parameters: list[Schema] = [
-        *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names),
-        *({"name": name, "in": "header", "schema": schema} for name, schema in operation.headers.items()),
-    ]
-    if parameters:
-        described["parameters"] = parameters
-    if operation.body is not None:
-        content = _content({"application/json": operation.body, **operation.other_bodies})
-        described["requestBody"] = {"required": True, "content": content}
-    return described
-
-
-def _content(schema_by_type: Mapping[str, Schema]) -> Schema:
-    return {media_type: {"schema": schema} for media_type, schema in schema_by_type.items()}

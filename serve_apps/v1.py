@@ -79,6 +79,7 @@ class V1:
 
     async def _rows(self, request: Request) -> Rows:
         defaults = Defaults(request_id=request.request_id, received_at=request.received_at)
+        self._predictor.refuse_when_full(request.deadline_s)
         body = await request.body(JSON, ARROW)
         if request.media_type == ARROW:
             limits = self._config.limits

@@ -15,6 +15,7 @@ class V2:
     """The handlers of `v2` for one workload, whose name is the model's name."""
 
     def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
         self._tensors = Tensors(predictor)
         self._max_rows = predictor.config.limits.max_rows_per_request
 
@@ -29,9 +30,27 @@ class V2:
             _get(f"{model}/ready", None, self.ready, "A champion is loaded"),
             _get(versioned, Action.READ_STATUS, self.metadata, "Inputs and outputs"),
             _get(f"{versioned}/ready", None, self.ready, "This version is loaded"),
-            _post(f"{model}/infer", self.infer, "Probabilities for tensors"),
-            _post(f"{versioned}/infer", self.infer, "Probabilities by one version"),
+            self._post(f"{model}/infer", self.infer, "Probabilities for tensors"),
+            self._post(f"{versioned}/infer", self.infer, "Probabilities by one version"),
         ]
+
+    def _post(self, path: str, handler: Handler, summary: str) -> Endpoint:
+        contract = self._predictor.config.contract
+        return Endpoint(
+            method="POST",
+            path=path,
+            action=Action.PREDICT,
+            handler=handler,
+            summary=summary,
+            body=schemas.infer_body(self._tensors.columns, self._predictor.revisions.current.extra_names),
+            other_bodies={OCTETS: schemas.BINARY_TENSORS},
+            other_answers={OCTETS: schemas.BINARY_TENSORS},
+            headers={
+                HEADER_LENGTH: schemas.HEADER_LENGTH,
+                **schemas.TIMEOUT,
+                **schemas.revision_header(contract),
+            },
+        )
 
     async def server(self, _: Request) -> Response:
         """The server's metadata."""
@@ -69,6 +88,7 @@ class V2:
         return _with_tail(response, tail) if any(inference.is_binary_by_output.values()) else response
 
     async def _inference(self, request: Request) -> oip.Inference:
+        self._predictor.refuse_when_full(request.deadline_s)
         # Clients of the protocol send no Content-Type at all, the binary extension another one.
         body = await request.body(JSON, OCTETS, "")
         header_length = request.header(HEADER_LENGTH.lower().encode())
@@ -88,17 +108,3 @@ def _with_tail(response: Response, tail: bytes) -> Response:
 
 def _get(path: str, action: Action | None, handler: Handler, summary: str) -> Endpoint:
     return Endpoint(method="GET", path=path, action=action, handler=handler, summary=summary)
-
-
-def _post(path: str, handler: Handler, summary: str) -> Endpoint:
-    return Endpoint(
-        method="POST",
-        path=path,
-        action=Action.PREDICT,
-        handler=handler,
-        summary=summary,
-        body=schemas.INFER_BODY,
-        other_bodies={OCTETS: schemas.BINARY_TENSORS},
-        other_answers={OCTETS: schemas.BINARY_TENSORS},
-        headers={HEADER_LENGTH: schemas.HEADER_LENGTH, **schemas.TIMEOUT},
-    )

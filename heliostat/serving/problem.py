@@ -26,7 +26,9 @@ class GoneError(HeliostatError, ValueError):
 
 
 class MethodError(HeliostatError, ValueError):
-    """The path exists, and this HTTP method does nothing there."""
+    """The path exists, and this HTTP method does nothing there; `allowed` are those that do."""
+
+    allowed: tuple[str, ...] = ()
 
 
 class TooLargeError(HeliostatError, ValueError):
@@ -131,6 +133,8 @@ def internal() -> Problem:
 def _headers(status: HTTPStatus, error: HeliostatError) -> Mapping[str, str]:
     if status is HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": 'Bearer realm="heliostat"'}
+    if isinstance(error, MethodError):
+        return {"Allow": ", ".join(error.allowed)}
     if isinstance(error, LaterError):
         return {"Retry-After": str(error.retry_after_s)}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:

@@ -14,6 +14,7 @@ from heliostat.learn.bundle import to_files
 from heliostat.learn.fit import fit
 from heliostat.learn.rows import split_by_time
 from heliostat.records import KeyRecord, key_hash
+from heliostat.serving.problem import UnavailableError
 from heliostat.settings import Settings
 from heliostat.store.bundles import write_bundle
 from heliostat.store.catalog import Catalog
@@ -65,6 +66,9 @@ class Chronicle:
 
     async def model_version(self, version):
         raise NotFoundError(f"Version {version} is not in this catalog.")
+
+    async def metrics(self):
+        raise UnavailableError("No monitor is up here.")
 
     async def keys(self):
         return self.catalog.keys()

@@ -150,14 +150,15 @@ def test_promotion_and_rollback_cross_the_revision(bundles, tmp_path):
     assert not np.allclose(first, second, atol=1e-3)
 
 
-def test_a_trial_across_the_revision_scores_every_row_with_both(bundles, tmp_path):
+@pytest.mark.parametrize("candidate", [1, 2])
+def test_a_trial_across_the_revision_answers_every_row(bundles, tmp_path, candidate):
     async def scenario(client, _):
         for row in (OLD, NEW):
             assert (await ask(client, "rows", row))[0].json()["degraded"] is False
 
-    asking(scenario, bundles, tmp_path, candidate=2, share=0.5)
+    asking(scenario, bundles, tmp_path, champion=3 - candidate, candidate=candidate, share=1.0)
     rows = logged(tmp_path)
-    assert rows["champion_probability"].null_count == rows["candidate_probability"].null_count == 0
+    assert (rows["arm"].to_pylist(), rows["version"].to_pylist()) == (["candidate"] * 2, [candidate] * 2)
 
 
 def logged(home):

@@ -137,3 +137,32 @@ def test_a_timeout_that_is_no_usable_number_is_told(bundles, tmp_path, timeout):
         assert (response.status_code, timeout in response.json()["detail"]) == (400, True)
 
     run(scenario)
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/v2/models/toy/infer"])
+def test_a_full_replica_refuses_a_body_before_it_reads_it(bundles, tmp_path, path):
+    async def scenario():
+        num_bytes, sent = 0, []
+
+        async def receive():
+            nonlocal num_bytes
+            num_bytes += 1_000_000
+            return {"type": "http.request", "body": b" " * 1_000_000, "more_body": num_bytes < 9_000_000}
+
+        async def send(message):
+            sent.append(message)
+
+        headers = {"content-type": "application/json", "content-length": "9000000"}
+        headers |= {"authorization": f"Bearer {plaintext('caller')}"}
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        async with slow_replica(tmp_path, bundles, max_waiting_rows=20) as served:
+            before = [asyncio.ensure_future(ask(served)) for _ in range(2)]
+            while served.predictor._batcher.size_ahead < 20:
+                await asyncio.sleep(0.005)
+            scope = {"type": "http", "method": "POST", "path": path, "headers": raw}
+            await served.app(scope, receive, send)
+            assert (sent[0]["status"], num_bytes) == (503, 0)
+            assert b"retry-after" in dict(sent[0]["headers"])
+            assert [response.status_code for response, _ in await asyncio.gather(*before)] == [200, 200]
+
+    run(scenario)
