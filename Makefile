@@ -1,6 +1,6 @@
 # Developer verbs; each is one line, so what it does can be read here.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check down status unit toy protos bench-serving bench-monitoring
+.PHONY: help setup run test check down status unit toy protos bench-serving bench-monitoring bench-many
 
 help:    ## print these lines
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/'
@@ -35,6 +35,9 @@ bench-serving: setup    ## this server beside others, loaded by wrk (15 minutes;
 
 bench-monitoring: setup ## the monitor beside other detectors on the same streams (10 minutes; installs river once)
 	@.venv/bin/python -m pip install -q -c constraints.txt -e '.[benchmarks]' && .venv/bin/python -m benchmarks.monitoring
+
+bench-many: setup    ## 100 small models in one replica: memory, throughput, cold loads (3 minutes)
+	@HELIOSTAT_HOME=$${HELIOSTAT_HOME:-/tmp/heliostat-bench-many} .venv/bin/python -m benchmarks.many_models
 
 status:  ## what is up, and how the loop is doing
 	@scripts/heliostat status
