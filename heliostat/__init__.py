@@ -1,6 +1,7 @@
 """The names that a workload file may import."""
 
 from heliostat.columns import Binary, Category, Number
+from heliostat.declared.cache import Cache
 from heliostat.declared.inputs import Cascade, Ensemble, Input
 from heliostat.declared.loop import Loop
 from heliostat.declared.pool import Pool
@@ -19,6 +20,7 @@ __all__ = [
     "Batch",
     "BetterThanConstant",
     "Binary",
+    "Cache",
     "Cascade",
     "Category",
     "Decay",

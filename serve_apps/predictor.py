@@ -49,7 +49,7 @@ class Predictor:
         self._newest: Mapping[str, Any] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._retrying: asyncio.Future[None] | None = None
-        self._scorer = Scorer()
+        self._scorer = Scorer(cache=config.limits.cache)
         self._log = ReplicaLog(config)
         self._shadow = Shadow(config)
         self._changing = asyncio.Lock()
@@ -230,6 +230,7 @@ class Predictor:
             "breakers": self._scorer.breaker_states(live),
             "num_shed": self.num_shed,
             "shadow": self._shadow.status(),
+            "cache": None if self._scorer.cache is None else self._scorer.cache.status(),
             "last_error": self.last_error,
             "revisions": self.revisions.status(at=datetime.now(UTC)),
             "started_at": self.started_at.isoformat(),

@@ -100,9 +100,10 @@ def _score(
         mask = wanted == number
         # Its own rows alone: what the other version says to them is asked when the answers are gone.
         rows = table if mask.all() else table.filter(pa.array(mask))
-        started_s = time.perf_counter()
+        started_s, num_hits = time.perf_counter(), scorer.num_hits
         answering, scores = _first_able(live, number, scorer=scorer, default=default, table=rows)
-        model_ms[mask] = (time.perf_counter() - started_s) * 1000
+        # Answers that were kept say nothing about how long the model takes.
+        model_ms[mask] = (time.perf_counter() - started_s) * 1000 if scorer.num_hits == num_hits else np.nan
         probability[mask] = scores
         versions[mask] = answering
         if answering != number:

@@ -197,7 +197,7 @@ def _batch(answered: Answered, places: Places, *, version: int, said: Said) -> p
         "probability": pa.nulls(num_rows) if said.probabilities is None else said.probabilities,
         "error": pa.array([said.error] * num_rows, pa.string()),
         "latency_ms": pa.array([said.latency_ms] * num_rows, pa.float64()),
-        "answer_latency_ms": np.asarray(answered.model_ms)[places],
+        "answer_latency_ms": pa.array(np.asarray(answered.model_ms)[places], from_pandas=True),  # NaN: from the cache
         "batch_rows": np.full(num_rows, num_rows),
     }
     arrays = [pa.array(value_by_name[name]).cast(SCHEMA.field(name).type) for name in SCHEMA.names]

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from heliostat.declared.cache import Cache
 from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import BundleError
 from heliostat.learn.bundle import ServedModel
 from heliostat.records import BundleRef, Route
+from heliostat.serving.answer_cache import AnswerCache
 from heliostat.serving.authentication import Keyring
 from heliostat.serving.breaker import Breaker
 from heliostat.serving.rows import Contract
@@ -90,10 +92,11 @@ class Scorer:
     One that failed several times in a row is not asked for a while (`heliostat.serving.breaker`).
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, cache: Cache | None = None) -> None:
         self.num_errors_by_version: Counter[int] = Counter()
         self.reason_by_version: dict[int, str] = {}
         self._clock = clock
+        self.cache = None if cache is None else AnswerCache(cache, clock)
         # Those that failed lately. By bundle too: a version that comes back with another bundle starts anew.
         self._breakers: dict[tuple[int, str], Breaker] = {}
 
@@ -118,6 +121,11 @@ class Scorer:
             del self._breakers[place]
         return scores
 
+    @property
+    def num_hits(self) -> int:
+        """How many rows were answered from the cache."""
+        return 0 if self.cache is None else self.cache.num_hits
+
     def breaker_states(self, live: Live) -> dict[str, str]:
         """Every loaded version's breaker: closed, open or half-open."""
         now_s = self._clock()
@@ -128,7 +136,7 @@ class Scorer:
 
     def _scores(self, version: LoadedVersion, number: int, table: pa.Table) -> Probabilities | None:
         try:
-            scores = version.probabilities(table)
+            scores = self._answers(version, number, table)
         # The outer edge of code that a user wrote (`encode`, the network): another version can still answer.
         except Exception:
             logger.exception("Version %d failed on %d rows.", number, table.num_rows)
@@ -139,6 +147,11 @@ class Scorer:
             self._count(number, "gave no finite probability for these rows")
             return None
         return scores
+
+    def _answers(self, version: LoadedVersion, number: int, table: pa.Table) -> Probabilities:
+        if self.cache is None:
+            return version.probabilities(table)
+        return self.cache.probabilities(f"{number}/{version.bundle.hash}", table, ask=version.probabilities)
 
     def _count(self, number: int, reason: str) -> None:
         self.num_errors_by_version[number] += 1

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from heliostat.declared.cache import Cache
 from heliostat.declared.pool import Pool
 from heliostat.declared.scaling import Scaling
 from heliostat.errors import WorkloadError
@@ -22,7 +23,7 @@ class Serving:
     long run and `burst_requests` at once (a second's worth when None) over all replicas, of which each gives an even
     part; None is no limit, and steering is never limited. `default` is the probability that is answered, degraded,
     when no version can; None refuses (503). With `pool` the workload shares replicas with others that say so, and has
-    none of its own.
+    none of its own. With `cache` an equal row gets the same answer for a while.
     """
 
     num_replicas: int = 2
@@ -36,6 +37,7 @@ class Serving:
     burst_requests: int | None = None
     default: float | None = None
     pool: Pool | None = None
+    cache: Cache | None = None
 
     @property
     def fewest_replicas(self) -> int:

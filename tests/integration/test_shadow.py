@@ -5,10 +5,17 @@ import os
 import signal
 import sys
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
+from actors.trial import compare
+from heliostat import Loop
+from heliostat.gates import Promote
+from heliostat.govern.events import Asked, RunEnded, TrialSeen
+from heliostat.govern.turn import LoopState
+from heliostat.serving.instants import instant
 from heliostat.serving.routing import arm, route_of
 from heliostat.store.commits import SegmentCommitter
 from heliostat.store.lake import Lake
@@ -225,5 +232,33 @@ def test_whoever_waits_until_no_segment_is_left_has_waited_for_the_shadows(bundl
             committer.close()
             rows = lake.read("toy", "shadows", schema=shadow_schema())
         assert sorted(rows["id"].to_pylist()) == sorted(answer["ids"])
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("bad", "reason"), [(4, "ms a batch, the champion"), (5, "failed on 12 rows: ")])
+def test_what_a_replica_saw_of_a_planted_model_ends_its_trial(bundles, tmp_path, bad, reason):
+    async def scenario():
+        async with serving(workload, tmp_path, record(bundles, candidate=bad, share=0.0)) as served:
+            await waits_ms(served, 12)
+            await settled(served, 12)
+        lake, directory = Lake(str(tmp_path / "lake")), tmp_path / "segments" / "toy"
+        committer = SegmentCommitter(lake, "toy", directory=directory, stream="r", columns=workload.columns)
+        while committer.step().sequence is not None:
+            pass
+        committer.close()
+        at = instant(ROW["read_at"], where="")
+        found = compare(lake, "toy", workload.columns, version=bad, since=at, clock=at + timedelta(days=1))
+        state = LoopState(Loop(shadow_span=timedelta(hours=1)))
+        state.handle(Asked(at=at, reasons=("drift",), onset_at=at, detected_at=at))
+        state.handle(RunEnded(at=at, turn=1, attempt=1, candidate=bad, verdict=Promote(("better",))))
+        assert state.phase == "shadow"
+        times = [None if each is None else each.p75 for each in (found.own_ms, found.other_ms)]
+        counts = {"num_scored": found.num_scored, "num_errors": found.num_errors, "error": found.error}
+        own_ms, other_ms = times
+        seen = TrialSeen(at=at, turn=1, paired=None, **counts, model_ms=own_ms, champion_model_ms=other_ms)
+        withdraw, ended = state.handle(seen)
+        assert (withdraw.version, ended.record.outcome) == (bad, "rolled_back")
+        assert reason in ended.record.outcome_reasons[0]
 
     run(scenario)

@@ -1,6 +1,7 @@
 """The steward on a real catalog: a turn from its reason to promotion, or back, however often the steward is killed."""
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -24,8 +25,8 @@ def stage(tmp_path, monkeypatch, first_run):
     return made(tmp_path / "home", monkeypatch, first_run)
 
 
-def made(home, patch, first_run):
-    stage = set_up(home, patch, watch=WATCH)
+def made(home, patch, first_run, watch=WATCH):
+    stage = set_up(home, patch, watch=watch)
     first_run.register(stage.catalog)
     stage.catalog.promote("toy", 1, reasons=(), inputs={"clock": START.isoformat()}, by="admin", at=START)
     return stage
@@ -36,10 +37,16 @@ def ask(stage, why="drift", *, at=START):
     stage.catalog.append("retrain_asked", "toy", said, by="monitor/toy", at=at)
 
 
-def end_run(stage, verdict="promote", *, turn=1, attempt=1, version=4):
+def end_run(stage, verdict="promote", *, turn=1, attempt=1, version=4, **given):
     """The job did its work: its result is in the catalog, and the job API says that it succeeded."""
     name = f"toy-turn-{turn}"
-    result = {"version": version, "verdict": verdict, "reasons": [f"gates say {verdict}"], "scores": {"log_loss": 0.6}}
+    result = {
+        "version": version,
+        "verdict": verdict,
+        "reasons": [f"gates say {verdict}"],
+        "scores": {"log_loss": 0.6},
+        **given,
+    }
     stage.catalog.start_run(name, "toy", job="train", params={}, by="s", at=START)
     stage.catalog.end_run(name, status="succeeded", result={**result, "holdout_rows": 9}, by="s", at=START)
     stage.end_job(f"{name}-attempt-{attempt}", submit.SUCCEEDED)
@@ -285,3 +292,52 @@ def test_a_copy_that_was_cut_off_starts_nothing(stage):
     with pytest.raises(FencedError):
         cut_off.advance(START)
     assert stage.everything() == before
+
+
+SHADOWED = replace(WATCH, loop=replace(WATCH.loop, shadow_span=DAY))
+PLANTED = {
+    "slow": ({"latency_ms": 200.0}, "takes 200.0 ms a batch"),
+    "raising": ({"probability": None, "error": "failed on these rows"}, "failed on"),
+    "other": ({"probability": 0.99}, "on the hold-out it was 0.010"),
+}
+
+
+@pytest.mark.parametrize("watch", [SHADOWED, WATCH], ids=["shadow", "canary"])
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_planted_model_never_reaches_full_traffic_and_the_journal_says_why(
+    tmp_path, monkeypatch, first_run, planted, watch
+):
+    stage = made(tmp_path / "home", monkeypatch, first_run, watch=watch)
+    given, reason = PLANTED[planted]
+    ask(stage)
+    advance(stage, 1)
+    end_run(stage, inputs={"distance": 0.01})
+    trial = advance(stage, 3)
+    assert (trial.phase, stage.catalog.route("toy")["share"]) == (
+        ("shadow", 0.0) if watch is SHADOWED else ("canary", 0.25)
+    )
+    answer(stage.lake, CANARY_ROWS)
+    shadow(stage.lake, CANARY_ROWS, version=4, **given)
+    for days in (4, 10, 11, 30):
+        advance(stage, days)
+    assert outcomes(stage) == ["rolled_back"]
+    assert [payload["version"] for _, payload in stage.said("version_promoted")] == [1]
+    [(_, withdrawn)] = stage.said("candidate_withdrawn")
+    assert reason in withdrawn["reasons"][0]
+    assert (withdrawn["reasons"], stage.catalog.route("toy")["candidate"]) == (
+        stage.said("turn_ended")[0][1]["outcome_reasons"],
+        None,
+    )
+
+
+def test_a_good_candidate_goes_from_the_shadow_over_the_canary_to_all_traffic(tmp_path, monkeypatch, first_run):
+    stage = made(tmp_path / "home", monkeypatch, first_run, watch=SHADOWED)
+    ask(stage)
+    advance(stage, 1)
+    end_run(stage, inputs={"distance": 0.01})
+    phases = [advance(stage, 3).phase]
+    serve_canary(stage)
+    phases += [advance(stage, days).phase for days in (3.5, 4, 5, 11)]
+    assert phases == ["shadow", "shadow", "canary", "canary", "idle"]
+    assert outcomes(stage) == ["promoted"]
+    assert [payload["share"] for _, payload in stage.said("candidate_set")] == [0.0, 0.25]

@@ -1,0 +1,73 @@
+"""Answers that are given again: by version and by the values of a row, for a while, in bounded memory."""
+
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from cachetools import TTLCache
+from numpy.typing import NDArray
+
+from heliostat.declared.cache import Cache
+from heliostat.errors import ContractError
+
+Values = NDArray[np.float64]
+ENTRY_BYTES = 500  # a key, an answer and what keeps their order: 382 were measured, a test watches it
+DIGEST_BYTES = 16
+
+
+class AnswerCache:
+    """Asks the model only for the rows that it did not answer lately; used by one thread at a time.
+
+    The version is a part of the key, so a promotion needs no clearing. What is kept is the answer as it was given: a
+    hit is equal to it in every bit.
+    """
+
+    def __init__(self, declared: Cache, clock: Callable[[], float]) -> None:
+        self.max_entries = declared.max_bytes // ENTRY_BYTES
+        self._kept: TTLCache[bytes, float] = TTLCache(self.max_entries, declared.ttl.total_seconds(), timer=clock)
+        self.num_rows = self.num_hits = 0
+
+    def probabilities(self, version: str, table: pa.Table, *, ask: Callable[[pa.Table], Values]) -> Values:
+        """One probability a row; `ask` is called with the rows that are not kept, or not at all.
+
+        ContractError when it does not give one for each of them; what is not finite is not kept.
+        """
+        keys = list(_keys(version, table))
+        found = [self._kept.get(key) for key in keys]
+        missing = [place for place, value in enumerate(found) if value is None]
+        self.num_rows += len(keys)
+        self.num_hits += len(keys) - len(missing)
+        if missing:
+            for place, score in zip(missing, _asked(ask, table, missing).tolist(), strict=True):
+                found[place] = score
+                if np.isfinite(score):
+                    self._kept[keys[place]] = score
+        return np.array(found, np.float64)
+
+    def status(self) -> dict[str, int | float | None]:
+        """How many rows were asked for and how many of them were kept; None before the first."""
+        ratio = self.num_hits / self.num_rows if self.num_rows else None
+        return {
+            "num_rows": self.num_rows,
+            "num_hits": self.num_hits,
+            "hit_ratio": ratio,
+            "num_entries": len(self._kept),
+            "max_entries": self.max_entries,
+        }
+
+
+def _keys(version: str, table: pa.Table) -> Iterator[bytes]:
+    start = blake2b(version.encode(), digest_size=DIGEST_BYTES)
+    for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        digest = start.copy()
+        digest.update(orjson.dumps(row))
+        yield digest.digest()
+
+
+def _asked(ask: Callable[[pa.Table], Values], table: pa.Table, missing: list[int]) -> Values:
+    scores = ask(table if len(missing) == table.num_rows else table.take(missing))
+    if scores.shape != (len(missing),):
+        raise ContractError(f"{len(missing)} rows need one probability each; the model gave an array {scores.shape}.")
+    return scores

@@ -1,0 +1,77 @@
+"""Two versions on the same live rows: how often they agree, how far apart they are, how long each takes, and where.
+
+Reads:  lake: predictions, shadows, labels; catalog: aliases, turns
+Writes: with --plot, a PNG; with --json, nothing but the result line on standard output
+
+One of the two answered a row and the other was asked for it afterwards, while a trial ran (shadow or canary). Without
+`--version` it is the candidate that is on trial, or was in the last turn; without `--against` whichever it was tried
+beside. Rows that no version could be asked about in time are counted as not asked.
+"""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from actors.trial import compared
+from heliostat.errors import NotFoundError
+from jobs import _compare_plot, _entry
+from jobs._compare_text import render
+
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def compare(job: _entry.Job) -> _entry.Result:
+    """The figures, as a table for people unless `--json` is given."""
+    options, workload = job.options, job.workload
+    version = options.version or _on_trial(job)
+    found, rows = compared(
+        job.lake,
+        workload.name,
+        tuple(workload.columns),
+        version=version,
+        against=options.against,
+        since=options.since or FIRST,
+        clock=options.until or LAST,
+    )
+    if not found.num_asked:
+        beside = "" if options.against is None else f" beside version {options.against}"
+        raise NotFoundError(
+            f"No live row was scored by version {version}{beside}: it was never on trial there. "
+            "v1/status and the journal say which were."
+        )
+    result = {"workload": workload.name, **found.to_json()}
+    if not options.json:
+        print(render(workload.name, found), flush=True)
+    if options.plot:
+        _compare_plot.draw(options.plot, rows, found, title=workload.name)
+        result["plot"] = str(options.plot)
+    return result
+
+
+def _on_trial(job: _entry.Job) -> int:
+    name = job.workload.name
+    candidate = job.catalog.aliases(name).get("candidate")
+    turns = (job.catalog.get_state(name, "turns") or {"turns": []})["turns"]
+    tried = [turn["candidate"] for turn in turns if turn["candidate"] is not None]
+    number = candidate if candidate is not None else (tried[-1] if tried else None)
+    if number is None:
+        raise NotFoundError(f"No version of {name!r} was on trial yet; name one with --version.")
+    return int(number)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The options of this job."""
+    made = _entry.parser(__doc__ or "")
+    made.add_argument("--version", type=int, help="the version that is looked at (default: the one on trial)")
+    made.add_argument("--against", type=int, help="the version beside it (default: whichever)")
+    made.add_argument("--since", type=_entry.instant, help="first instant of the rows (default: all)")
+    made.add_argument("--until", type=_entry.instant, help="last instant of rows and labels (default: all)")
+    made.add_argument("--json", action="store_true", help="print the result line alone")
+    made.add_argument("--plot", type=Path, metavar="PNG", help="draw it, too")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(_entry.run(compare, arguments()))
