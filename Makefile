@@ -1,6 +1,6 @@
 # Developer verbs; each is one line, so what it does can be read here.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check down status unit toy protos bench-serving bench-monitoring bench-many
+.PHONY: help setup run test check down status unit toy protos bench-serving bench-monitoring bench-many bench-reliability
 
 help:    ## print these lines
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/'
@@ -38,6 +38,9 @@ bench-monitoring: setup ## the monitor beside other detectors on the same stream
 
 bench-many: setup    ## 100 small models in one replica: memory, throughput, cold loads (3 minutes)
 	@HELIOSTAT_HOME=$${HELIOSTAT_HOME:-/tmp/heliostat-bench-many} .venv/bin/python -m benchmarks.many_models
+
+bench-reliability: setup    ## replicas killed, code and versions changed, scaling, under load (15 minutes)
+	@.venv/bin/python -m benchmarks.reliability
 
 status:  ## what is up, and how the loop is doing
 	@scripts/heliostat status

@@ -33,6 +33,9 @@ SLOW_REQUEST_S = 15
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 65_536
 MAX_URL_BYTES = 8_192
+# A replica that is busy answers its health check late, and one that is dead refuses it at once. Without this, HAProxy
+# waits 250 ms, and a busy machine lost all of its replicas at once.
+CHECK_S = 5
 # Serve counts from here on, in whole seconds, so that the replica's own limit always comes first.
 SERVE_GRACE_S = 5
 
@@ -172,7 +175,8 @@ def _error_file(directory: Path, status: int) -> Path:
 
 def _default_rules(directory: Path) -> str:
     errors = [f"    errorfile {status} {_error_file(directory, status)}" for status in _ERRORS]
-    return "\n".join([f"    timeout http-request {SLOW_REQUEST_S}s", *errors])
+    timeouts = [f"    timeout http-request {SLOW_REQUEST_S}s", f"    timeout check {CHECK_S}s"]
+    return "\n".join([*timeouts, *errors])
 
 
 def _replace_file(path: Path, text: str) -> None:
