@@ -113,8 +113,7 @@ class Faults:
         try:
             answer = await self._steer("promote", {"version": self._second})
             await asyncio.sleep(3)
-            async with aiohttp.ClientSession() as session:
-                versions = await self._replicas.versions(session)
+            versions = await self._replicas.versions()
         finally:
             damaged.write_bytes(whole)
         await self._steer("promote", {"version": self._first})

@@ -31,8 +31,12 @@ class Replicas:
         self._settings, self._workload, self._row = settings, workload, row
         self._headers = {"Authorization": f"Bearer {key}"}
 
-    async def versions(self, session: aiohttp.ClientSession) -> list[int]:
+    async def versions(self) -> list[int]:
         """The version by which each replica answers, one number a replica."""
+        async with aiohttp.ClientSession(headers=self._headers) as session:
+            return await self._versions(session)
+
+    async def _versions(self, session: aiohttp.ClientSession) -> list[int]:
         first, last = self._settings.ports.direct_http
         ports = await asyncio.to_thread(listeners, first, last)
         asked = await asyncio.gather(*(self._version(session, port) for port in ports))
@@ -42,7 +46,7 @@ class Replicas:
         """Seconds until it holds for the versions of all replicas that answer."""
         started_s = time.perf_counter()
         async with aiohttp.ClientSession(headers=self._headers) as session:
-            while not holds(await self.versions(session)):
+            while not holds(await self._versions(session)):
                 if time.perf_counter() - started_s > timeout_s:
                     raise TimeoutError(f"not within {timeout_s:.0f} s")
                 await asyncio.sleep(_POLL_S)

@@ -101,10 +101,11 @@ def test_a_head_or_a_body_that_drips_in_is_ended_and_nobody_else_waits(up):
         assert said(up, [LIVE + b"\r\n"])[0] == 200
     for thread in threads:
         thread.join()
-    for status, headers, body in answers.values():
-        assert (status, headers["content-type"]) == (408, "application/problem+json")
-        assert f"{SLOW_REQUEST_S} s" in json.loads(body)["detail"]
-    assert set(answers) == {"head", "body"}
+    status, headers, body = answers["body"]
+    assert (status, headers["content-type"]) == (408, "application/problem+json")
+    assert f"{SLOW_REQUEST_S} s" in json.loads(body)["detail"]
+    # A head that never ends cannot be parsed, so HAProxy has only its own words for it.
+    assert answers["head"][0] == 408
 
 
 @pytest.mark.ray
