@@ -14,9 +14,10 @@ class MicroBatcher(Generic[Item, Result]):
     """Runs one batch at a time; small ones on the event loop, large ones beside it.
 
     `run` gets at least one item and gives one result an item, in order; what it raises reaches all of its batch. A
-    batch grows up to `max_size` (a single larger item goes alone); up to `max_inline` a thread would cost more than it
-    frees. Just before it would run, an item for which `refuse` gives an error gets that and is left out. `released` is
-    called after every batch, when those who wait for it have had their turn.
+    batch grows up to `max_size`, which may be changed at any time (a single larger item goes alone); up to
+    `max_inline` a thread would cost more than it frees. Just before it would run, an item for which `refuse` gives an
+    error gets that and is left out. `released` is called after every batch, when those who wait for it have had their
+    turn.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._size_waiting = 0
         self._size_running = 0
         self._size_of = size_of
-        self._max_size = max_size
+        self.max_size = max_size
         self._max_inline = max_inline
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._is_busy = False
@@ -97,7 +98,7 @@ class MicroBatcher(Generic[Item, Result]):
         size = 0
         while self._waiting:
             item, future = self._waiting[0]
-            if items and size + self._size_of(item) > self._max_size:
+            if items and size + self._size_of(item) > self.max_size:
                 break
             self._waiting.popleft()
             self._size_waiting -= self._size_of(item)

@@ -175,7 +175,7 @@ class Predictor:
                 num_rows,
                 ahead=ahead,
                 max_waiting_rows=self.config.limits.max_waiting_rows,
-                wait_s=self._pace.wait_s(ahead, max_batch_rows=self.config.max_rows_per_batch),
+                wait_s=self._pace.wait_s(ahead, max_batch_rows=self._batcher.max_size),
                 left_s=deadline_s - time.perf_counter(),
             )
         except OverloadedError:
@@ -262,6 +262,9 @@ class Predictor:
         num_rows = sum(question.rows.num_rows for question in questions)
         ended_s = time.perf_counter()
         self._pace = self._pace.after(num_rows, ended_s - started_s)
+        self._batcher.max_size = self._pace.rows_within(
+            self.config.limits.max_batch_ms / 1000, most=self.config.max_rows_per_batch
+        )
         self._num_answered += len(questions)
         # The first of a batch has waited longest.
         self._slowest_s = max(self._slowest_s, ended_s - questions[0].started_s)

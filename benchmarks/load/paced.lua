@@ -43,7 +43,7 @@ function delay()
   return math.max(0, math.floor((due_us - now_us()) / 1e3 + 0.5))
 end
 
--- Called when a request is sent; places are taken in the order of the plan. The server gives the id back.
+-- Called when a request is sent; places are taken in the order of the plan.
 function request()
   first_us = first_us or now_us()  -- wrk asks for one request before it begins
   local due_us = first_us + num_sent * interval_us
@@ -51,12 +51,11 @@ function request()
   return head .. string.format("%.0f-%d", due_us, num_sent) .. tail
 end
 
-function response(status, headers)
-  for name, value in pairs(headers) do
-    if name:lower() == "x-request-id" then
-      latencies_us[#latencies_us + 1] = now_us() - tonumber(value:match("^%d+"))
-      return
-    end
+-- An answer begins with the request's id.
+function response(status, headers, body)
+  local due_us = body:match('"id":"(%d+)%-')
+  if due_us then
+    latencies_us[#latencies_us + 1] = now_us() - tonumber(due_us)
   end
 end
 

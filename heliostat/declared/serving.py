@@ -16,7 +16,9 @@ LONGEST_TIMEOUT_S = 55.0
 class Serving:
     """How answers are given.
 
-    By `num_replicas`, or by as many as the load asks for when `scaling` is declared.
+    By `num_replicas`, or by as many as the load asks for when `scaling` is declared. Requests that wait go through the
+    model together, as many as it answers within `max_batch_ms` by its pace so far; a larger one goes alone, and nobody
+    waits for others to come.
 
     A replica refuses (503) what would make over `max_waiting_rows` rows wait, or what it cannot answer within the
     caller's X-Request-Timeout-Seconds, `request_timeout_s` without that header. A key may send `requests_per_s` in the
@@ -28,6 +30,7 @@ class Serving:
 
     num_replicas: int = 2
     scaling: Scaling | None = None
+    max_batch_ms: float = 20.0
     max_rows_per_request: int = 10_000
     max_body_bytes: int = 10_000_000
     longest_due: timedelta = timedelta(days=366)
@@ -48,6 +51,8 @@ class Serving:
         counts = (self.num_replicas, self.max_rows_per_request, self.max_body_bytes, self.max_waiting_rows)
         if min(counts) < 1:
             raise WorkloadError(f"{self}: every number must be at least 1.")
+        if not 0 < self.max_batch_ms < float("inf"):
+            raise WorkloadError(f"{self}: max_batch_ms must be above 0.")
         if not 0 < self.request_timeout_s <= LONGEST_TIMEOUT_S:
             raise WorkloadError(
                 f"{self}: request_timeout_s must lie above 0 and at most at {LONGEST_TIMEOUT_S:g}; "

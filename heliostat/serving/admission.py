@@ -34,12 +34,29 @@ class Pace:
         """How long the rows ahead will take; 0 before the first batch, and rather too little than too much."""
         if not self.weight or not num_rows:
             return 0.0
+        per_batch_s, per_row_s = self._parts()
+        return math.ceil(num_rows / max_batch_rows) * per_batch_s + num_rows * per_row_s
+
+    def rows_within(self, limit_s: float, *, most: int) -> int:
+        """How many rows a batch may have to take no longer than `limit_s`: 1 to `most`, which is said while in doubt.
+
+        Where a batch's fixed part alone is most of the limit or more, small batches would only waste it: then rows may
+        take as long as the fixed part.
+        """
+        if not self.weight:
+            return most
+        per_batch_s, per_row_s = self._parts()
+        if not per_row_s:
+            return most
+        return max(1, min(most, int(max(limit_s - per_batch_s, per_batch_s) / per_row_s)))
+
+    def _parts(self) -> tuple[float, float]:
+        """Seconds a batch and seconds a row."""
         spread = self.squares - self.rows * self.rows / self.weight
         slope = (self.products - self.rows * self.seconds / self.weight) / spread if spread > 1e-6 else 0.0
         # Batches of one size say nothing of larger ones, so then all of it is taken for the fixed part.
         per_row_s = max(0.0, slope)
-        per_batch_s = max(0.0, (self.seconds - per_row_s * self.rows) / self.weight)
-        return math.ceil(num_rows / max_batch_rows) * per_batch_s + num_rows * per_row_s
+        return max(0.0, (self.seconds - per_row_s * self.rows) / self.weight), per_row_s
 
 
 def refuse_overload(num_rows: int, *, ahead: int, max_waiting_rows: int, wait_s: float, left_s: float) -> None:

@@ -69,3 +69,30 @@ def test_a_timeout_is_the_callers_or_the_workloads():
 def test_a_timeout_that_is_no_usable_number_is_malformed(header):
     with pytest.raises(MalformedError, match="X-Request-Timeout-Seconds"):
         timeout_of(header, default_s=30)
+
+
+def paced(*, per_batch_s, per_row_s):
+    pace = Pace()
+    for num_rows in (1, 10, 100, 1000):
+        pace = pace.after(num_rows, per_batch_s + num_rows * per_row_s)
+    return pace
+
+
+def test_a_batch_has_as_many_rows_as_fit_the_limit():
+    pace = paced(per_batch_s=0.002, per_row_s=1e-5)
+    assert pace.rows_within(0.02, most=16_384) == pytest.approx(1800, abs=1)
+    assert pace.rows_within(0.02, most=500) == 500
+
+
+def test_nothing_limits_a_batch_before_its_rows_are_known_to_cost_time():
+    assert Pace().rows_within(0.02, most=100) == 100
+    assert Pace().after(64, 0.5).rows_within(0.02, most=100) == 100
+
+
+def test_where_the_fixed_part_is_all_of_the_limit_rows_may_take_as_long_again():
+    pace = paced(per_batch_s=0.05, per_row_s=1e-4)
+    assert pace.rows_within(0.02, most=16_384) == pytest.approx(500, abs=1)
+
+
+def test_a_batch_always_has_room_for_one_row():
+    assert paced(per_batch_s=0.001, per_row_s=1.0).rows_within(0.02, most=100) == 1

@@ -141,3 +141,15 @@ def test_the_size_ahead_is_what_waits_and_what_runs():
         batches.close()
 
     asyncio.run(main())
+
+
+def test_a_limit_changed_while_items_wait_counts_for_the_next_batch():
+    async def main():
+        run = Doubling()
+        batches = batcher(run)
+        waiting = submit_all(batches, 1, 2, 3, 4, 5)
+        batches.max_size = 2
+        assert await waiting == [2, 4, 6, 8, 10]
+        assert run.batches == [[1, 2], [3, 4], [5]]
+
+    asyncio.run(main())
