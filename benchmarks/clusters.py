@@ -104,4 +104,4 @@ def _job(settings: Settings, module: str, options: Sequence[str]) -> None:
     submit.submit(settings, module, arguments=[WORKLOAD, *options], submission_id=name, tags=tags, working_dir=ROOT)
     state = submit.wait(settings, name, timeout_s=JOB_TIMEOUT_S)
     if state.status != submit.SUCCEEDED:
-        raise SystemExit(f"error: {module} failed: {submit.logs(settings, name)[-3000:]}")
+        raise ClusterError(f"The job {module} failed: {submit.logs(settings, name)[-3000:]}")

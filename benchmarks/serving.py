@@ -23,6 +23,7 @@ from benchmarks.load import Measured, Question
 from benchmarks.network import network, probabilities
 from benchmarks.places import DEFAULT_BASE_PORT, Places
 from benchmarks.questions import Protocol
+from heliostat.errors import HeliostatError
 
 WORKER_COUNTS = (1, 2)
 READY_TIMEOUT_S = 60.0
@@ -45,7 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for _ in range(options.rounds):
         _keep(places, in_process.measure(questions.rows(MANY_ROWS)))
         for contender in chosen:
-            _measure(contender, places, seconds=options.seconds)
+            try:
+                _measure(contender, places, seconds=options.seconds)
+            # One server that does not come up must not cost what was measured of the others.
+            except (HeliostatError, load.LoadError) as error:
+                _keep(places, {"server": contender.name, "workers": "any", "error": str(error)})
     tables.write(places, all_contenders())
     return 0
 

@@ -37,6 +37,10 @@ class Measured:
         return asdict(self)
 
 
+class LoadError(Exception):
+    """wrk could not load a server to the end."""
+
+
 def require_wrk() -> None:
     """Ends the program with one sentence when wrk is not installed."""
     if shutil.which("wrk") is None:
@@ -68,7 +72,7 @@ def _run(
     done = subprocess.run([*command, url + question.path, "--", *told], capture_output=True, text=True, check=False)
     results = [line.removeprefix("RESULT ") for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode or len(results) != 1:
-        raise SystemExit(f"error: wrk failed: {done.stdout[-1000:]} {done.stderr[-1000:]}")
+        raise LoadError(f"wrk failed: {done.stdout[-1000:]} {done.stderr[-1000:]}")
     found = json.loads(results[0])
     requests_per_s = (found["requests"] - found["failed"]) / found["seconds"]
     return Measured(
