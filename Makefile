@@ -27,6 +27,10 @@ check: setup   ## ruff (lint and format), mypy, import-linter
 toy: setup     ## the closed loop on two minutes of toy data
 	@scripts/run tests.toy
 
+.PHONY: bench-grpc
+bench-grpc: setup    ## what finding the application of a gRPC call by its model's name costs
+	@.venv/bin/python -m benchmarks.grpc_gateway
+
 protos:  ## generate the gRPC messages from heliostat/serving/open_inference.proto
 	@scripts/protos
 

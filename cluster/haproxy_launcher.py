@@ -13,9 +13,9 @@
    cannot parse the head at all, its own few words stand: there it takes no others.
 7. Heads that are absurd, though they fit the buffer, are refused by named limits: 414, 431.
 8. The metrics listener and the statistics page bind loopback instead of all interfaces.
-9. A gRPC call without the metadata `application` goes to the application that is named like the call's model: the
-   name is the first field of every message that has one, and is read where it passes, so there is no further hop.
-   gRPC calls get an id and a time, and are sent on whole, as in 1 and 2.
+9. A gRPC call without the metadata `application` goes to the application that is named like the call's model, or else
+   to the pool. The name is the first field of every message that has one, and is read where it passes, so there is no
+   further hop. gRPC calls get an id and a time, and are sent on whole, as in 1 and 2.
 
 Ray starts this program instead of HAProxy (`RAY_SERVE_HAPROXY_BINARY_PATH`); it changes the file in place,
 because Ray recognises its HAProxy by that file's name, and then becomes HAProxy under the same process id.
@@ -56,6 +56,8 @@ UNUSED_RULES = "\n".join(
     for name in ("x-session-id", "x-request-disconnect-disabled", "serve_multiplexed_model_id")
 )
 
+# The application that answers for models of other names (`cluster.names.POOL`; nothing can be imported here).
+POOL = "small.models"
 SERVICE = "/inference.GRPCInferenceService/"
 GRPC_RULES = f"""\
     http-request set-header request_id %[req.hdr(x-request-id)] if {{ req.fhdr(x-request-id),length gt 0 }}
@@ -206,6 +208,8 @@ def _grpc_routes(backends: list[tuple[str, str]]) -> list[str]:
     # What is asked of the whole server is answered by an application that is up, else by the ingress (UNAVAILABLE).
     routes += [f"{to} {name} if {unset} {server} {{ nbsrv({backend}) gt 0 }}" for backend, name in backends]
     routes += [f"{to} {name} if {unset} {server}" for _, name in backends[:1]]
+    if any(name == POOL for _, name in backends):
+        return [*routes, f"{to} {POOL} if {unset} {{ path_beg {SERVICE}Model }}"]
     if len(backends) < 2:
         return routes  # the one application says itself what it does not serve; without any, Ray does
     models = " or ".join(name for _, name in backends)

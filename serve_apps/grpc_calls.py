@@ -49,6 +49,13 @@ class CallContext(Protocol):
         """What is sent back beside the request's id."""
 
 
+class Calls(Protocol):
+    """Whoever answers the calls of a replica."""
+
+    async def answer(self, name: str, message: bytes, context: CallContext) -> Message:
+        """The response of one call; an empty one, with the status in the context, when the call fails."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Method:
     request: type[Message]
@@ -84,10 +91,10 @@ class GrpcCalls:
                 call.caller = self._predictor.access.admit(authorization, method.action, now_s=started_s)
             answer, headers = await method.handler(self._parsed(method.request, message), call)
         except HeliostatError as error:
-            _refuse(context, problem.of(error), error)
+            refuse(context, problem.of(error), error)
         # The outer edge of a call: whatever it was, it is in the log, and the next call is answered.
         except Exception as error:  # noqa: BLE001
-            _refuse(context, problem.internal(), error)
+            refuse(context, problem.internal(), error)
         else:
             context.set_trailing_metadata([(name.lower(), value) for name, value in headers.items()])
             return answer
@@ -148,7 +155,7 @@ class GrpcCalls:
 class InferenceService:
     """The calls as Serve finds them: methods of a deployment, named as in the protocol; `calls` answers them."""
 
-    calls: GrpcCalls
+    calls: Calls
 
     async def ServerLive(self, request: bytes, grpc_context: CallContext) -> Message:  # noqa: N802
         """Whether the process runs."""
@@ -199,7 +206,8 @@ def _text(header: bytes | None) -> str | None:
     return None if header is None else header.decode("latin-1")
 
 
-def _refuse(context: CallContext, found: problem.Problem, error: Exception) -> None:
+def refuse(context: CallContext, found: problem.Problem, error: Exception) -> None:
+    """The call ends with the status, the sentence and the headers of a problem."""
     # What is shed is counted in v1/status: a trace for each would cost most when there is least to spare.
     if found.status >= 500 and not isinstance(error, OverloadedError):
         request_id = dict(context.trailing_metadata()).get("request_id")

@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from heliostat.errors import HeliostatError, NotFoundError
@@ -26,6 +26,7 @@ from serve_apps.asgi import Receive, Response, Scope, Send
 from serve_apps.composed import pooled_predictor_of
 from serve_apps.config import PredictorConfig
 from serve_apps.endpoints import http_app
+from serve_apps.grpc_calls import GrpcCalls
 from serve_apps.http import HttpApp
 from serve_apps.peers import Asked, Peers, answer_peer, in_time
 from serve_apps.pooled import PooledPredictor
@@ -42,6 +43,7 @@ class Member:
 
     predictor: PooledPredictor
     app: HttpApp
+    calls: GrpcCalls
     record: Mapping[str, Any]
 
 
@@ -84,7 +86,7 @@ class Pool:
             for name, own in record["workloads"].items():
                 keys = [key for key in record["keys"] if key["workload"] in (None, name)]
                 await self._follow(name, {**own, "keys": keys})
-            self._make_room()
+            self.make_room()
         if self._wrong_by_name:
             loop = asyncio.get_running_loop()
             self._retry = loop.call_later(self._options.get("retry_after_s", 5.0), self._try_again, record)
@@ -98,9 +100,9 @@ class Pool:
         member = self.member_by_name.get(name)
         if member is not None:
             await member.app({**scope, "root_path": f"/{name}"}, receive, send)
-            self._make_room()
+            self.make_room()
         elif scope["type"] == "http":
-            await _refusal(self._why_not(name)).send(send)
+            await _refusal(self.why_not(name)).send(send)
         else:
             await send({"type": "websocket.close", "code": 1000})
 
@@ -108,9 +110,9 @@ class Pool:
         """What another workload asks one of these; UnavailableError or NotFoundError when it cannot be asked."""
         member = self.member_by_name.get(name)
         if member is None:
-            raise self._why_not(name)
+            raise self.why_not(name)
         reply = await answer_peer(member.predictor, asked)
-        self._make_room()
+        self.make_room()
         return reply
 
     def close(self) -> None:
@@ -132,7 +134,7 @@ class Pool:
                     self._close(before)
             elif member.record != record:
                 await member.predictor.reconfigure(record)
-                self.member_by_name[name] = Member(predictor=member.predictor, app=member.app, record=record)
+                self.member_by_name[name] = replace(member, record=record)
         # The outer edge of one workload's own code: the others must be served, and its callers are told.
         except Exception as error:
             logger.exception("The workload %s is not in force.", name)
@@ -146,9 +148,11 @@ class Pool:
         config = PredictorConfig.of(workload, self._settings, self._options)
         peers = _NearPeers(self, self._peers())
         predictor = pooled_predictor_of(config, peers, shelf=self.shelf, loader=self._loader)
-        return Member(predictor=predictor, app=http_app(predictor, self._steering(name)), record=record)
+        app = http_app(predictor, self._steering(name))
+        return Member(predictor=predictor, app=app, calls=GrpcCalls(predictor), record=record)
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """What was not asked for longest is not in memory any more, as far as the limits ask for it."""
         for name in self.shelf.surplus():
             if name in self.member_by_name:
                 self.member_by_name[name].predictor.drop()
@@ -162,7 +166,8 @@ class Pool:
     def _try_again(self, record: Mapping[str, Any]) -> None:
         self._retrying = asyncio.ensure_future(self.reconfigure(record))
 
-    def _why_not(self, name: str) -> HeliostatError:
+    def why_not(self, name: str) -> HeliostatError:
+        """What to tell a caller of a workload that does not answer here."""
         if name in self._wrong_by_name:
             return UnavailableError(
                 f"The workload {name!r} cannot be served: {self._wrong_by_name[name]:.500}. It is tried again."

@@ -13,8 +13,8 @@ SERVICE = "inference.GRPCInferenceService"
 
 
 class Deployment(InferenceService):
-    def __init__(self, predictor):
-        self.calls = GrpcCalls(predictor)
+    def __init__(self, calls):
+        self.calls = calls
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -61,10 +61,16 @@ class Client:
         raise AssertionError(f"{name} was answered")
 
 
+def grpc_client(predictor):
+    """A client of one workload."""
+    return client_of(GrpcCalls(predictor))
+
+
 @asynccontextmanager
-async def grpc_client(predictor):
+async def client_of(calls):
+    """A client of whatever answers calls."""
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((Handlers(Deployment(predictor)),))
+    server.add_generic_rpc_handlers((Handlers(Deployment(calls)),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

