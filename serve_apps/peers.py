@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ray import serve
+from ray.exceptions import RayTaskError
 from ray.serve.handle import DeploymentHandle
 
 from heliostat.errors import HeliostatError
@@ -85,7 +86,11 @@ class HandlePeers:
             # Asks Serve's controller, and waits for it.
             handle = await asyncio.to_thread(serve.get_app_handle, application)
             self._handle_by_application[application] = handle
-        reply: Reply = await handle.answer_peer.remote(workload, asked)
+        try:
+            reply: Reply = await handle.answer_peer.remote(workload, asked)
+        except RayTaskError as error:
+            # The other's own error, as it was raised: Ray's wrapper would show its traceback to the caller.
+            raise error.cause from None
         return reply
 
 

@@ -4,15 +4,18 @@ import asyncio
 import json
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+from ray.exceptions import RayTaskError
 
 from actors.trial import own_answers
+from heliostat.serving.problem import UnavailableError
 from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
-from serve_apps.peers import Asked
+from serve_apps.peers import Asked, HandlePeers
 from tests import toy
 from tests.integration.pool_fixture import declared, make_module, member, pool_record, pooling
 from tests.integration.predictor_fixture import OTHER_ENCODING, ROW, changed_toy, make_bundle, run
@@ -201,3 +204,33 @@ def test_a_trial_compares_what_the_own_models_said_not_the_whole_answers():
     log = ['{"own": 0.25, "others": {}}', None]
     rows = pa.table({"probability": [0.5, 0.75], "answered_with": pa.array(log, pa.string())})
     assert own_answers(rows)["probability"].to_pylist() == [0.25, 0.75]
+
+
+def test_what_went_wrong_in_another_application_is_told_without_a_trace():
+    class Handle:
+        """A handle whose replica refuses, as Ray hands that on."""
+
+        def __init__(self):
+            self.answer_peer = self
+
+        async def remote(self, workload, asked):
+            raise RayTaskError("answer_peer", "Traceback: secret", UnavailableError("No version serves yet."))
+
+    async def scenario():
+        peers = HandlePeers()
+        peers.follow({"a": "application"})
+        peers._handle_by_application["application"] = Handle()
+        question = Asked(
+            values_by_column={},
+            keys=[],
+            event_at=[],
+            due_at=[],
+            request_id="r",
+            received_at=datetime.now(UTC),
+            way=("b",),
+            left_s=1.0,
+        )
+        reply = await peers.ask("a", question)
+        assert reply.missing == "UnavailableError: No version serves yet."
+
+    run(scenario)
