@@ -17,7 +17,7 @@ from torch import nn
 from heliostat import Age, Batch, Binary, Category, Encoded, Loop, Number, Replay, Training, Workload
 from heliostat.gates import BetterThanConstant, NoWorseThanChampion
 from heliostat.metrics import log_loss
-from heliostat.triggers import Decay, Drift
+from heliostat.triggers import Decay, Drift, Growth
 
 MONTHS = tuple(f"2024-{month:02d}" for month in range(1, 9))
 SITES = ("alpha", "beta", "gamma", "delta")
@@ -127,6 +127,7 @@ workload = Workload(
     retrain_on=(
         Drift(psi=0.5, windows=3),
         Decay(log_loss, margin=0.03, min_rows=300),
+        Growth(0.125),
         Age(timedelta(days=60)),
     ),
     training=Training(epochs=6, batch_size=128, learning_rate=1e-2),
