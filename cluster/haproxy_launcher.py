@@ -34,7 +34,7 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 65_536
 MAX_URL_BYTES = 8_192
 # A replica that is busy answers its health check late, and one that is dead refuses it at once. Without this, HAProxy
-# waits 250 ms, and a busy machine lost all of its replicas at once.
+# waits 250 ms once a replica is in doubt, and would take a slow one for dead.
 CHECK_S = 5
 # Serve counts from here on, in whole seconds, so that the replica's own limit always comes first.
 SERVE_GRACE_S = 5
