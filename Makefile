@@ -34,6 +34,10 @@ bench-grpc: setup    ## what finding the application of a gRPC call by its model
 protos:  ## generate the gRPC messages from heliostat/serving/open_inference.proto
 	@scripts/protos
 
+.PHONY: bench-scoring
+bench-scoring: setup    ## jobs.score beside a plain loop and bare Ray Data (minutes)
+	@.venv/bin/python -m benchmarks.scoring
+
 bench-serving: setup    ## this server beside others, loaded by wrk (15 minutes; the peers' packages once)
 	@.venv/bin/python -m benchmarks.serving --fresh
 

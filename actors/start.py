@@ -5,6 +5,7 @@ from typing import Any
 
 import ray
 
+from actors.answerer import Answerer
 from actors.catalog import CatalogActor
 from actors.monitor import Monitor, Watch
 from actors.recorder import Recorder
@@ -61,6 +62,23 @@ def loop(settings: Settings, workload: Workload, *, module: str, revision: str) 
         resources.STEWARD_ACTOR,
         revision=revision,
         arguments={"watch": watch, "module": module, "settings": settings},
+    )
+
+
+def answerer(settings: Settings, workload: Workload, *, module: str, worker: str, revision: str) -> None:
+    """What sees to the workload's long answers is up and runs this code; `worker` names the class that gives them."""
+    _start(
+        Answerer,
+        names.answerer(workload.name),
+        resources.ANSWERER_ACTOR,
+        revision=revision,
+        arguments={
+            "workload": workload.name,
+            "module": module,
+            "worker": worker,
+            "limits": workload.long_answers,
+            "settings": settings,
+        },
     )
 
 

@@ -21,6 +21,11 @@ def steward(workload: str) -> str:
     return f"{workload}/steward"
 
 
+def answerer(workload: str) -> str:
+    """The actor that sees to long answers."""
+    return f"{workload}/answerer"
+
+
 def application(workload: str) -> str:
     """The Serve application that answers for a workload."""
     return workload

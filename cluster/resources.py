@@ -39,6 +39,8 @@ CATALOG_ACTOR = ActorResources(max_task_retries=0)
 RECORDER_ACTOR = ActorResources(max_task_retries=3)
 MONITOR_ACTOR = ActorResources(max_task_retries=3, read_beside=True)
 STEWARD_ACTOR = ActorResources(max_task_retries=3)
+# Woken and asked for its status while its own threads work.
+ANSWERER_ACTOR = ActorResources(max_task_retries=3)
 
 PREDICTOR_CPUS_PER_REPLICA = 0.1
 # Below one CPU, so that Ray Data's tasks fit beside the workers that wait for their rows.

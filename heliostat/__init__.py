@@ -3,6 +3,7 @@
 from heliostat.columns import Binary, Category, Number
 from heliostat.declared.cache import Cache
 from heliostat.declared.inputs import Cascade, Ensemble, Input
+from heliostat.declared.long_answers import LongAnswers
 from heliostat.declared.loop import Loop
 from heliostat.declared.pool import Pool
 from heliostat.declared.replay import Replay
@@ -29,6 +30,7 @@ __all__ = [
     "Ensemble",
     "Growth",
     "Input",
+    "LongAnswers",
     "Loop",
     "NoWorseThanChampion",
     "Number",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from heliostat import metrics as metrics_module
 from heliostat.columns import Binary, Column
 from heliostat.declared.inputs import Combine, Input, asked, refuse_unfit_inputs
+from heliostat.declared.long_answers import LongAnswers
 from heliostat.declared.loop import Loop
 from heliostat.declared.replay import Replay
 from heliostat.declared.revisions import Revision, logged_columns, refuse_unfit
@@ -72,6 +73,7 @@ class Workload:
     training: Training = field(default_factory=Training)
     serving: Serving = field(default_factory=Serving)
     loop: Loop = field(default_factory=Loop)
+    long_answers: LongAnswers = field(default_factory=LongAnswers)
     replay: Replay | None = None
     inputs: Sequence[Input] = ()
     combine: Combine | None = None

@@ -52,6 +52,8 @@ class Plan:
 def plan(job: _entry.Job) -> Plan:
     """The plan of the options; an error of ours when it cannot be carried out, before anything is written."""
     options = job.options
+    if job.workload.inputs or job.workload.combine is not None:
+        raise SettingsError(f"{job.workload.name!r} asks other models, which jobs.score cannot; ask v1/predict.")
     version = _version(job)
     model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
     carry, where = tuple(options.columns), tuple(options.where)

@@ -25,6 +25,7 @@ from jobs import _entry, _local_keys
 ROLES = ("viewer", "caller", "operator", "admin")
 RUNNING_TIMEOUT_S = 180.0
 PLATFORM = ("heliostat", "cluster", "actors", "serve_apps")
+WORKER = "serve_apps.answering:Worker"  # by name: it needs torch, and the actor that starts it does not
 
 
 def deploy(job: _entry.Job) -> _entry.Result:
@@ -36,6 +37,7 @@ def deploy(job: _entry.Job) -> _entry.Result:
     start.catalog(settings, revision=revision)
     start.loop(settings, job.workload, module=job.module, revision=revision)
     refuse_unfit_asks(job)
+    start.answerer(settings, job.workload, module=job.module, worker=WORKER, revision=revision)
     _make_keys(job)
     job.catalog.put_state(name, CLOCK, {"mode": job.options.clock}, by=job.by, at=datetime.now(UTC))
     job.catalog.put_application(name, _application(job, package), by=job.by, at=datetime.now(UTC))

@@ -18,12 +18,12 @@ from heliostat.settings import Settings
 from heliostat.workload import load
 from serve_apps.composed import predictor_of
 from serve_apps.config import PredictorConfig
+from serve_apps.desk import ActorDesk
 from serve_apps.endpoints import http_app
 from serve_apps.grpc_calls import GrpcCalls, InferenceService
 from serve_apps.http import HttpApp
 from serve_apps.peers import Asked, HandlePeers, answer_peer
 from serve_apps.scaling import replica_options
-from serve_apps.steering import ActorSteering
 
 DEPLOYMENT = "Predictor"
 MAX_ONGOING_REQUESTS = 200
@@ -41,7 +41,8 @@ class Replica(InferenceService):
 
     def __serve_build_asgi_app__(self) -> HttpApp:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
-        return http_app(self._predictor, ActorSteering(self._predictor.config.workload))
+        desk = ActorDesk(self._predictor.config.workload)
+        return http_app(self._predictor, desk, desk)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What the replica did since this was last asked, about once a second when the workload scales."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from heliostat.declared.inputs import Combine, Input
+from heliostat.declared.long_answers import LongAnswers
 from heliostat.declared.serving import Serving
 from heliostat.errors import SettingsError
 from heliostat.serving.rows import Contract
@@ -21,6 +22,7 @@ class PredictorConfig:
     workload: str
     contract: Contract
     limits: Serving
+    long_answers: LongAnswers
     segments_dir: Path
     lake_uri: str
     inputs: tuple[Input, ...] = ()
@@ -50,6 +52,7 @@ class PredictorConfig:
             workload=workload.name,
             contract=Contract.of(workload),
             limits=workload.serving,
+            long_answers=workload.long_answers,
             segments_dir=settings.segments_dir / workload.name,
             lake_uri=settings.lake_uri,
             inputs=tuple(workload.inputs),

@@ -1,22 +1,25 @@
 """Everything that one workload answers, put together: rows, tensors, and the document that describes both."""
 
 from heliostat.govern.roles import Action
-from serve_apps import openapi
+from serve_apps import openapi, schemas
 from serve_apps.asgi import Request, Response
+from serve_apps.desk import Desk
 from serve_apps.http import Endpoint, HttpApp
 from serve_apps.key_endpoints import KeyEndpoints
 from serve_apps.metrics import metrics_endpoint
 from serve_apps.predictor import Predictor
 from serve_apps.steering import Steering
 from serve_apps.v1 import V1
+from serve_apps.v1_jobs import V1Jobs
 from serve_apps.v2 import V2
 
 
-def http_app(predictor: Predictor, steering: Steering) -> HttpApp:
-    """The ASGI application of a predictor; its end closes the predictor."""
+def http_app(predictor: Predictor, steering: Steering, desk: Desk | None = None) -> HttpApp:
+    """The ASGI application of a predictor; its end closes the predictor. Without a desk it has no `v1/jobs`."""
     keys = KeyEndpoints(predictor.config.workload, steering)
     protocols = [
         *V1(predictor, steering).endpoints(),
+        *_jobs(predictor, desk),
         *keys.endpoints(),
         *V2(predictor).endpoints(),
         metrics_endpoint(predictor, steering),
@@ -27,6 +30,15 @@ def http_app(predictor: Predictor, steering: Steering) -> HttpApp:
         limits=predictor.config.limits,
         on_shutdown=predictor.close,
     )
+
+
+def _jobs(predictor: Predictor, desk: Desk | None) -> list[Endpoint]:
+    if desk is None:
+        return []
+    config = predictor.config
+    jobs = V1Jobs(config.workload, config.long_answers, lake_uri=config.lake_uri, desk=desk)
+    named = (config.contract, predictor.revisions.current.extra_names)
+    return jobs.endpoints(schemas.predict_body(*named), schemas.columns_body(*named))
 
 
 def _docs(workload: str, protocols: list[Endpoint]) -> Endpoint:

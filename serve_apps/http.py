@@ -38,6 +38,7 @@ class Endpoint:
     other_bodies: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     other_answers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     headers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    status: int = 200
 
 
 class Router:

@@ -26,6 +26,8 @@ _OWN_STATUSES: dict[str, set[int]] = {
     "/v1/rollback": {404, 409},
     "/v1/hold": {404, 409},
     "/v1/keys": {409},
+    "/v1/jobs": {409},
+    "/v1/jobs/{id}/result": {409, 413},
 }
 _CREATED = {("POST", "/v1/keys")}
 
@@ -63,11 +65,12 @@ def statuses(endpoint: Endpoint) -> set[int]:
 
 def _takes_revision(endpoint: Endpoint) -> bool:
     is_tensor = endpoint.path.startswith("/v2/models/") and not endpoint.path.endswith("/ready")
-    return is_tensor or endpoint.action is Action.PREDICT
+    is_later = endpoint.path.startswith(("/v1/jobs", "/v1/webhook-secret"))
+    return is_tensor or (endpoint.action is Action.PREDICT and not is_later)
 
 
 def _operation(endpoint: Endpoint, workload: str) -> Schema:
-    success = "201" if (endpoint.method, endpoint.path) in _CREATED else "200"
+    success = "201" if (endpoint.method, endpoint.path) in _CREATED else str(endpoint.status)
     described: Schema = {
         "operationId": f"{endpoint.method.lower()}{endpoint.path.replace('/', '_').translate(_NO_BRACES)}",
         "summary": endpoint.summary,

@@ -25,6 +25,7 @@ from heliostat.workload import Workload
 from serve_apps.asgi import Receive, Response, Scope, Send
 from serve_apps.composed import pooled_predictor_of
 from serve_apps.config import PredictorConfig
+from serve_apps.desk import Desk
 from serve_apps.endpoints import http_app
 from serve_apps.grpc_calls import GrpcCalls
 from serve_apps.http import HttpApp
@@ -59,6 +60,7 @@ class Pool:
         *,
         steering: Callable[[str], Steering],
         peers: Callable[[], Peers],
+        desk: Callable[[str], Desk] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.shelf = Shelf(NOTHING)
@@ -66,6 +68,7 @@ class Pool:
         self._wrong_by_name: dict[str, str] = {}
         self._settings, self._options = settings, dict(options or {})
         self._steering, self._peers = steering, peers
+        self._desk = desk
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._changing = asyncio.Lock()
         self._retry: asyncio.TimerHandle | None = None
@@ -148,7 +151,8 @@ class Pool:
         config = PredictorConfig.of(workload, self._settings, self._options)
         peers = _NearPeers(self, self._peers())
         predictor = pooled_predictor_of(config, peers, shelf=self.shelf, loader=self._loader)
-        app = http_app(predictor, self._steering(name))
+        desk = None if self._desk is None else self._desk(name)
+        app = http_app(predictor, self._steering(name), desk)
         return Member(predictor=predictor, app=app, calls=GrpcCalls(predictor), record=record)
 
     def make_room(self) -> None:

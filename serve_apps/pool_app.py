@@ -16,11 +16,11 @@ from heliostat.errors import SettingsError
 from heliostat.serving.combining import Reply
 from heliostat.settings import Settings
 from serve_apps.app import MAX_ONGOING_REQUESTS, SHUTDOWN_TIMEOUT_S
+from serve_apps.desk import ActorDesk
 from serve_apps.grpc_calls import InferenceService
 from serve_apps.peers import Asked, HandlePeers
 from serve_apps.pool import Pool
 from serve_apps.pool_calls import PoolCalls
-from serve_apps.steering import ActorSteering
 
 DEPLOYMENT = "Pool"
 
@@ -29,7 +29,7 @@ class PoolReplica(InferenceService):
     """A pool as Serve runs it; Serve calls the methods in this order."""
 
     def __init__(self, settings: Settings) -> None:
-        self._pool = Pool(settings, steering=ActorSteering, peers=HandlePeers)
+        self._pool = Pool(settings, steering=ActorDesk, desk=ActorDesk, peers=HandlePeers)
         self.calls = PoolCalls(self._pool)
 
     def __serve_build_asgi_app__(self) -> Pool:

@@ -14,6 +14,8 @@ from heliostat.records import KeyRecord, KeyTerms, ModelVersion, Run
 from heliostat.serving.problem import UnavailableError
 
 STATUS_TIMEOUT_S = 1.0
+# Without an answer there is none to give, so this waits longer than what is only said beside one.
+SEARCH_TIMEOUT_S = 10.0
 # Below the time after which the ingress gives the request up.
 CHANGE_TIMEOUT_S = 50.0
 
@@ -102,7 +104,7 @@ class ActorSteering:
     async def scored_runs(self) -> list[Run]:
         """The runs of jobs.score whose answers are there, the oldest first."""
         named: dict[str, Any] = {"status": "succeeded", "job": "score"}
-        found: list[Run] = await self._call(names.CATALOG, "runs", self._workload, timeout_s=STATUS_TIMEOUT_S, **named)
+        found: list[Run] = await self._call(names.CATALOG, "runs", self._workload, timeout_s=SEARCH_TIMEOUT_S, **named)
         return found
 
     async def keys(self) -> list[KeyRecord]:

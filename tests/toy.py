@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from heliostat import Age, Batch, Binary, Category, Encoded, Loop, Number, Replay, Training, Workload
+from heliostat import Age, Batch, Binary, Category, Encoded, LongAnswers, Loop, Number, Replay, Training, Workload
 from heliostat.gates import BetterThanConstant, NoWorseThanChampion
 from heliostat.metrics import log_loss
 from heliostat.triggers import Decay, Drift, Growth
@@ -132,5 +132,6 @@ workload = Workload(
     ),
     training=Training(epochs=6, batch_size=128, learning_rate=1e-2),
     loop=Loop(cooldown=timedelta(days=14), canary_span=timedelta(days=7)),
+    long_answers=LongAnswers(callback_prefixes=("http://127.0.0.1:31990/hooks/",), callback_waits_s=(0.5, 0.5, 0.5)),
     replay=Replay(since=datetime(2024, 3, 1, tzinfo=UTC), until=datetime(2024, 4, 10, tzinfo=UTC)),
 )

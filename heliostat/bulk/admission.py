@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from heliostat.columns import Column, Number, normalise, split
+from heliostat.columns import Column, Number, normalise, split, violations
 from heliostat.errors import ContractError
 from heliostat.workload import Workload
 
@@ -69,11 +69,17 @@ def admit(workload: Workload, table: pa.Table, *, columns: Sequence[Column], def
     event_at = _event_at(table, names.event_time, reasons, default=default_event_at)
     keys = pa.nulls(table.num_rows, pa.string()) if names.key is None else _texts(table, names.key)
     arrays[_ROW], arrays[_KEY], arrays[_EVENT_AT] = pa.array(np.arange(table.num_rows)), keys, event_at
-    readable = pa.table(arrays).filter(reasons.is_clean)
-    good, broken = split(readable, columns)
-    reasons.add(broken[_ROW].to_pylist(), broken["reason"].to_pylist())
+    readable = pa.table(arrays)
+    if reasons.by_row:
+        readable = readable.filter(reasons.is_clean)
+    good, inputs = readable, normalise(readable, columns)
+    # Nearly every piece has no bad row, and copying it would cost more than looking at it.
+    if violations(inputs, columns):
+        good, broken = split(readable, columns)
+        reasons.add(broken[_ROW].to_pylist(), broken["reason"].to_pylist())
+        inputs = normalise(good, columns)
     return Admitted(
-        inputs=normalise(good, columns),
+        inputs=inputs,
         rows=good[_ROW].to_numpy(),
         keys=good[_KEY].combine_chunks(),
         event_at=good[_EVENT_AT].combine_chunks(),

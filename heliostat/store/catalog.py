@@ -9,6 +9,7 @@ from sqlalchemy import select
 from heliostat.errors import CatalogError
 from heliostat.records import JournalEntry, Lease
 from heliostat.store.aliases import Aliases
+from heliostat.store.answer_jobs import AnswerJobs
 from heliostat.store.catalog_tables import chain_head, journal
 from heliostat.store.journal import restored, verified_end
 from heliostat.store.keys import Keys
@@ -20,7 +21,7 @@ from heliostat.store.versions import Versions
 PAGE = 1000
 
 
-class Catalog(Leases, Versions, Aliases, Runs, States, Keys):
+class Catalog(Leases, Versions, Aliases, Runs, States, Keys, AnswerJobs):
     """Everything the catalog holds, behind one database URL.
 
     Every change says by whom and when, and its journal row is in the same transaction; one that names a lease

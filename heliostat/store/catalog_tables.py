@@ -112,3 +112,26 @@ applications = Table(
     Column("revision", Integer, nullable=False),
     Column("at", Instant, nullable=False),
 )
+
+# The record is the truth; what stands beside it is what rows are looked for by.
+answer_jobs = Table(
+    "answer_jobs",
+    metadata,
+    Column("workload", String, primary_key=True),
+    Column("job_id", String, primary_key=True),
+    Column("by", String, nullable=False, index=True),
+    Column("status", String, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("needs_care", Boolean, nullable=False, index=True),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("record", JsonText, nullable=False),
+)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("workload", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("secret", String, nullable=False),
+)

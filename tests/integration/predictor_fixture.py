@@ -84,6 +84,40 @@ class Chronicle:
         await self.publish(self.catalog.keys())
 
 
+class LocalDesk:
+    """The catalog in this process, as the desk of a replica; `num_wakes` counts who was woken."""
+
+    def __init__(self, home: Path, workload: str):
+        self.catalog = Catalog(Settings(home=home).catalog_url)
+        self.catalog.create()
+        self.workload = workload
+        self.num_wakes = 0
+
+    async def add(self, job, *, at):
+        return self.catalog.add_answer_job(job, by=job.by, at=at)
+
+    async def change(self, job, *, by, at, kind):
+        return self.catalog.change_answer_job(job, by=by, at=at, kind=kind)
+
+    async def job(self, job_id):
+        return self.catalog.answer_job(self.workload, job_id)
+
+    async def jobs(self, by):
+        return self.catalog.answer_jobs(self.workload, by=by)
+
+    async def num_open(self):
+        return self.catalog.num_open_answer_jobs(self.workload)
+
+    async def has_secret(self, name):
+        return self.catalog.webhook_secret(self.workload, name) is not None
+
+    async def put_secret(self, name, secret, *, at):
+        self.catalog.put_webhook_secret(self.workload, name, secret, by=name, at=at)
+
+    async def wake(self):
+        self.num_wakes += 1
+
+
 def make_bundle(home: Path, module: str, *, seed: int):
     """The bundle of a quick fit of that module's workload."""
     workload = importlib.import_module(module).workload
@@ -150,7 +184,7 @@ async def serving(workload, home: Path, first=None, **options):
     try:
         if first is not None:
             await predictor.reconfigure(first)
-        yield Served(predictor, steering, http_app(predictor, steering))
+        yield Served(predictor, steering, http_app(predictor, steering, LocalDesk(home, workload.name)))
     finally:
         predictor.close()
         catalog.close()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from heliostat import records
+from heliostat.answer_jobs import AnswerJob
 
 NOW = datetime(2013, 3, 1, 12, 30, 1, 250, tzinfo=UTC)
 EXAMPLES = [
@@ -41,6 +42,18 @@ EXAMPLES = [
     records.Application(workload="toy", config={"replicas": 2}, revision=1, at=NOW),
     records.Committed(sequence=1, num_predictions=2, watermark_at=NOW),
     records.KeyRecord(key_id="a", hash="b", role="viewer", name="c", workload=None),
+    AnswerJob(
+        job_id="j-1",
+        workload="toy",
+        by="caller-key",
+        digest="d",
+        folder="/lake/toy/_jobs/j-1",
+        media_type="application/json",
+        input_uri=None,
+        callback_url=None,
+        created_at=NOW,
+        expires_at=NOW,
+    ),
 ]
 
 

@@ -1,0 +1,113 @@
+"""The folder of one long answer: what was asked, and what each attempt answered, through any file system.
+
+A result is whole or not there: it gets its name when all of it is written, and counts when the catalog says so.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from heliostat.errors import NotFoundError
+
+REQUEST = "request"
+RESULT_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("key", pa.string()),
+        ("probability", pa.float64()),
+        ("confidence", pa.float64()),
+        ("model_version", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class AnswerFolder:
+    """One folder; its URI stands in the job's record."""
+
+    uri: str
+
+    @classmethod
+    def of(cls, lake_uri: str, workload: str, job_id: str) -> "AnswerFolder":
+        """Where the job of that id keeps its files: beside the lake's tables, under a name that no table has."""
+        return cls(f"{lake_uri.rstrip('/')}/{workload}/_jobs/{job_id}")
+
+    def put_request(self, body: bytes) -> None:
+        """What was asked, byte for byte."""
+        filesystem, root = self._place()
+        filesystem.create_dir(root, recursive=True)
+        with _appearing(filesystem, f"{root}/{REQUEST}") as stream:
+            stream.write(body)
+
+    def request(self) -> bytes:
+        """What `put_request` was given."""
+        return self._content(REQUEST)
+
+    @contextmanager
+    def result_writer(self, attempt: int) -> Iterator[pa.ipc.RecordBatchStreamWriter]:
+        """Writes tables of RESULT_SCHEMA; the file is there under its name when this ends well."""
+        filesystem, root = self._place()
+        with (
+            _appearing(filesystem, f"{root}/{_result(attempt)}") as stream,
+            pa.ipc.new_stream(stream, RESULT_SCHEMA) as writer,
+        ):
+            yield writer
+
+    def put_rejected(self, attempt: int, reason_by_row: Mapping[int, str]) -> None:
+        """The rows without an answer, and why."""
+        filesystem, root = self._place()
+        rejected = [{"row": row, "reason": reason} for row, reason in sorted(reason_by_row.items())]
+        with _appearing(filesystem, f"{root}/{_rejected(attempt)}") as stream:
+            stream.write(json.dumps(rejected).encode())
+
+    def result(self, attempt: int) -> bytes:
+        """The answers of an attempt: an Arrow IPC stream of RESULT_SCHEMA."""
+        return self._content(_result(attempt))
+
+    def rejected(self, attempt: int) -> list[dict[str, Any]]:
+        """Row and reason of every row that got no answer."""
+        return list(json.loads(self._content(_rejected(attempt))))
+
+    def remove(self) -> None:
+        """All of it is gone; no error when it was."""
+        filesystem, root = self._place()
+        if filesystem.get_file_info(root).type != fs.FileType.NotFound:
+            filesystem.delete_dir(root)
+
+    def _content(self, name: str) -> bytes:
+        filesystem, root = self._place()
+        try:
+            with filesystem.open_input_stream(f"{root}/{name}") as stream:
+                return bytes(stream.readall())
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                f"The file {name} of the job is not there any more; ask for the answer again."
+            ) from error
+
+    def _place(self) -> tuple[fs.FileSystem, str]:
+        filesystem, root = fs.FileSystem.from_uri(self.uri)
+        return filesystem, root
+
+
+def _result(attempt: int) -> str:
+    return f"result-{attempt}.arrows"
+
+
+def _rejected(attempt: int) -> str:
+    return f"rejected-{attempt}.json"
+
+
+@contextmanager
+def _appearing(filesystem: fs.FileSystem, path: str) -> Iterator[Any]:
+    folder, name = path.rsplit("/", 1)
+    hidden = f"{folder}/.{name}.{uuid.uuid4().hex}"
+    with filesystem.open_output_stream(hidden) as stream:
+        yield stream
+    filesystem.move(hidden, path)

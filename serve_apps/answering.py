@@ -1,0 +1,177 @@
+"""Answers long requests in a process of its own, beside the replicas and after them in line for the processor.
+
+Reads:  what was asked, in the job's folder or at its input; bundles
+Writes: the job's folder; write-ahead segments: predictions
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from cluster.resources import BATCH_NICENESS
+from heliostat.answer_jobs import AnswerJob
+from heliostat.bulk.ids import scored_ids
+from heliostat.bulk.requested import Aside, Piece, RequestReader, as_table
+from heliostat.columns import normalise
+from heliostat.errors import HeliostatError, TrainingError
+from heliostat.learn.served_model import ServedModel
+from heliostat.records import BundleRef
+from heliostat.serving.arrow_stream import ARROW, read_stream
+from heliostat.serving.problem import MalformedError, TooLargeError
+from heliostat.serving.rows import Contract, RowReader
+from heliostat.settings import Settings
+from heliostat.store.answer_folder import RESULT_SCHEMA, AnswerFolder
+from heliostat.store.bundles import read_bundle
+from heliostat.store.inputs import open_input
+from heliostat.store.schema import INSTANT, conform, prediction_schema
+from heliostat.store.segments import SegmentWriter
+from heliostat.workload import load
+
+REJECTED, ANSWERED = "rejected", "answered"
+
+
+class Worker:
+    """One version at a time, kept between requests; says how far it is while it works."""
+
+    def __init__(self, module: str, settings: Settings) -> None:
+        os.nice(BATCH_NICENESS)
+        workload = load(module)
+        self._limits = workload.long_answers
+        self._asks_others = bool(workload.inputs) or workload.combine is not None
+        self._contract = Contract.of(workload)
+        self._log_schema = prediction_schema(self._contract.logged, with_commit=False)
+        self._segments_dir = settings.segments_dir / workload.name
+        self._model: tuple[BundleRef, ServedModel] | None = None
+        self._num_done = 0
+
+    def progress(self) -> int:
+        """How many rows the request in work has behind it."""
+        return self._num_done
+
+    def answer(self, job: AnswerJob, bundle: BundleRef) -> dict[str, Any]:
+        """The counts of an attempt whose result is written whole, or `error` with the reason that it cannot be."""
+        self._num_done = 0
+        if self._asks_others:
+            return {"error": "This workload asks other models, which a job cannot; ask v1/predict in smaller requests."}
+        try:
+            return self._answered(job, self._loaded(bundle))
+        except HeliostatError as error:
+            # Asked for something that cannot be answered: another attempt would end the same way.
+            return {"error": str(error)}
+
+    def _answered(self, job: AnswerJob, model: ServedModel) -> dict[str, Any]:
+        aside = Aside(max_rows=self._limits.max_rejected_rows)
+        reader = RequestReader(
+            reader=RowReader(self._contract),
+            request_id=f"{job.by}/{job.job_id}",
+            received_at=job.created_at,
+            aside=aside,
+        )
+        folder, num_rows = AnswerFolder(job.folder), 0
+        log = SegmentWriter(self._segments_dir, "predictions", schema=self._log_schema)
+        try:
+            with folder.result_writer(job.attempt) as writer:
+                for piece in self._pieces(job, reader, folder):
+                    answers = self._piece(piece, model, job)
+                    # Logged as requests are; an attempt that repeats this gives the same ids, which count once.
+                    log.append(self._log_batch(piece, answers, job))
+                    writer.write_table(answers)
+                    num_rows += piece.rows.num_rows
+                    self._num_done = num_rows + len(aside.reason_by_row)
+        finally:
+            log.rotate()
+        folder.put_rejected(job.attempt, aside.reason_by_row)
+        return {"num_rows": num_rows, "num_rejected": len(aside.reason_by_row)}
+
+    def _pieces(self, job: AnswerJob, reader: RequestReader, folder: AnswerFolder) -> Iterator[Piece]:
+        limits = self._limits
+        if job.input_uri is not None:
+            yield from self._input(job.input_uri, reader)
+        elif job.media_type == ARROW:
+            # In memory a column may be larger than it was sent, by its dictionary: as far as the body may be.
+            columns = read_stream(folder.request(), max_rows=limits.max_rows, max_bytes=limits.max_body_bytes)
+            yield from reader.columns(pa.table(columns))
+        else:
+            rows = _rows_of(folder.request())
+            self._refuse_too_many(len(rows))
+            yield from reader.rows(rows)
+
+    def _input(self, uri: str, reader: RequestReader) -> Iterator[Piece]:
+        names = [column.name for column in self._contract.columns]
+        extras = reader.reader.extra_names
+        opened = open_input(uri, as_text=extras)
+        # Other columns of a table are no mistake, as an unknown name in a request is.
+        read = [name for name in opened.schema.names if name in {*names, *extras}]
+        start = 0
+        for part in opened.parts:
+            for _, table in part.pieces(read):
+                self._refuse_too_many(start + table.num_rows)
+                yield from reader.columns(table, start=start)
+                start += table.num_rows
+
+    def _refuse_too_many(self, num_rows: int) -> None:
+        limit = self._limits.max_rows
+        if num_rows > limit:
+            raise TooLargeError(f"A job may have {limit} rows; got at least {num_rows}. Ask for them in several jobs.")
+
+    def _piece(self, piece: Piece, model: ServedModel, job: AnswerJob) -> pa.Table:
+        rows = piece.rows
+        asked = as_table(rows, self._contract.logged)
+        probabilities = model.probabilities(normalise(asked, model.columns))
+        if len(probabilities) != rows.num_rows or not np.isfinite(probabilities).all():
+            raise TrainingError(f"Version {job.version} gave no finite probability for each row; ask another version.")
+        numbers = np.arange(piece.start, piece.start + rows.num_rows)
+        ids = scored_ids(f"{job.by}/{job.job_id}", part=0, rows=numbers, event_at=pa.array(rows.event_at, INSTANT))
+        confidence = np.maximum(probabilities, 1 - probabilities)
+        version = pa.repeat(pa.scalar(job.version, pa.int32()), rows.num_rows)
+        columns = [pa.array(numbers), ids, pa.array(rows.keys), probabilities, confidence, version]
+        return pa.table([pa.array(column) for column in columns], schema=RESULT_SCHEMA)
+
+    def _log_batch(self, piece: Piece, answers: pa.Table, job: AnswerJob) -> pa.RecordBatch:
+        rows, num_rows = piece.rows, piece.rows.num_rows
+        logged = {
+            "id": answers["id"],
+            "request_id": pa.repeat(pa.scalar(job.job_id), num_rows),
+            "row": answers["row"].cast(pa.int32()),
+            "key": answers["key"],
+            "event_at": pa.array(rows.event_at, INSTANT),
+            "due_at": pa.array(rows.due_at, INSTANT),
+            "received_at": pa.repeat(pa.scalar(job.created_at, INSTANT), num_rows),
+            "revision": pa.repeat(pa.scalar(rows.revision, pa.int32()), num_rows),
+            "version": answers["model_version"],
+            "arm": pa.repeat(pa.scalar("champion"), num_rows),
+            "degraded": pa.repeat(pa.scalar(False), num_rows),
+            "probability": answers["probability"],
+            "latency_ms": pa.repeat(_waited_ms(job), num_rows),
+        }
+        inputs = as_table(rows, self._contract.logged)
+        table = pa.table({**logged, **{name: inputs[name] for name in inputs.column_names}})
+        (batch,) = conform(table, self._log_schema).combine_chunks().to_batches()
+        return batch
+
+    def _loaded(self, bundle: BundleRef) -> ServedModel:
+        if self._model is None or self._model[0] != bundle:
+            model = ServedModel.load(read_bundle(bundle.uri, bundle.hash))
+            model.warm()
+            self._model = (bundle, model)
+        return self._model[1]
+
+
+def _waited_ms(job: AnswerJob) -> pa.Scalar:
+    return pa.scalar((datetime.now(UTC) - job.created_at).total_seconds() * 1000, pa.float32())
+
+
+def _rows_of(body: bytes) -> list[Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(f"The body is no JSON: {error}.") from error
+    rows = document.get("rows") if isinstance(document, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise MalformedError('A job looks like {"rows": [{...}]}; got no list `rows` of at least one object.')
+    return rows
