@@ -1,6 +1,6 @@
 """Serve applications, declared through the dashboard's REST API; every call replaces the whole declaration.
 
-One owner holds the merged declaration: `deploy` reads what is declared, changes one application, and puts it back.
+One owner, the catalog actor, holds what is declared and calls `apply`.
 """
 
 import time
@@ -37,14 +37,6 @@ def declaration(settings: Settings, applications: list[Application], *, request_
     }
 
 
-def merged(applications: list[Application], changed: Application) -> list[Application]:
-    """The applications with the one of that name replaced, or added at the end."""
-    names = [application["name"] for application in applications]
-    if changed["name"] not in names:
-        return [*applications, changed]
-    return [changed if each["name"] == changed["name"] else each for each in applications]
-
-
 def declared(settings: Settings) -> list[Application]:
     """The applications as they were last declared."""
     found = details(settings)["applications"].values()
@@ -62,16 +54,6 @@ def apply(settings: Settings, applications: list[Application], *, request_timeou
     body = declaration(settings, applications, request_timeout_s=request_timeout_s)
     # The first call starts Serve and its ingress, which takes seconds.
     dashboard.request(settings, _PATH, method="PUT", body=body, timeout_s=120.0)
-
-
-def deploy(settings: Settings, application: Application) -> None:
-    """Serve works towards that application beside the others already declared. Does not wait."""
-    apply(settings, merged(declared(settings), application))
-
-
-def delete(settings: Settings, name: str) -> None:
-    """Serve takes that application down, and leaves the others."""
-    apply(settings, [application for application in declared(settings) if application["name"] != name])
 
 
 def wait_until_running(settings: Settings, name: str, *, timeout_s: float) -> None:

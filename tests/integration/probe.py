@@ -45,23 +45,25 @@ def build(args: dict[str, Any]) -> serve.Application:
 
 def deploy(settings: Settings, *, value: int) -> None:
     """The application runs this job's own code, with that `user_config`."""
-    applications.deploy(
+    applications.apply(
         settings,
-        {
-            "name": "echo",
-            "route_prefix": "/echo",
-            "import_path": "tests.integration.probe:build",
-            "runtime_env": {"working_dir": submit.code_package()},
-            "deployments": [
-                {
-                    "name": "Echo",
-                    "num_replicas": 2,
-                    "max_surge_percent": 100,
-                    "user_config": {"value": value},
-                    "ray_actor_options": predictor_actor_options(),
-                }
-            ],
-        },
+        [
+            {
+                "name": "echo",
+                "route_prefix": "/echo",
+                "import_path": "tests.integration.probe:build",
+                "runtime_env": {"working_dir": submit.code_package()},
+                "deployments": [
+                    {
+                        "name": "Echo",
+                        "num_replicas": 2,
+                        "max_surge_percent": 100,
+                        "user_config": {"value": value},
+                        "ray_actor_options": predictor_actor_options(),
+                    }
+                ],
+            }
+        ],
     )
     applications.wait_until_running(settings, "echo", timeout_s=120)
 

@@ -165,7 +165,7 @@ def test_a_changed_user_config_reaches_every_replica_without_a_restart(applicati
     before = both_replicas(application)
     (declared,) = applications.declared(application)
     declared["deployments"][0]["user_config"] = {"value": 2}
-    applications.deploy(application, declared)
+    applications.apply(application, [declared])
     applications.wait_until_running(application, "echo", timeout_s=30)
     answers = [post(application)[0] for _ in range(20)]
     assert {answer["value"] for answer in answers} == {2}
@@ -180,10 +180,10 @@ def test_nothing_listens_beyond_this_machine(application: Settings) -> None:
 def test_a_broken_application_is_reported_with_its_reason(application: Settings) -> None:
     (declared,) = applications.declared(application)
     broken = {**declared, "name": "broken", "route_prefix": "/broken", "import_path": "tests.integration.nothing:x"}
-    applications.deploy(application, broken)
+    applications.apply(application, [declared, broken])
     with pytest.raises(ClusterError, match=r"DEPLOY_FAILED.*tests\.integration\.nothing"):
         applications.wait_until_running(application, "broken", timeout_s=60)
-    applications.delete(application, "broken")
+    applications.apply(application, [declared])
     assert post(application)[0]["value"] == 2
 
 

@@ -1,25 +1,15 @@
-"""One owner holds the whole declaration of Serve: changing one application must keep the others."""
+"""What Serve is told, and how code and jobs are named."""
 
 from pathlib import Path
 
 import pytest
 
-from cluster.applications import declaration, merged
+from cluster.applications import declaration
 from cluster.submit import JobTags, code_revision
 from heliostat.errors import ClusterError
 from heliostat.settings import Settings
 
-FLIGHTS = {"name": "flights", "route_prefix": "/flights"}
 TOY = {"name": "toy", "route_prefix": "/toy"}
-
-
-def test_a_new_application_is_added_beside_the_others() -> None:
-    assert merged([FLIGHTS], TOY) == [FLIGHTS, TOY]
-
-
-def test_a_changed_application_replaces_the_one_of_its_name_only() -> None:
-    changed = TOY | {"import_path": "serve_apps.predictor:build"}
-    assert merged([FLIGHTS, TOY], changed) == [FLIGHTS, changed]
 
 
 def test_serve_listens_on_loopback_and_on_our_port() -> None:
