@@ -14,14 +14,13 @@ from typing import Any
 
 import ray
 
-from actors import callbacks
+from actors.aftercare import Aftercare
 from actors.proxy import catalog
 from heliostat import answer_jobs
-from heliostat.answer_jobs import PENDING, RUNNING, AnswerJob
+from heliostat.answer_jobs import RUNNING, AnswerJob
 from heliostat.declared.long_answers import LongAnswers
 from heliostat.records import BundleRef
 from heliostat.settings import Settings
-from heliostat.store.answer_folder import AnswerFolder
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +53,9 @@ class Answerer:
         self._idle_since_s = time.monotonic()
         self._answers_waken, self._callbacks_waken = threading.Event(), threading.Event()
         self._last_error: str | None = None
+        aftercare = Aftercare(workload, by=self._by, waits_s=limits.callback_waits_s)
         # A copy of this actor that was cut off may still be at work: whose change of a job comes second is refused.
-        for step, waken in ((self._answer_next, self._answers_waken), (self._tell_and_tidy, self._callbacks_waken)):
+        for step, waken in ((self._answer_next, self._answers_waken), (aftercare.step, self._callbacks_waken)):
             threading.Thread(target=self._forever, args=(step, waken), name=step.__name__, daemon=True).start()
 
     def wake(self) -> None:
@@ -86,8 +86,8 @@ class Answerer:
             self._rest()
             return False
         if job.status == RUNNING:
-            # Claimed by this actor before it was started anew, so its worker is gone.
-            why = "the actor that saw to it was started anew"
+            # Claimed by this actor before it was started anew, or before it lost sight of the catalog.
+            why = "the actor that saw to it was started anew, or could not reach the catalog"
             job = answer_jobs.lost(job, why=why, at=_now(), keep=self._limits.keep)
             if not self._change(job) or not job.is_open:
                 return True
@@ -110,7 +110,11 @@ class Answerer:
             self._follow(job, self._up().call.remote("answer", job, bundle))
         except ray.exceptions.RayError as error:
             self._stop_worker()
-            self._lose(job, why=str(error).partition("\n")[0])
+            self._lose(job, error)
+        except BaseException:
+            # The catalog is away: without this the worker would go on beside the next attempt.
+            self._stop_worker()
+            raise
 
     def _follow(self, job: AnswerJob, answer: Any) -> None:
         """Until the worker has answered, or nobody wants it any more."""
@@ -127,11 +131,11 @@ class Answerer:
                 return
             job = further
 
-    def _lose(self, job: AnswerJob, *, why: str) -> None:
+    def _lose(self, job: AnswerJob, error: ray.exceptions.RayError) -> None:
         newest = catalog().answer_job(self._name, job.job_id)
         if (newest.status, newest.attempt) == (RUNNING, job.attempt):
-            again = answer_jobs.lost(newest, why=why, at=_now(), keep=self._limits.keep)
-            self._change(again, kind="answer_job_lost", payload={"why": why})
+            again = answer_jobs.lost(newest, why=_why(error), at=_now(), keep=self._limits.keep)
+            self._change(again, kind="answer_job_lost", payload={"why": str(error)})
 
     def _end(self, job: AnswerJob, outcome: dict[str, Any]) -> None:
         now, keep = _now(), self._limits.keep
@@ -141,23 +145,6 @@ class Answerer:
             ended = answer_jobs.done(job, **outcome, at=now, keep=keep)
         self._change(ended, kind="answer_job_ended")
         self._callbacks_waken.set()
-
-    def _tell_and_tidy(self) -> bool:
-        for job in self._to_do():
-            now = _now()
-            if not job.is_open and job.expires_at <= now:
-                AnswerFolder(job.folder).remove()
-                catalog().remove_answer_job(self._name, job.job_id, by=self._by, at=now)
-            elif job.callback == PENDING and (job.callback_at is None or job.callback_at <= now):
-                self._tell(job)
-        return False
-
-    def _tell(self, job: AnswerJob) -> None:
-        secret = catalog().webhook_secret(self._name, job.by)
-        error = callbacks.deliver(job, secret)
-        told = answer_jobs.called_back(job, error, at=_now(), waits_s=self._limits.callback_waits_s)
-        payload = {"callback": told.callback, "try": told.callback_tries, "callback_error": error}
-        self._change(told, kind="answer_job_callback", payload=payload)
 
     def _to_do(self) -> list[AnswerJob]:
         return catalog().answer_jobs_to_do(self._name, at=_now())
@@ -179,6 +166,13 @@ class Answerer:
         if self._worker is not None:
             ray.kill(self._worker)
             self._worker = None
+
+
+def _why(error: ray.exceptions.RayError) -> str:
+    """What the caller is told: nothing about the inside, which the journal has."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return f"the worker failed with {type(error.cause).__name__}, and its log says why"
+    return "the worker's process ended"
 
 
 def _now() -> datetime:

@@ -6,7 +6,6 @@ Writes: the job's folder; write-ahead segments: predictions
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ import pyarrow as pa
 
 from cluster.resources import BATCH_NICENESS
 from heliostat.answer_jobs import AnswerJob
-from heliostat.bulk.ids import scored_ids
 from heliostat.bulk.requested import Aside, Piece, RequestReader, as_table
 from heliostat.columns import normalise
 from heliostat.errors import HeliostatError, TrainingError
+from heliostat.ids import prediction_ids
 from heliostat.learn.served_model import ServedModel
 from heliostat.records import BundleRef
 from heliostat.serving.arrow_stream import ARROW, read_stream
@@ -94,10 +93,10 @@ class Worker:
             yield from self._input(job.input_uri, reader)
         elif job.media_type == ARROW:
             # In memory a column may be larger than it was sent, by its dictionary: as far as the body may be.
-            columns = read_stream(folder.request(), max_rows=limits.max_rows, max_bytes=limits.max_body_bytes)
+            columns = read_stream(folder.request(job.digest), max_rows=limits.max_rows, max_bytes=limits.max_body_bytes)
             yield from reader.columns(pa.table(columns))
         else:
-            rows = _rows_of(folder.request())
+            rows = _rows_of(folder.request(job.digest))
             self._refuse_too_many(len(rows))
             yield from reader.rows(rows)
 
@@ -126,7 +125,8 @@ class Worker:
         if len(probabilities) != rows.num_rows or not np.isfinite(probabilities).all():
             raise TrainingError(f"Version {job.version} gave no finite probability for each row; ask another version.")
         numbers = np.arange(piece.start, piece.start + rows.num_rows)
-        ids = scored_ids(f"{job.by}/{job.job_id}", part=0, rows=numbers, event_at=pa.array(rows.event_at, INSTANT))
+        # Ids of requests, not of scored tables: these rows lie in one table with all others, and must not meet there.
+        ids = prediction_ids(f"{job.by}/{job.job_id}", rows.event_at, first_row=piece.start)
         confidence = np.maximum(probabilities, 1 - probabilities)
         version = pa.repeat(pa.scalar(job.version, pa.int32()), rows.num_rows)
         columns = [pa.array(numbers), ids, pa.array(rows.keys), probabilities, confidence, version]
@@ -147,7 +147,8 @@ class Worker:
             "arm": pa.repeat(pa.scalar("champion"), num_rows),
             "degraded": pa.repeat(pa.scalar(False), num_rows),
             "probability": answers["probability"],
-            "latency_ms": pa.repeat(_waited_ms(job), num_rows),
+            # Nobody waited for it: among the latencies of requests the hours of a queue would hide everything.
+            "latency_ms": pa.nulls(num_rows, pa.float32()),
         }
         inputs = as_table(rows, self._contract.logged)
         table = pa.table({**logged, **{name: inputs[name] for name in inputs.column_names}})
@@ -160,10 +161,6 @@ class Worker:
             model.warm()
             self._model = (bundle, model)
         return self._model[1]
-
-
-def _waited_ms(job: AnswerJob) -> pa.Scalar:
-    return pa.scalar((datetime.now(UTC) - job.created_at).total_seconds() * 1000, pa.float32())
 
 
 def _rows_of(body: bytes) -> list[Any]:

@@ -45,11 +45,12 @@ class _Asked:
     input_uri: str | None
     callback_url: str | None
 
-    @property
     def digest(self) -> str:
-        """Names what was asked: the same again is the same job."""
-        parts = (self.media_type, self.input_uri or "", self.callback_url or "")
-        return hashlib.sha256("\n".join(parts).encode() + b"\n" + self.body).hexdigest()
+        """Names what was asked: the same again is the same job. Takes a tenth of a second for a large body."""
+        parts = (self.media_type, self.input_uri or "", self.callback_url or "", "")
+        begun = hashlib.sha256("\n".join(parts).encode())
+        begun.update(self.body)
+        return begun.hexdigest()
 
 
 class V1Jobs:
@@ -88,35 +89,38 @@ class V1Jobs:
 
     async def submit(self, request: Request) -> Response:
         """202 when the job is stored; nothing is lost from then on."""
+        job_id = self._job_id(request)
         asked = await self._asked(request)
         await self._refuse_callback(asked.callback_url, request.by)
+        # Beside the event loop: reading a large body once more would hold up everybody else's requests.
+        job = self._made(job_id, asked, request, digest=await asyncio.to_thread(asked.digest))
+        with contextlib.suppress(NotFoundError):
+            known = await self._desk.job(job_id)
+            # Asked before, which is said whatever waits; with another body it is refused.
+            return self._accepted(await self._desk.add(job, at=job.created_at) if known.digest != job.digest else known)
         if await self._desk.num_open() >= self._limits.max_waiting:
             raise OverloadedError.retry_after(f"{self._limits.max_waiting} jobs wait or run; ask again later.", 30.0)
-        job_id = self._job_id(request)
-        folder = AnswerFolder.of(self._lake_uri, self._workload, job_id)
+        await asyncio.to_thread(_written, AnswerFolder(job.folder), job.digest, asked.body)
+        stored = await self._desk.add(job, at=job.created_at)
+        # Its own poll finds the job too, if it cannot be woken now.
+        with contextlib.suppress(UnavailableError):
+            await self._desk.wake()
+        return self._accepted(stored)
+
+    def _made(self, job_id: str, asked: _Asked, request: Request, *, digest: str) -> AnswerJob:
         now = datetime.now(UTC)
-        job = AnswerJob(
+        return AnswerJob(
             job_id=job_id,
             workload=self._workload,
             by=request.by,
-            digest=asked.digest,
-            folder=folder.uri,
+            digest=digest,
+            folder=AnswerFolder.of(self._lake_uri, self._workload, job_id).uri,
             media_type=asked.media_type,
             input_uri=asked.input_uri,
             callback_url=asked.callback_url,
             created_at=now,
             expires_at=now + self._limits.keep,
         )
-        with contextlib.suppress(NotFoundError):
-            known = await self._desk.job(job_id)
-            # Asked before: its request must not be written over, whatever it was.
-            return self._accepted(await self._desk.add(job, at=now) if known.digest != job.digest else known)
-        await asyncio.to_thread(_written, folder, asked.body)
-        stored = await self._desk.add(job, at=now)
-        # Its own poll finds the job too, if it cannot be woken now.
-        with contextlib.suppress(UnavailableError):
-            await self._desk.wake()
-        return self._accepted(stored)
 
     async def list(self, request: Request) -> Response:
         """The newest jobs: the caller's own, for operators everybody's."""
@@ -212,9 +216,9 @@ class V1Jobs:
         return response.with_headers({"Location": f"/{self._workload}/v1/jobs/{job.job_id}"})
 
 
-def _written(folder: AnswerFolder, body: bytes) -> None:
+def _written(folder: AnswerFolder, digest: str, body: bytes) -> None:
     try:
-        folder.put_request(body)
+        folder.put_request(digest, body)
     except OSError as error:
         raise LakeError(f"The job was not accepted, because it cannot be stored: {error}.") from error
 

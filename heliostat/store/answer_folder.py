@@ -15,7 +15,6 @@ from pyarrow import fs
 
 from heliostat.errors import NotFoundError
 
-REQUEST = "request"
 RESULT_SCHEMA = pa.schema(
     [
         ("row", pa.int64()),
@@ -39,16 +38,16 @@ class AnswerFolder:
         """Where the job of that id keeps its files: beside the lake's tables, under a name that no table has."""
         return cls(f"{lake_uri.rstrip('/')}/{workload}/_jobs/{job_id}")
 
-    def put_request(self, body: bytes) -> None:
-        """What was asked, byte for byte."""
+    def put_request(self, digest: str, body: bytes) -> None:
+        """What was asked, byte for byte, beside what others ask under the same id: one of them becomes the job."""
         filesystem, root = self._place()
         filesystem.create_dir(root, recursive=True)
-        with _appearing(filesystem, f"{root}/{REQUEST}") as stream:
+        with _appearing(filesystem, f"{root}/{_request(digest)}") as stream:
             stream.write(body)
 
-    def request(self) -> bytes:
-        """What `put_request` was given."""
-        return self._content(REQUEST)
+    def request(self, digest: str) -> bytes:
+        """What `put_request` was given with this digest."""
+        return self._content(_request(digest))
 
     @contextmanager
     def result_writer(self, attempt: int) -> Iterator[pa.ipc.RecordBatchStreamWriter]:
@@ -94,6 +93,10 @@ class AnswerFolder:
     def _place(self) -> tuple[fs.FileSystem, str]:
         filesystem, root = fs.FileSystem.from_uri(self.uri)
         return filesystem, root
+
+
+def _request(digest: str) -> str:
+    return f"request-{digest}"
 
 
 def _result(attempt: int) -> str:

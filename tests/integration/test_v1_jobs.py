@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from heliostat import LongAnswers, answer_jobs
+from heliostat.bulk.ids import run_tag
 from heliostat.records import KeyRecord, key_hash
 from heliostat.serving.arrow_stream import ARROW
 from heliostat.settings import Settings
@@ -127,9 +128,61 @@ def test_the_same_key_is_the_same_job_and_another_body_is_refused(home, bundle):
                 other = await client.post("/v1/jobs", json={"rows": rows(3)}, headers={header: header})
                 assert other.status_code == 409
                 job = LocalDesk(home, "toy").catalog.answer_job("toy", ids.pop())
-                assert AnswerFolder(job.folder).request() == again.request.content
+                assert AnswerFolder(job.folder).request(job.digest) == again.request.content
 
     run(scenario)
+
+
+def test_of_two_bodies_sent_at_once_under_one_key_the_accepted_one_is_answered(home, bundle, monkeypatch):
+    class BothLook(LocalDesk):
+        """Lets nobody go on before both have seen that there is no such job."""
+
+        def __init__(self, *given):
+            super().__init__(*given)
+            self.looking = asyncio.Barrier(2)
+
+        async def job(self, job_id):
+            try:
+                return await super().job(job_id)
+            finally:
+                await self.looking.wait()
+
+    monkeypatch.setattr("tests.integration.predictor_fixture.LocalDesk", BothLook)
+
+    async def scenario():
+        async with serving(workload, home, record({1: bundle})) as served, served.client("caller") as client:
+            sent = [client.post("/v1/jobs", json={"rows": rows(n)}, headers={"Idempotency-Key": "k"}) for n in (2, 3)]
+            answers = await asyncio.gather(*sent)
+            (accepted,) = [answer for answer in answers if answer.status_code == 202]
+            (refused,) = [answer for answer in answers if answer.status_code != 202]
+            assert refused.status_code == 409
+        job = LocalDesk(home, "toy").catalog.answer_job("toy", accepted.json()["id"])
+        assert AnswerFolder(job.folder).request(job.digest) == accepted.request.content
+
+    run(scenario)
+
+
+def test_rows_of_two_jobs_never_share_an_id_whatever_their_hashes(home, bundle, worker):
+    """In a scored table an id differs within its run only; these lie in one table, where equal ids are copies."""
+    numbers = iter(range(10**7))
+    number_by_tag = {}
+    while True:
+        number = next(numbers)
+        first = number_by_tag.setdefault(run_tag(f"caller-key/{number}"), number)
+        if first != number:
+            break
+
+    async def submit():
+        async with serving(workload, home, record({1: bundle})) as served, served.client("caller") as client:
+            return (await client.post("/v1/jobs", json={"rows": rows(3)})).json()["id"]
+
+    job = LocalDesk(home, "toy").catalog.answer_job("toy", asyncio.run(submit()))
+    ids = set()
+    for attempt, same_tag in enumerate((first, number)):
+        worker.answer(replace(job, job_id=str(same_tag), attempt=attempt, version=1, status="running"), bundle)
+        ids |= set(pa.ipc.open_stream(AnswerFolder(job.folder).result(attempt)).read_all()["id"].to_pylist())
+    assert len(ids) == 6
+    assert _logged(home)["latency_ms"].null_count == 6, "how long a job waited is no latency of a request"
 
 
 def test_callers_see_their_own_jobs_and_operators_all(home, bundle):
@@ -248,6 +301,11 @@ def test_a_full_queue_is_said_with_retry_after(home, bundle):
                 assert (await client.post("/v1/jobs", json={"rows": rows(1)})).status_code == 202
             full = await client.post("/v1/jobs", json={"rows": rows(1)})
             assert (full.status_code, full.headers["retry-after"]) == (503, "30")
+            headers = {"Idempotency-Key": "kept"}
+            job_id = (await client.get("/v1/jobs")).json()["jobs"][0]["id"]
+            await client.delete(f"/v1/jobs/{job_id}")
+            for _ in range(2):  # the second finds the queue full, and its own job in it
+                assert (await client.post("/v1/jobs", json={"rows": rows(1)}, headers=headers)).status_code == 202
 
     run(scenario)
 

@@ -59,6 +59,7 @@ def test_ids_made_together_are_those_made_one_by_one():
     event_at = [AT, AT, AT + timedelta(seconds=1), AT.astimezone(timezone(timedelta(hours=-5)))] * 30
     one_by_one = [prediction_id("caller/r", row, event_at=at) for row, at in enumerate(event_at)]
     assert prediction_ids("caller/r", event_at) == one_by_one
+    assert prediction_ids("caller/r", event_at[2:], first_row=2) == one_by_one[2:]
     assert len({uuid.UUID(identifier) for identifier in one_by_one}) == len(event_at)
 
 
