@@ -11,6 +11,7 @@ import torch
 from heliostat.errors import HeliostatError, WorkloadError
 from heliostat.intake import take
 from heliostat.learn.epochs import forward
+from heliostat.learn.faults import said
 from heliostat.learn.prepare import Preparation
 from heliostat.store.schema import raw_schema
 from heliostat.workload import Encoded, Workload
@@ -32,10 +33,10 @@ def check(workload: Workload) -> None:
 
 
 def _read(workload: Workload) -> pa.Table:
-    parts = list(_user_code("source.parts", workload.source.parts))
+    parts = list(_user_code(workload, "source.parts", workload.source.parts))
     if not parts:
         raise WorkloadError(f"The source of {workload.name!r} has no parts; `parts()` must name at least one.")
-    table = _user_code("source.read", lambda: workload.source.read(parts[0]))
+    table = _user_code(workload, "source.read", lambda: workload.source.read(parts[0]))
     if not isinstance(table, pa.Table) or table.num_rows == 0:
         raise WorkloadError(
             f"Part {parts[0]!r} of the source gives no rows; `read` must return a pyarrow.Table of them."
@@ -81,12 +82,12 @@ def _check_labels(workload: Workload, rows: pa.Table) -> None:
 
 def _check_network(workload: Workload, rows: pa.Table) -> None:
     preparation = Preparation.fit(rows, workload.columns, rare_below=1)
-    encoded = _user_code("encode", lambda: workload.encode(preparation.prepare(rows)))
-    alone = _user_code("encode", lambda: workload.encode(preparation.prepare(rows.slice(rows.num_rows - 1))))
+    encoded = _user_code(workload, "encode", lambda: workload.encode(preparation.prepare(rows)))
+    alone = _user_code(workload, "encode", lambda: workload.encode(preparation.prepare(rows.slice(rows.num_rows - 1))))
     _check_encoded(encoded, alone, num_rows=rows.num_rows)
-    module = _user_code("model", lambda: workload.model(preparation.sizes)).eval()
+    module = _user_code(workload, "model", lambda: workload.model(preparation.sizes)).eval()
     with torch.inference_mode():
-        logits = _user_code("model", lambda: forward(module, encoded, num_rows=rows.num_rows))
+        logits = _user_code(workload, "model", lambda: forward(module, encoded, num_rows=rows.num_rows))
     if not torch.isfinite(logits).all():
         raise WorkloadError("The network gives logits that are not finite; encode must give no NaN.")
 
@@ -102,7 +103,7 @@ def _check_encoded(encoded: Encoded, alone: Encoded, *, num_rows: int) -> None:
             )
 
 
-def _user_code(name: str, call: Callable[[], Answer]) -> Answer:
+def _user_code(workload: Workload, name: str, call: Callable[[], Answer]) -> Answer:
     """What the user's function gives; its own exception becomes one sentence with file and line."""
     try:
         return call()
@@ -110,8 +111,4 @@ def _user_code(name: str, call: Callable[[], Answer]) -> Answer:
         raise
     # The edge of code that a user wrote: whatever it raises is told as a mistake in the workload.
     except Exception as error:
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = "" if trace is None else f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})"
-        raise WorkloadError(f"{name} failed with {type(error).__name__}: {error}{place}. Mend it there.") from error
+        raise WorkloadError(f"{said(name, workload, error)}. Mend it there.") from error

@@ -8,19 +8,22 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import ray.train
 import ray.train.torch
+from numpy.typing import NDArray
 from ray.train import Checkpoint
 
 from heliostat import cohorts
-from heliostat.errors import TrainingError
-from heliostat.learn import bundle
+from heliostat.errors import ContractError, TrainingError, WorkloadError
+from heliostat.learn import bundle, parallel
 from heliostat.learn.calibrate import Calibration
+from heliostat.learn.faults import NEXT, StepFaultError, said
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.rows import split_by_time
 from heliostat.learn.state import FitState
-from heliostat.metrics import stored
+from heliostat.metrics import Metric, stored
 from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.store.lake import Lake
 from heliostat.watch.profile import Profile
@@ -100,10 +103,17 @@ def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
 
     Returned, not raised: Ray would start the workers again, and the same rows would fail again.
     """
+    run = FitRun(**config)
     try:
-        return _fit_all(FitRun(**config))
-    except TrainingError as error:
+        return _fit_all(run)
+    except StepFaultError as error:
+        if parallel.num_ranks() > 1:
+            raise  # the others wait for this worker's gradients, until Ray ends them all
         return [{"error": str(error)}]
+    except (TrainingError, ContractError, WorkloadError) as error:
+        return [{"error": str(error)}]
+    except MemoryError as error:
+        return [{"error": f"The run {run.run_id!r} has no memory left ({error}); train on a shorter window."}]
 
 
 def _fit_all(run: FitRun) -> list[dict[str, Any]]:
@@ -140,12 +150,22 @@ def _fit_judged(run: FitRun, workload: Workload, chosen: Parts, progress: "Progr
     )
     answers = bundle.served(workload, fitted).probabilities(chosen.validation)
     labels = chosen.validation["label"].to_numpy()
-    scores = stored({f"validation_{metric.name}": metric(labels, answers) for metric in workload.scored_by})
+    scores = stored(
+        {f"validation_{metric.name}": _score(workload, metric, labels, answers) for metric in workload.scored_by}
+    )
     lineage = _lineage(run, fitted, chosen, name=name)
     rows = pa.concat_tables([chosen.train, chosen.validation])
     later_loss = fitted.history[fitted.best_epoch].validation_loss
     print(f"candidate {name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
     return _write(run, workload, fitted, rows, lineage=lineage, scores=scores)
+
+
+def _score(workload: Workload, metric: Metric, labels: NDArray[np.float64], answers: NDArray[np.float64]) -> float:
+    try:
+        return metric(labels, answers)
+    # A metric may be the user's own: whatever it raises is told as a mistake in the workload.
+    except Exception as error:
+        raise TrainingError(f"{said(f'metric {metric.name!r}', workload, error)}. {NEXT}") from error
 
 
 def _fit_again(

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from heliostat.errors import TrainingError
 from jobs import _entry
 from jobs._judging import best, judge
-from jobs.train import fit_versions
+from jobs.train import FitFailedError, fit_versions
 
 
 def retrain(job: _entry.Job) -> _entry.Result:
@@ -24,14 +24,16 @@ def retrain(job: _entry.Job) -> _entry.Result:
         judgements = judge(job, versions, as_of=options.as_of)
     except TrainingError as error:
         # The same rows would fail again: the turn is over, and the reason is its result.
-        result = {"run": options.run, "version": None, "verdict": "hold", "reasons": [str(error)]}
+        status = "failed" if isinstance(error, FitFailedError) else "succeeded"
+        result = {"run": options.run, "version": None, "verdict": "hold", "reasons": [str(error)], "error": str(error)}
     else:
+        status = "succeeded"
         result = {
             "run": options.run,
             **best(judgements).as_dict(),
             "judged": [each.as_dict() for each in judgements],
         }
-    job.catalog.end_run(options.run, status="succeeded", result=result, by=job.by, at=datetime.now(UTC))
+    job.catalog.end_run(options.run, status=status, result=result, by=job.by, at=datetime.now(UTC))
     return result
 
 

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import ray
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 
 from cluster import resources, submit
-from heliostat.errors import TrainingError
+from heliostat.errors import HeliostatError, TrainingError
 from jobs import _entry
 from jobs._fitting import FitRun, fit_candidates
 from jobs._inputs import champions
@@ -28,13 +28,22 @@ MAX_WORKER_FAILURES = 5
 def train(job: _entry.Job) -> _entry.Result:
     """Fit and register; the result lists the versions."""
     run_id = job.options.run or f"{job.workload.name}-{job.options.as_of:%Y%m%dT%H%M}"
-    result = {"run": run_id, "versions": fit_versions(job, run_id=run_id, as_of=job.options.as_of)}
+    try:
+        result = {"run": run_id, "versions": fit_versions(job, run_id=run_id, as_of=job.options.as_of)}
+    except FitFailedError as error:
+        failed = {"run": run_id, "error": str(error)}
+        job.catalog.end_run(run_id, status="failed", result=failed, by=job.by, at=datetime.now(UTC))
+        raise
     job.catalog.end_run(run_id, status="succeeded", result=result, by=job.by, at=datetime.now(UTC))
     return result
 
 
+class FitFailedError(TrainingError):
+    """A run that was started gives no candidate; the same rows and code would fail again."""
+
+
 def fit_versions(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetime | None = None) -> list[int]:
-    """The version numbers of the candidates of one run."""
+    """The version numbers of the candidates of one run; FitFailedError when it gives none."""
     fitted = _run_train(job, _started(job, run_id=run_id, as_of=as_of, onset_at=onset_at))
     now = datetime.now(UTC)
     return [
@@ -103,16 +112,40 @@ def _run_train(job: _entry.Job, run: FitRun) -> list[dict[str, Any]]:
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     )
-    result = trainer.fit()
+    try:
+        result = trainer.fit()
+    except TrainingFailedError as error:
+        raise FitFailedError(given_up(run.run_id, error)) from error
     fitted = result.return_value  # type: ignore[attr-defined]
     if not fitted:
-        raise TrainingError(
+        raise FitFailedError(
             f"The run {run.run_id!r} ended without a candidate. See the Train page of the Ray dashboard, "
             "and start it again under the same name."
         )
     if "error" in fitted[0]:
-        raise TrainingError(fitted[0]["error"])
+        raise FitFailedError(fitted[0]["error"])
     return list(fitted)
+
+
+def given_up(run_id: str, error: Exception) -> str:
+    """Why Ray Train ended a run: what a worker said, or what became of the workers."""
+    failures = list(getattr(error, "worker_failures", {}).values())
+    # Ray wraps what a worker raised in an error of its own that prints a whole traceback.
+    causes = [getattr(failure, "_base_exc", failure) for failure in failures]
+    told = [str(cause).strip() for cause in causes if isinstance(cause, HeliostatError)]
+    if told:
+        return told[0]
+    kind, said = (type(causes[0]), str(causes[0])) if causes else (type(error), str(error))
+    if "OutOfMemory" in kind.__name__ or "memory pressure" in said or "OOM" in said:
+        return (
+            f"The run {run_id!r} was given up after {MAX_WORKER_FAILURES} new starts: the node has too little memory "
+            "for its workers. Lower Training(batch_size, num_workers), train on a shorter window, or on a larger node."
+        )
+    return (
+        f"The run {run_id!r} was given up after {MAX_WORKER_FAILURES} new starts; the last worker ended with "
+        f"{kind.__name__}: {said.strip().splitlines()[-1] if said.strip() else 'no message'}. "
+        "See its log on the Train page of the Ray dashboard."
+    )
 
 
 def arguments() -> argparse.ArgumentParser:

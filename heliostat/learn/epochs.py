@@ -1,20 +1,21 @@
 """One epoch at a time: shuffled batches, a share of them for each worker, one step of the optimizer per batch."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heliostat.errors import TrainingError
-from heliostat.learn import parallel
-from heliostat.learn.prepare import UNKNOWN_CODE, Preparation, Prepared
-from heliostat.learn.rows import LABEL
+from heliostat.learn import not_finite, parallel
+from heliostat.learn.examples import Examples
+from heliostat.learn.faults import NEXT, StepFaultError, defined_at, definition, guarded
+from heliostat.learn.prepare import UNKNOWN_CODE, Prepared
 from heliostat.workload import Encoded, Workload
 
 # So many values of every category are hidden in every batch, so that "unknown" is a trained code even where training
@@ -22,29 +23,7 @@ from heliostat.workload import Encoded, Workload
 HIDDEN_SHARE = 0.03
 WARM_UP_SHARE = 0.05
 VALIDATION_CHUNK_ROWS = 8192
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """Prepared rows with their labels."""
-
-    batch: Prepared
-    labels: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, rows: pa.Table, preparation: Preparation) -> "Examples":
-        """Rows as `rows.ordered` gives them, prepared."""
-        return cls(batch=preparation.prepare(rows), labels=rows[LABEL].to_numpy())
-
-    @property
-    def num_rows(self) -> int:
-        """How many examples there are."""
-        return len(self.labels)
-
-    def take(self, rows: NDArray[np.int64]) -> "Examples":
-        """These rows alone, as copies."""
-        batch = {name: values[rows] for name, values in self.batch.items()}
-        return Examples(batch=batch, labels=self.labels[rows])
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +57,7 @@ class Learner:
         num_batches = math.ceil(examples.num_rows / self.workload.training.batch_size)
         for number, share in enumerate(self._shares(epoch, examples, num_batches=num_batches)):
             self._set_learning_rate((epoch + number / num_batches) / self.workload.training.epochs)
-            total += self._step(share)
+            total += self._step(share, epoch=epoch)
         parallel.share_buffers(self.module)
         mean = parallel.sum_over_ranks(total) / (num_batches * parallel.num_ranks())
         return float(mean)
@@ -93,14 +72,38 @@ class Learner:
             _hide(own.batch, hidden[rank::num_ranks])
             yield Share(examples=own, weight=own.num_rows * num_ranks / len(rows))
 
-    def _step(self, share: Share) -> torch.Tensor:
+    def _step(self, share: Share, *, epoch: int) -> torch.Tensor:
         labels = torch.from_numpy(share.examples.labels.astype(np.float32)).to(self.device)
-        encoded = on_device(self.workload.encode(share.examples.batch), self.device)
+        encoded = self._encoded(share.examples)
         self.optimizer.zero_grad()
-        loss = self.loss(forward(self._averaging, encoded, num_rows=len(labels)), labels) * share.weight
-        loss.backward()  # type: ignore[no-untyped-call]
+        logits = self._told(lambda own: forward(self._averaging, encoded, num_rows=own.num_rows), share.examples)
+        loss = guarded("loss", self.workload, lambda _: self.loss(logits, labels), share.examples) * share.weight
+        if self.device == "cpu" and not math.isfinite(
+            loss.detach()
+        ):  # a device would have to be waited for in every step
+            raise StepFaultError(self.not_finite(float(loss.detach()), share.examples, epoch=epoch))
+        self._told(lambda _: loss.backward(), share.examples)  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach()
+
+    def _encoded(self, examples: Examples) -> Mapping[str, torch.Tensor]:
+        encoded = guarded("encode", self.workload, lambda own: self.workload.encode(own.batch), examples)
+        _check_encoded(self.workload, encoded, num_rows=examples.num_rows)
+        return on_device(encoded, self.device)
+
+    def _told(self, work: Callable[[Examples], Answer], examples: Examples) -> Answer:
+        """What the network does; when it fails, the first row that it cannot answer is named."""
+        return guarded("the network", self.workload, work, examples, again=self._answered)
+
+    def _answered(self, examples: Examples) -> torch.Tensor:
+        self.module.eval()
+        with torch.inference_mode():
+            return forward(self.module, self._encoded(examples), num_rows=examples.num_rows)
+
+    def not_finite(self, loss: float, examples: Examples, *, epoch: int) -> str:
+        """One sentence on why the loss of these examples is not a finite number; the fit is over."""
+        why = not_finite.reason(self.workload, self.module, examples, loss=self.loss)
+        return f"In epoch {epoch + 1} the loss became {loss}: {why}"
 
     def _set_learning_rate(self, progress: float) -> None:
         """A short rise, then half a cosine down; it follows from progress alone, so a resumed fit needs no schedule."""
@@ -118,24 +121,38 @@ class Learner:
         return torch.cat(parts)
 
     def _chunk_logits(self, examples: Examples) -> torch.Tensor:
-        encoded = on_device(self.workload.encode(examples.batch), self.device)
-        return forward(self.module, encoded, num_rows=examples.num_rows).cpu()
+        encoded = self._encoded(examples)
+        return self._told(lambda own: forward(self.module, encoded, num_rows=own.num_rows), examples).cpu()
 
     def mean_loss(self, examples: Examples) -> float:
         """The workload's loss over these rows without learning from them."""
         labels = torch.from_numpy(examples.labels.astype(np.float32))
-        return float(self.loss(self.logits(examples), labels))
+        logits = self.logits(examples)
+        return float(guarded("loss", self.workload, lambda _: self.loss(logits, labels), examples))
 
 
 def forward(module: nn.Module, encoded: Encoded, *, num_rows: int) -> torch.Tensor:
     """One logit a row, shape (num_rows,); TrainingError when the network gives another shape."""
     logits: torch.Tensor = module(encoded)
     if logits.shape != (num_rows,):
+        own = getattr(module, "module", module)  # below the wrapper that averages gradients
+        found = defined_at(type(own).forward) if isinstance(own, nn.Module) else None
         raise TrainingError(
-            f"The network must give one logit a row, shape ({num_rows},); it gave {tuple(logits.shape)}. "
-            "End its forward with .squeeze(1)."
+            f"The network must give one logit a row, shape ({num_rows},); it gave {tuple(logits.shape)}"
+            f"{'' if found is None else f' ({found})'}. End its forward with .squeeze(1)."
         )
     return logits
+
+
+def _check_encoded(workload: Workload, encoded: Encoded, *, num_rows: int) -> None:
+    """Every tensor has a row for each row; else the network would fail further on, in words about matrices."""
+    for name, tensor in encoded.items():
+        if len(tensor) != num_rows:
+            found = definition(workload, "encode")
+            raise StepFaultError(
+                f"encode gives {name!r} with {len(tensor)} rows for {num_rows}"
+                f"{'' if found is None else f' ({found})'}; give one for each. {NEXT}"
+            )
 
 
 def on_device(encoded: Encoded, device: str) -> Mapping[str, torch.Tensor]:

@@ -11,12 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from heliostat.errors import TrainingError
 from heliostat.learn.calibrate import Calibration
-from heliostat.learn.epochs import Examples, Learner
+from heliostat.learn.epochs import Learner
+from heliostat.learn.examples import Examples
+from heliostat.learn.faults import guarded
 from heliostat.learn.prepare import Preparation
-from heliostat.learn.rows import EVENT_AT, LABEL, ordered
+from heliostat.learn.rows import EVENT_AT, KEY, LABEL, ordered
 from heliostat.learn.state import EpochScores, FitState, Tensors, optimizer_tensors, restore_optimizer
 from heliostat.workload import Workload
 
@@ -65,7 +68,7 @@ def fit(
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):  # the caller's own stay as they are
         torch.manual_seed(seed)
-        learner = Learner(workload, workload.model(preparation.sizes).to(device), seed=seed, device=device)
+        learner = Learner(workload, _network(workload, seen).to(device), seed=seed, device=device)
         state = _begin(learner, resume, fingerprint=_fingerprint(workload, train, validation, seed=seed))
         state = _run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
     learner.module.load_state_dict(state.best_weights)
@@ -103,12 +106,13 @@ def refit(
     loss on the training rows stands in for the loss on later ones, and the last epoch counts.
     """
     rows = ordered(rows, workload, purpose="training")
+    check_labels(rows, purpose="training")
     settled = replace(workload, training=replace(workload.training, epochs=num_epochs))
     preparation = Preparation.fit(rows, workload.columns)
     seen = Examples.of(rows, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
         torch.manual_seed(seed)
-        learner = Learner(settled, workload.model(preparation.sizes).to(device), seed=seed, device=device)
+        learner = Learner(settled, _network(workload, seen).to(device), seed=seed, device=device)
         state = _begin(learner, resume, fingerprint=_fingerprint(settled, rows, rows.slice(0, 0), seed=seed))
         state = _run(learner, state, seen=seen, unseen=None, on_epoch=on_epoch)
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
@@ -135,11 +139,12 @@ def _days(rows: pa.Table) -> NDArray[np.int64]:
 
 
 def _check(train: pa.Table, validation: pa.Table) -> None:
-    values = sorted(pc.unique(train[LABEL]).to_pylist())
-    if values != [0.0, 1.0]:
+    check_labels(train, purpose="training")
+    check_labels(validation, purpose="validation")
+    if len(pc.unique(train[LABEL])) < 2:
         raise TrainingError(
-            f"The labels of {train.num_rows:,} training rows are {values[:5]}; both 0 and 1 must occur, "
-            "and nothing else. Train on a longer span, or mend the label."
+            f"The labels of {train.num_rows:,} training rows are all {train[LABEL][0].as_py():g}; both 0 and 1 must "
+            "occur. Train on a longer span, or mend the label."
         )
     last, first = pc.max(train[EVENT_AT]).as_py(), pc.min(validation[EVENT_AT]).as_py()
     if first < last:
@@ -147,6 +152,22 @@ def _check(train: pa.Table, validation: pa.Table) -> None:
             f"Validation rows begin at {first}, before training rows end at {last}; "
             "a score on them would not tell how the network does later. Split with rows.split_by_time."
         )
+
+
+def check_labels(rows: pa.Table, *, purpose: str) -> None:
+    """Refuse, with the first such row, labels other than 0 and 1."""
+    wrong = rows.filter(pc.invert(pc.is_in(rows[LABEL], value_set=pa.array([0.0, 1.0]))))
+    if wrong.num_rows:
+        first = wrong.sort_by(EVENT_AT).slice(0, 1).to_pylist()[0]
+        raise TrainingError(
+            f"The label of the row with key {first[KEY]!r} at {first[EVENT_AT]:%Y-%m-%dT%H:%M:%S%z} is "
+            f"{first[LABEL]:g}, and {wrong.num_rows:,} of {rows.num_rows:,} {purpose} rows have another than 0 and 1; "
+            "mend the label where the rows come from."
+        )
+
+
+def _network(workload: Workload, seen: Examples) -> nn.Module:
+    return guarded("model", workload, lambda own: workload.model(own.origin.preparation.sizes), seen)
 
 
 def _fingerprint(workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int) -> str:
@@ -166,7 +187,13 @@ def _begin(learner: Learner, resume: FitState | None, *, fingerprint: str) -> Fi
             f"The checkpoint after epoch {resume.num_epochs} was made from other rows, settings or another seed; "
             "give the run a new name, or leave `resume` out to start anew."
         )
-    learner.module.load_state_dict(resume.weights)
+    try:
+        learner.module.load_state_dict(resume.weights)
+    except RuntimeError as error:
+        raise TrainingError(
+            f"The checkpoint after epoch {resume.num_epochs} does not fit the network, which was changed since "
+            f"({str(error).partition(chr(10))[0]}); give the run a new name."
+        ) from error
     restore_optimizer(learner.optimizer, resume.optimizer)
     return resume
 
@@ -178,20 +205,19 @@ def _run(
         train_loss = learner.run_epoch(epoch, seen)
         later_loss = train_loss if unseen is None else learner.mean_loss(unseen)
         scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
-        _check_finite(scores, learner, epoch=epoch)
+        _check_finite(scores, learner, epoch=epoch, seen=seen, unseen=unseen)
         state = _after_epoch(learner, state, scores=scores)
         if on_epoch is not None:
             on_epoch(state)
     return state
 
 
-def _check_finite(scores: EpochScores, learner: Learner, *, epoch: int) -> None:
-    if not math.isfinite(scores.train_loss) or not math.isfinite(scores.validation_loss):
-        raise TrainingError(
-            f"In epoch {epoch + 1} the loss became {scores.train_loss} in training and {scores.validation_loss} in "
-            f"validation; lower the learning rate (now {learner.workload.training.learning_rate}), "
-            "or see that encode gives finite numbers also for missing values."
-        )
+def _check_finite(
+    scores: EpochScores, learner: Learner, *, epoch: int, seen: Examples, unseen: Examples | None
+) -> None:
+    for loss, examples in ((scores.train_loss, seen), (scores.validation_loss, unseen or seen)):
+        if not math.isfinite(loss):
+            raise TrainingError(learner.not_finite(loss, examples, epoch=epoch))
 
 
 def _after_epoch(learner: Learner, state: FitState, *, scores: EpochScores) -> FitState:

@@ -1,0 +1,125 @@
+"""What a mistake in a user's code is told as: one sentence with file and line, the row, and what to do next."""
+
+import inspect
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from heliostat.errors import HeliostatError, TrainingError
+from heliostat.learn.examples import Examples
+from heliostat.workload import Workload
+
+Answer = TypeVar("Answer")
+Work = Callable[[Examples], Answer]
+INSTALLED = frozenset({"heliostat", "torch", "numpy", "builtins"})
+NEXT = "Mend it there, and train under a new name (--run)."
+
+
+class StepFaultError(TrainingError):
+    """Something in the rows of one step, which other workers may not have seen, ends the fit."""
+
+
+def guarded(
+    name: str, workload: Workload, work: Work[Answer], examples: Examples, *, again: Work[object] | None = None
+) -> Answer:
+    """What the workload's own code makes of these examples; whatever it raises becomes one StepFaultError.
+
+    `again` does the same to some of the rows without learning from them, so that the first one that fails is found.
+    """
+    try:
+        return work(examples)
+    except HeliostatError:
+        raise
+    # The edge of code that a user wrote: whatever it raises is told as a mistake in the workload.
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise StepFaultError(_out_of_memory(name, workload, error, num_rows=examples.num_rows)) from error
+        row = first_failing(again or work, examples)
+        at = "" if row is None else f" on {examples.row_name(row)}"
+        raise StepFaultError(f"{said(name, workload, error, at=at)}. {NEXT}") from error
+
+
+def said(name: str, workload: Workload, error: Exception, *, at: str = "") -> str:
+    """What failed with what and where, without the remedy; `name` is the user's word for the code."""
+    found = place(workload, error) or definition(workload, name)
+    first_line = str(error).strip().partition("\n")[0]
+    return f"{name} failed with {type(error).__name__}: {first_line}{at}{'' if found is None else f' ({found})'}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this process or its device had no memory left."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _out_of_memory(name: str, workload: Workload, error: Exception, *, num_rows: int) -> str:
+    return (
+        f"{said(name, workload, error)}: the memory does not suffice for {num_rows:,} rows at once; lower "
+        f"Training(batch_size={workload.training.batch_size}), or make the network or what encode gives smaller."
+    )
+
+
+def first_failing(work: Work[object], examples: Examples) -> int | None:
+    """The first row that fails by itself where others do not; None when every row does, or none alone."""
+    if not _fails(work, examples, 0, examples.num_rows):
+        return None
+    passing, failing = 0, examples.num_rows  # how many rows from the first on
+    while failing - passing > 1:
+        middle = (passing + failing) // 2
+        if _fails(work, examples, 0, middle):
+            failing = middle
+        else:
+            passing = middle
+    row = failing - 1
+    if not _fails(work, examples, row, row + 1):
+        return None
+    is_every = row == 0 and examples.num_rows > 1 and _fails(work, examples, examples.num_rows - 1, examples.num_rows)
+    return None if is_every else row
+
+
+def _fails(work: Work[object], examples: Examples, start: int, end: int) -> bool:
+    with suppress(Exception):  # what it raises was seen before; here only whether it does counts
+        work(examples.take(np.arange(start, end)))
+        return False
+    return True
+
+
+def place(workload: Workload, error: BaseException) -> str | None:
+    """File and line of the innermost frame in the workload's own source; None when the error passed none."""
+    own = _own_packages(workload)
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] in own:
+            return _place(frame.f_code.co_filename, module, line)
+    return None
+
+
+def definition(workload: Workload, name: str) -> str | None:
+    """File and line where the workload's `encode`, `model` or `loss` begins; the network's is `model`'s."""
+    return defined_at(getattr(workload, "model" if name == "the network" else name, None))
+
+
+def defined_at(function: object) -> str | None:
+    """File and line where a user's function begins; None for what is installed, and for what is no function."""
+    function = getattr(function, "func", function)  # functools.partial
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    module = getattr(function, "__module__", None) or "builtins"
+    if code is None or module.partition(".")[0] in INSTALLED:
+        return None
+    return _place(code.co_filename, module, code.co_firstlineno)
+
+
+def _own_packages(workload: Workload) -> frozenset[str]:
+    functions = (workload.encode, workload.model, workload.loss)
+    modules = [getattr(getattr(each, "func", each), "__module__", None) or "builtins" for each in functions]
+    return frozenset(module.partition(".")[0] for module in modules) - INSTALLED
+
+
+def _place(file: str, module: str, line: int) -> str:
+    """The path below the import root: where the cluster unpacked the code helps nobody."""
+    depth = module.count(".") + (2 if Path(file).name == "__init__.py" else 1)
+    return f"{'/'.join(Path(file).parts[-depth:])}, line {line}"

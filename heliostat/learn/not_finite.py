@@ -1,0 +1,107 @@
+"""Why a loss is not a finite number: the row that makes it so, or weights that were driven too far."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+import torch
+from torch import nn
+
+from heliostat.learn.examples import Examples
+from heliostat.learn.faults import definition
+from heliostat.workload import Encoded, Workload
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+CHUNK_ROWS = 8192
+
+
+def reason(workload: Workload, module: nn.Module, examples: Examples, *, loss: Loss) -> str:
+    """What is to blame, and what to do next; examples as they were learned from, the network on any device.
+
+    Rows are put to a fresh network too: in one that learned from a row with nan, every row gives nan.
+    """
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        fresh = workload.model(examples.origin.preparation.sizes).eval()
+        current = module.to("cpu").eval()
+        for start in range(0, examples.num_rows, CHUNK_ROWS):
+            chunk = examples.take(np.arange(start, min(start + CHUNK_ROWS, examples.num_rows)))
+            encoded = workload.encode(chunk.batch)
+            found = _bad_row(workload, chunk, encoded, fresh(encoded)) or _bad_loss(
+                workload, chunk, current(encoded), loss
+            )
+            if found is not None:
+                return found
+    return _driven_too_far(workload, examples)
+
+
+def _bad_row(workload: Workload, chunk: Examples, encoded: Encoded, logits: torch.Tensor) -> str | None:
+    bad = torch.nonzero(~torch.isfinite(logits))
+    if not len(bad):
+        return None
+    row = int(bad[0, 0])
+    odd = {
+        name: tensor[row][~torch.isfinite(tensor[row])].flatten()[0].item()
+        for name, tensor in encoded.items()
+        if tensor.is_floating_point() and not torch.isfinite(tensor[row]).all()
+    }
+    if not odd:
+        return (
+            f"the network answers {chunk.row_name(row)} with {logits[row].item()} though encode gives finite numbers"
+            f"{_at(workload, 'model')}; bound what its forward computes."
+        )
+    told = " and ".join(f"{value} in {name!r}" for name, value in odd.items())
+    return (
+        f"encode gives {told} for {chunk.row_name(row)}, the first of {len(bad):,} such rows among "
+        f"{chunk.num_rows:,}{_at(workload, 'encode')}{_notes(chunk, row)}; "
+        "make it give finite numbers, also for missing values and constant columns."
+    )
+
+
+def _notes(chunk: Examples, row: int) -> str:
+    """What may be behind it: inputs that are missing in the row, and columns that say nothing in all rows."""
+    notes = dict(chunk.origin.notes)
+    for name, values in chunk.batch.items():
+        if name not in notes and np.issubdtype(values.dtype, np.floating) and np.isnan(values[row]):
+            notes[name] = f"{name} is missing there"
+    return "".join(f", {note}" for note in notes.values())
+
+
+def _bad_loss(workload: Workload, chunk: Examples, logits: torch.Tensor, loss: Loss) -> str | None:
+    if not torch.isfinite(logits).all():
+        return None
+    labels = torch.from_numpy(chunk.labels.astype(np.float32))
+    with suppress(Exception):  # a loss that takes no single row tells nothing about one
+        for row in range(chunk.num_rows):
+            value = loss(logits[row : row + 1], labels[row : row + 1])
+            if not torch.isfinite(value).all():
+                return (
+                    f"the loss is {value.item()} for {chunk.row_name(row)} with label {labels[row]:g} and "
+                    f"logit {logits[row]:g}{_at(workload, 'loss')}; bound it there."
+                )
+    return None
+
+
+def _driven_too_far(workload: Workload, examples: Examples) -> str:
+    encoded = workload.encode(examples.batch)
+    peaks = [
+        (float(tensor.abs().flatten(1).amax(1).nan_to_num().max()), name, tensor)
+        for name, tensor in encoded.items()
+        if tensor.is_floating_point() and tensor.numel() and tensor.dim() > 1
+    ]
+    largest = ""
+    if peaks:
+        peak, name, tensor = max(peaks, key=lambda each: each[0])
+        row = int(tensor.abs().flatten(1).amax(1).nan_to_num().argmax())
+        largest = (
+            f", or scale what encode gives: the largest here is {peak:.3g} in {name!r} for "
+            f"{examples.row_name(row)}{_at(workload, 'encode')}"
+        )
+    return (
+        "every row is finite for a fresh network, so the gradients exploded; lower the learning rate "
+        f"(now {workload.training.learning_rate:g}){largest}."
+    )
+
+
+def _at(workload: Workload, name: str) -> str:
+    found = definition(workload, name)
+    return "" if found is None else f" ({found})"
