@@ -17,7 +17,10 @@ from heliostat.store.lake import Lake
 from heliostat.store.segments import SUFFIX
 
 logger = logging.getLogger(__name__)
-PAUSE_S = 1.0  # a commit is a file and a log entry: not too many of them; whoever needs the rows now calls `drain`
+# A commit is a file and a log entry, and costs a tenth of a second of CPU however few its rows are: not too many of
+# them, and fewer when they take long, so that under load the cores answer. Whoever needs the rows now calls `drain`.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 5.0
+BUSY_SHARE = 0.05
 
 
 class Recorder:
@@ -70,6 +73,7 @@ class Recorder:
 
     def _run(self) -> None:
         while True:
+            started_s = time.monotonic()
             try:
                 self.step()
                 self._last_error = None
@@ -79,4 +83,9 @@ class Recorder:
                 self._last_error = f"{type(error).__name__}: {error}"
                 logger.exception("Segments could not be committed; trying again.")
                 time.sleep(1.0)
-            time.sleep(PAUSE_S)
+            time.sleep(pause_s(time.monotonic() - started_s))
+
+
+def pause_s(step_s: float) -> float:
+    """How long to rest after a step that took so long."""
+    return min(max(SHORTEST_PAUSE_S, step_s / BUSY_SHARE), LONGEST_PAUSE_S)

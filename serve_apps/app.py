@@ -82,7 +82,7 @@ def build(args: Mapping[str, Any]) -> Application:
         max_constructor_retry_count=3,
         user_config=args.get("route"),
         # Every request is in the write-ahead log; a line of text for each would cost a tenth of the throughput.
-        logging_config={"enable_access_log": False},
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
     )
     application: Application = deployment(serve.ingress()(Replica)).bind(config)
     return application

@@ -57,7 +57,7 @@ def build(args: Mapping[str, Any]) -> Application:
         max_surge_percent=100,
         graceful_shutdown_timeout_s=SHUTDOWN_TIMEOUT_S,
         max_constructor_retry_count=3,
-        logging_config={"enable_access_log": False},
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
     )
     application: Application = deployment(serve.ingress()(PoolReplica)).bind(settings)
     return application
