@@ -33,8 +33,10 @@ def pooled(members: list[Declared], *, routes: Mapping[str, Mapping[str, Any]], 
     same = [each for each in members if each.config[MEMBER]["platform"] == newest.config[MEMBER]["platform"]]
     config = min(same, key=lambda each: each.at).config
     asked = [each.config[MEMBER] for each in members]
+    names_of_limits = ("num_replicas", "max_loaded_models", "max_loaded_mib")
+    limits = {name: max(each[name] for each in asked) for name in names_of_limits}
     record = {
-        "limits": {name: max(each[name] for each in asked) for name in ("max_loaded_models", "max_loaded_mib")},
+        "limits": limits,
         "keys": keys,
         "workloads": {
             each.workload: {"declaration": each.config[MEMBER]["declaration"], **routes[each.workload]}
@@ -42,9 +44,8 @@ def pooled(members: list[Declared], *, routes: Mapping[str, Mapping[str, Any]], 
         },
     }
     (deployment,) = config["deployments"]
-    num_replicas = max(each["num_replicas"] for each in asked)
     return {
         **{name: value for name, value in config.items() if name not in (MEMBER, ASKS)},
         "name": names.POOL,
-        "deployments": [deployment | {"num_replicas": num_replicas, "user_config": record}],
+        "deployments": [deployment | {"num_replicas": limits["num_replicas"], "user_config": record}],
     }

@@ -36,6 +36,7 @@ from serve_apps.steering import Steering
 logger = logging.getLogger(__name__)
 
 NOTHING = ShelfLimits(max_models=1, max_bytes=0)
+_MADE_FROM = ("declaration", "num_replicas")  # what a member cannot follow while it lives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +72,13 @@ class Pool:
         self._desk = desk
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._changing = asyncio.Lock()
+        self._newest: Mapping[str, Any] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._retrying: asyncio.Task[None] | None = None
 
     async def reconfigure(self, record: Mapping[str, Any]) -> None:
         """Every workload of the record is in force, or says itself why it is not; those that did not change go on."""
+        self._newest = record
         if self._retry is not None:
             self._retry.cancel()
         async with self._changing:
@@ -85,14 +88,16 @@ class Pool:
             )
             for name in self.member_by_name.keys() - record["workloads"].keys():
                 self._close(self.member_by_name.pop(name))
-            self._wrong_by_name = {}
+            # What is wrong stays said while it is tried again: a 404 would tell its callers that it is gone.
+            for name in self._wrong_by_name.keys() - record["workloads"].keys():
+                del self._wrong_by_name[name]
             for name, own in record["workloads"].items():
                 keys = [key for key in record["keys"] if key["workload"] in (None, name)]
-                await self._follow(name, {**own, "keys": keys})
+                await self._follow(name, {**own, "keys": keys, "num_replicas": limits["num_replicas"]})
             self.make_room()
         if self._wrong_by_name:
             loop = asyncio.get_running_loop()
-            self._retry = loop.call_later(self._options.get("retry_after_s", 5.0), self._try_again, record)
+            self._retry = loop.call_later(self._options.get("retry_after_s", 5.0), self._try_again)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -129,7 +134,7 @@ class Pool:
     async def _follow(self, name: str, record: Mapping[str, Any]) -> None:
         member = self.member_by_name.get(name)
         try:
-            if member is None or member.record["declaration"] != record["declaration"]:
+            if member is None or any(member.record[name] != record[name] for name in _MADE_FROM):
                 before, member = member, await self._member(name, record)
                 await member.predictor.reconfigure(record)
                 self.member_by_name[name] = member
@@ -138,6 +143,7 @@ class Pool:
             elif member.record != record:
                 await member.predictor.reconfigure(record)
                 self.member_by_name[name] = replace(member, record=record)
+            self._wrong_by_name.pop(name, None)
         # The outer edge of one workload's own code: the others must be served, and its callers are told.
         except Exception as error:
             logger.exception("The workload %s is not in force.", name)
@@ -148,7 +154,9 @@ class Pool:
         workload: Workload = await asyncio.get_running_loop().run_in_executor(
             self._loader, lambda: declaration.load(read_bundle(ref.uri, ref.hash))
         )
-        config = PredictorConfig.of(workload, self._settings, self._options)
+        # A key's allowance is shared out among the replicas that there are, whatever this workload alone asked for.
+        limits = replace(workload.serving, num_replicas=record["num_replicas"])
+        config = PredictorConfig.of(replace(workload, serving=limits), self._settings, self._options)
         peers = _NearPeers(self, self._peers())
         predictor = pooled_predictor_of(config, peers, shelf=self.shelf, loader=self._loader)
         desk = None if self._desk is None else self._desk(name)
@@ -167,8 +175,8 @@ class Pool:
         delay_s = member.predictor.config.limits.request_timeout_s
         asyncio.get_running_loop().call_later(delay_s, member.predictor.close)
 
-    def _try_again(self, record: Mapping[str, Any]) -> None:
-        self._retrying = asyncio.ensure_future(self.reconfigure(record))
+    def _try_again(self) -> None:
+        self._retrying = asyncio.ensure_future(self.reconfigure(self._newest))
 
     def why_not(self, name: str) -> HeliostatError:
         """What to tell a caller of a workload that does not answer here."""

@@ -68,6 +68,11 @@ class PooledPredictor(Predictor):
         """What this replica holds and does, for this workload and for the pool."""
         return {**super().status(), "last_load_ms": self.load_ms, "pool": self._shelf.status()}
 
+    @property
+    def _beside(self) -> Executor:
+        """What runs loads, one after the other."""
+        return self._loader
+
     def drop(self) -> None:
         """Its versions are not in memory any more; the next request loads them."""
         self.live = replace(self.live, version_by_number={})

@@ -8,11 +8,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from heliostat.errors import NotFoundError
+from heliostat.errors import CatalogError, HeliostatError, NotFoundError
 from heliostat.ids import prediction_ids
 from heliostat.records import BundleRef, KeyRecord, Route
 from heliostat.serving.admission import Pace, refuse_expired, refuse_overload
@@ -29,7 +30,7 @@ from serve_apps.config import PredictorConfig
 from serve_apps.log import ReplicaLog
 from serve_apps.scoring import Answer, Question, answer_batch
 from serve_apps.shadow import Shadow
-from serve_apps.versions import Live, LoadedVersion, Scorer, load_versions
+from serve_apps.versions import Live, LoadedVersion, Scorer, load_version, load_versions
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,26 @@ class Predictor:
             held=self.live.version_by_number,
             contract=self.config.contract,
         )
+
+    async def refuse_unloadable(self, number: int, bundle: BundleRef) -> None:
+        """CatalogError when this replica could not answer with the version; one that it holds is not loaded again."""
+        held = self.live.version_by_number.get(number)
+        if held is not None and held.bundle == bundle:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._beside, load_version, bundle, self.config.contract)
+        # The outer edge of a bundle's own code: whatever it raises here, it would raise in every replica.
+        except Exception as error:
+            logger.exception("%s: version %d cannot be loaded.", self.config.workload, number)
+            said = str(error) if isinstance(error, HeliostatError) else f"{type(error).__name__}: {error}"
+            raise CatalogError(
+                f"Version {number} cannot be loaded, so nothing was changed: {said:.500} Promote another version."
+            ) from error
+
+    @property
+    def _beside(self) -> Executor | None:
+        """What runs work that the event loop must not wait for; None for its own threads."""
+        return None
 
     async def predict(
         self,

@@ -49,7 +49,7 @@ class Steering(Protocol):
     async def metrics(self) -> str:
         """The monitor's figures in Prometheus' text format."""
 
-    async def model_version(self, version: int) -> ModelVersion:
+    async def model_version(self, version: int, *, timeout_s: float = STATUS_TIMEOUT_S) -> ModelVersion:
         """What a version was made from."""
 
     async def scored_runs(self) -> list[Run]:
@@ -94,11 +94,9 @@ class ActorSteering:
         )
         return text
 
-    async def model_version(self, version: int) -> ModelVersion:
+    async def model_version(self, version: int, *, timeout_s: float = STATUS_TIMEOUT_S) -> ModelVersion:
         """What a version was made from."""
-        record: ModelVersion = await self._call(
-            names.CATALOG, "version", self._workload, version, timeout_s=STATUS_TIMEOUT_S
-        )
+        record: ModelVersion = await self._call(names.CATALOG, "version", self._workload, version, timeout_s=timeout_s)
         return record
 
     async def scored_runs(self) -> list[Run]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from heliostat.errors import HeliostatError, NotFoundError
 from heliostat.govern.roles import Action
+from heliostat.records import BundleRef
 from heliostat.serving.arrow_stream import ARROW, read_stream
 from heliostat.serving.labels import read_labels
 from heliostat.serving.problem import MalformedError, UnavailableError
@@ -17,7 +18,7 @@ from serve_apps.asgi import JSON, REVISION_HEADER, Request, Response, parsed
 from serve_apps.http import Endpoint
 from serve_apps.predictor import Predictor
 from serve_apps.scoring import DEFAULT_VERSION
-from serve_apps.steering import Steering
+from serve_apps.steering import SEARCH_TIMEOUT_S, Steering
 from serve_apps.why import find, find_scored
 
 _PREDICT_FIELDS = frozenset({"rows", "key"})
@@ -144,11 +145,14 @@ class V1:
         return Response.of({**self._predictor.status(), "loop": loop})
 
     async def promote(self, request: Request) -> Response:
-        """Ask the steward to make a version champion."""
+        """Ask the steward to make a version champion, when this replica can load it."""
         document = await request.json()
         version = document.get("version") if isinstance(document, dict) else None
         if type(version) is not int or version < 1:
             raise MalformedError(f'Promote looks like {{"version": 3}}; got version {version!r:.80}.')
+        made = await self._steering.model_version(version, timeout_s=SEARCH_TIMEOUT_S)
+        # Replicas that cannot load the new champion would stay with the old one, and 200 would be no truth.
+        await self._predictor.refuse_unloadable(version, BundleRef(uri=made.bundle_uri, hash=made.bundle_hash))
         return _done("promote", request, await self._steering.promote(version, request.by))
 
     async def rollback(self, request: Request) -> Response:

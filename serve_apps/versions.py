@@ -67,11 +67,12 @@ def load_versions(
                 f"The routing record names version {number} without its bundle; publish it with its bundle."
             )
         before = held.get(number)
-        loaded[number] = before if before is not None and before.bundle == bundle else _load(bundle, contract)
+        loaded[number] = before if before is not None and before.bundle == bundle else load_version(bundle, contract)
     return loaded
 
 
-def _load(bundle: BundleRef, contract: Contract) -> LoadedVersion:
+def load_version(bundle: BundleRef, contract: Contract) -> LoadedVersion:
+    """The version in a bundle, warm, for rows as this contract logs them; BundleError when it needs others."""
     model = ServedModel.load(read_bundle(bundle.uri, bundle.hash))
     logged, renamed = {column.name for column in contract.logged}, renamed_since(contract.earlier)
     needed = [column for column in model.workload.columns if column.name not in logged]

@@ -136,7 +136,9 @@ def _is_null(table: pa.Table, name: str) -> NDArray[np.bool_]:
 
 
 def _microseconds(table: pa.Table, name: str) -> Index:
-    return np.asarray(table.column(name).cast(INSTANT).cast(pa.int64()).to_numpy(), np.int64)
+    """A missing instant, such as that of a label which came with its row, stands before all others."""
+    values = table.column(name).cast(INSTANT).cast(pa.int64())
+    return np.asarray(pc.fill_null(values, np.iinfo(np.int64).min).to_numpy(), np.int64)
 
 
 def _spread(values: NDArray[np.generic], rows: Index, num_rows: int) -> pa.Array:

@@ -42,9 +42,9 @@ def member(declaration_ref, bundles, *, epoch=1, champion=1, **others):
     return {"declaration": declaration_ref, "epoch": epoch, "champion": champion, "bundles": named, **others}
 
 
-def pool_record(members, *, max_loaded_models=100, max_loaded_mib=100.0):
+def pool_record(members, *, max_loaded_models=100, max_loaded_mib=100.0, num_replicas=1):
     """The pool's record."""
-    limits = {"max_loaded_models": max_loaded_models, "max_loaded_mib": max_loaded_mib}
+    limits = {"max_loaded_models": max_loaded_models, "max_loaded_mib": max_loaded_mib, "num_replicas": num_replicas}
     return {"limits": limits, "keys": keys(), "workloads": members}
 
 

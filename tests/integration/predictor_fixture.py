@@ -13,7 +13,7 @@ from heliostat.errors import NotFoundError
 from heliostat.learn.bundle import to_files
 from heliostat.learn.fit import fit
 from heliostat.learn.rows import split_by_time
-from heliostat.records import KeyRecord, key_hash
+from heliostat.records import KeyRecord, ModelVersion, key_hash
 from heliostat.serving.problem import UnavailableError
 from heliostat.settings import Settings
 from heliostat.store.bundles import write_bundle
@@ -45,10 +45,9 @@ class Chronicle:
     runs: list = field(default_factory=list)
     catalog: Catalog | None = None
     publish: object = None
+    bundle_by_number: dict = field(default_factory=dict)
 
     async def promote(self, version, by):
-        if version == 404:
-            raise NotFoundError("Version 404 does not exist.")
         self.asked.append(("promote", version, by))
         return {"champion": version}
 
@@ -64,8 +63,13 @@ class Chronicle:
     async def scored_runs(self):
         return self.runs
 
-    async def model_version(self, version):
-        raise NotFoundError(f"Version {version} is not in this catalog.")
+    async def model_version(self, version, **_):
+        if version not in self.bundle_by_number:
+            raise NotFoundError(f"Version {version} is not in this catalog.")
+        bundle = self.bundle_by_number[version]
+        named = {"workload": "toy", "number": version, "run_id": "r", "candidate": "c", "kind": "network"}
+        made = {"lineage": {}, "scores": {}, "by": "test", "at": datetime.now(UTC)}
+        return ModelVersion(**named, **made, bundle_uri=bundle.uri, bundle_hash=bundle.hash)
 
     async def metrics(self):
         raise UnavailableError("No monitor is up here.")

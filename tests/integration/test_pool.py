@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from heliostat.records import KeyRecord, key_hash
+from heliostat.serving.problem import UnavailableError
 from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
@@ -192,9 +193,27 @@ def test_a_declaration_that_cannot_be_read_is_said_to_its_callers_and_tried_agai
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert "'two' cannot be served: BundleError" in refused.json()["detail"]
             assert (await served.predict("one", ROW))["degraded"] is False
+            again = asyncio.create_task(served.pool.reconfigure(pool_record(record)))
+            said = []
+            while not again.done():
+                said.append(type(served.pool.why_not("two")))
+                await asyncio.sleep(0)
+            assert set(said) == {UnavailableError}, "while it is tried again it is not gone"
             shutil.copytree(there["uri"], tmp_path / "declared")
             await asyncio.sleep(0.3)
             assert (await served.predict("two", ROW))["model_version"] == 1
+
+    run(scenario)
+
+
+def test_a_keys_allowance_is_shared_out_among_the_replicas_of_the_pool(made, tmp_path):
+    async def scenario():
+        record = pool_record(members(made, "one"), num_replicas=2)
+        limited = {**record["keys"][1], "requests_per_s": 0.001, "burst_requests": 4}
+        assert limited["role"] == "caller"
+        record["keys"][1] = limited
+        async with pooling(tmp_path, record) as served:
+            assert [(await served.ask("one", ROW)).status_code for _ in range(3)] == [200, 200, 429]
 
     run(scenario)
 

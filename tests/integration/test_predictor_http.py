@@ -1,6 +1,7 @@
 import asyncio
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from heliostat.ids import event_time, prediction_id
 from heliostat.learn.bundle import ServedModel
 from heliostat.serving.instants import instant
 from heliostat.serving.routing import arm, route_of
-from heliostat.store.bundles import read_bundle
+from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.store.commits import SegmentCommitter
 from heliostat.store.lake import Lake
 from heliostat.store.schema import label_schema, prediction_schema
@@ -406,6 +407,7 @@ def test_each_role_may_do_its_part_and_no_more(bundles, tmp_path, method, path, 
 def test_steering_carries_the_name_of_the_key(bundles, tmp_path):
     async def scenario():
         async with serving(workload, tmp_path, record(bundles)) as served:
+            served.steering.bundle_by_number = bundles
             async with served.client("operator") as client:
                 promoted = await client.post("/v1/promote", json={"version": 2})
                 await client.post("/v1/rollback")
@@ -416,6 +418,25 @@ def test_steering_carries_the_name_of_the_key(bundles, tmp_path):
                 ("rollback", "operator-key", 1),
                 ("hold", "operator-key"),
             ]
+
+    run(scenario)
+
+
+def test_a_version_that_no_replica_could_load_is_not_promoted(bundles, tmp_path):
+    files = read_bundle(bundles[2].uri, bundles[2].hash)
+    torn = write_bundle(str(tmp_path / "torn"), {**files, "weights.safetensors": b"torn"})
+    changed = Path(write_bundle(str(tmp_path / "changed"), files).uri)
+    (changed / "weights.safetensors").write_bytes(b"changed")
+    bad = {2: torn, 3: replace(bundles[2], uri=str(tmp_path / "lost")), 4: replace(bundles[2], uri=str(changed))}
+
+    async def scenario():
+        async with serving(workload, tmp_path, record(bundles)) as served, served.client("operator") as client:
+            served.steering.bundle_by_number = bad
+            for number in bad:
+                refused = await client.post("/v1/promote", json={"version": number})
+                assert refused.status_code == 409, refused.text
+                assert f"Version {number} cannot be loaded, so nothing was changed" in refused.json()["detail"]
+            assert served.steering.asked == []
 
     run(scenario)
 

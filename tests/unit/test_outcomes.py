@@ -143,6 +143,14 @@ def test_labels_by_id_and_by_key_compete_by_time():
     assert values([a], [label(a, 1, at=START + 3 * HOUR), label("a", 0, at=START + 2 * HOUR)]) == {"a": 1.0}
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_of_two_labels_of_one_instant_the_one_received_later_counts_and_one_never_received_last():
+    a, at = prediction("a"), START + HOUR
+    never = {**label(a, 1, at=at), "received_at": None}
+    assert values([a], [label(a, 0, at=at), never]) == {"a": 0.0}
+    assert values([a], [label(a, 0, at=at), label(a, 1, at=at, received=at + HOUR)]) == {"a": 1.0}
+
+
 def test_no_predictions_and_no_labels_are_no_rows():
     assert joined([], []).table.num_rows == 0
     assert joined([], [label("a", 1, at=START)]).num_unknown_labels == 1

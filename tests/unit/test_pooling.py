@@ -45,7 +45,11 @@ def test_of_limits_and_replicas_the_largest_count():
     application = made(member("a", num_replicas=3), member("b", max_loaded_models=50, max_loaded_mib=1.0))
     (deployment,) = application["deployments"]
     assert deployment["num_replicas"] == 3
-    assert deployment["user_config"]["limits"] == {"max_loaded_models": 50, "max_loaded_mib": 64.0}
+    assert deployment["user_config"]["limits"] == {
+        "num_replicas": 3,
+        "max_loaded_models": 50,
+        "max_loaded_mib": 64.0,
+    }
 
 
 def test_a_workload_added_from_another_package_with_the_same_platform_moves_no_process():
