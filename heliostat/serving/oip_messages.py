@@ -15,8 +15,12 @@ from heliostat.serving import binary_tensors, oip
 from heliostat.serving.binary_tensors import Tail
 from heliostat.serving.cells import Values
 from heliostat.serving.generated import open_inference_pb2 as pb
-from heliostat.serving.problem import MalformedError
+from heliostat.serving.problem import MalformedError, TooLargeError
 
+# A message of two bytes an input would take the event loop seconds and gigabytes to look through: so there are no more
+# than a contract has columns, with keys and times beside them under any of their names.
+_MOST_BESIDE = 10
+_MOST_PARAMETERS = 100
 # Where the typed values of a datatype lie, and the datatype that they have there.
 _CONTENTS = {
     **dict.fromkeys(("INT8", "INT16", "INT32"), ("int_contents", "INT32")),
@@ -48,6 +52,7 @@ class _Pieces(Tail):
 
 def decode(message: pb.ModelInferRequest, columns: Sequence[Column], *, max_rows: int) -> oip.Inference:
     """The request as `oip.decode` gives it, by the same checks with the same sentences."""
+    _refuse_crowded(message, most_inputs=len(columns) + _MOST_BESIDE)
     tail = _Pieces()
     raw = list(message.raw_input_contents)
     if raw and len(raw) != len(message.inputs):
@@ -58,7 +63,8 @@ def decode(message: pb.ModelInferRequest, columns: Sequence[Column], *, max_rows
         "id": message.id or None,
         "parameters": _values_of(message.parameters),
         "inputs": [
-            _input(tensor, raw[index] if raw else None, tail=tail) for index, tensor in enumerate(message.inputs)
+            _input(tensor, raw[index] if raw else None, tail=tail, max_rows=max_rows)
+            for index, tensor in enumerate(message.inputs)
         ],
         "outputs": [{"name": each.name, "parameters": _values_of(each.parameters)} for each in message.outputs],
     }
@@ -104,7 +110,23 @@ def metadata(document: Mapping[str, Any]) -> pb.ModelMetadataResponse:
     )
 
 
-def _input(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, *, tail: _Pieces) -> dict[str, Any]:
+def _refuse_crowded(message: pb.ModelInferRequest, *, most_inputs: int) -> None:
+    held = {
+        "inputs": (len(message.inputs), most_inputs),
+        "raw_input_contents": (len(message.raw_input_contents), most_inputs),
+        "outputs": (len(message.outputs), len(oip.OUTPUTS)),
+        "parameters": (len(message.parameters), _MOST_PARAMETERS),
+    }
+    for name, (number, most) in held.items():
+        if number > most:
+            raise MalformedError(f"A message may have {most} {name} here; got {number}. Send one input a column.")
+    if any(len(output.parameters) > _MOST_PARAMETERS for output in message.outputs):
+        raise MalformedError(f"An output may have {_MOST_PARAMETERS} parameters; leave those out that are not known.")
+
+
+def _input(
+    tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, *, tail: _Pieces, max_rows: int
+) -> dict[str, Any]:
     document = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
     found = [each.name for each, _ in tensor.contents.ListFields()]
     if raw is not None and found:
@@ -123,6 +145,8 @@ def _input(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, *, 
             f"Input {tensor.name!r:.80} must carry its {tensor.datatype} values in {where}, or as bytes in "
             f"raw_input_contents; got {', '.join(found) or 'neither'}."
         )
+    if len(values) > max_rows:
+        raise TooLargeError(f"Input {tensor.name!r:.80} has {len(values)} rows; a request may have {max_rows} rows.")
     if datatype in oip.TEXTS:
         texts = [binary_tensors.text(value, index=index, name=tensor.name) for index, value in enumerate(values)]
         return {**document, "data": texts}

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Self
 
-from heliostat.errors import AccessError, CatalogError, ContractError, HeliostatError, LakeError, NotFoundError
+from heliostat.errors import (
+    AccessError,
+    CatalogError,
+    ClusterError,
+    ContractError,
+    HeliostatError,
+    LakeError,
+    NotFoundError,
+)
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -88,6 +96,7 @@ _STATUS_BY_ERROR: tuple[tuple[type[HeliostatError], HTTPStatus], ...] = (
     (RateLimitError, HTTPStatus.TOO_MANY_REQUESTS),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (LakeError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ClusterError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 

@@ -1,6 +1,7 @@
 """The Open Inference Protocol over gRPC: the same answers, the same refusals, in gRPC's words."""
 
 import struct
+import time
 from dataclasses import replace
 
 import pytest
@@ -227,6 +228,44 @@ def test_raw_contents_that_do_not_fit_are_told(bundles, tmp_path):
         assert (garbage[0], "no inference.ModelInferRequest" in garbage[1]) == ("INVALID_ARGUMENT", True)
 
     run(scenario)
+
+
+CROWDED = {
+    "inputs": pb.ModelInferRequest(model_name="toy", inputs=[pb.ModelInferRequest.InferInputTensor()] * 200_000),
+    "outputs": pb.ModelInferRequest(
+        model_name="toy", outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name="id")] * 200_000
+    ),
+    "raw_input_contents": pb.ModelInferRequest(model_name="toy", raw_input_contents=[b""] * 200_000),
+    "parameters": pb.ModelInferRequest(
+        model_name="toy", parameters={f"p{number}": pb.InferParameter() for number in range(50_000)}
+    ),
+    "rows": pb.ModelInferRequest(
+        model_name="toy",
+        inputs=[
+            pb.ModelInferRequest.InferInputTensor(
+                name="site",
+                datatype="BYTES",
+                shape=[500_000],
+                contents=pb.InferTensorContents(bytes_contents=[b""] * 500_000),
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CROWDED)
+def test_a_crowded_message_is_refused_without_holding_up_the_others(bundles, tmp_path, what):
+    raw = CROWDED[what].SerializeToString()
+    assert len(raw) < workload.serving.max_body_bytes
+
+    async def scenario():
+        async with serving(workload, tmp_path, record(bundles)) as served, grpc_client(served.predictor) as client:
+            code, sentence, _ = await client.refusal("ModelInfer", raw=raw)
+        assert (code, what in sentence) == ("INVALID_ARGUMENT", True), sentence
+
+    begun_s = time.process_time()
+    run(scenario)
+    assert time.process_time() - begun_s < 1.0
 
 
 def test_who_may_not_is_told_in_the_sentences_of_rest(bundles, tmp_path):

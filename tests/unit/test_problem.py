@@ -26,6 +26,8 @@ from heliostat.serving import problem
         (problem.OverloadedError("x"), 503),
         (problem.ExpiredError("x"), 503),
         (errors.LakeError("x"), 503),
+        (errors.ClusterError("x"), 503),
+        (errors.LostCallError("x"), 503),
     ],
 )
 def test_each_error_has_its_status(error, status):
