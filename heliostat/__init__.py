@@ -11,6 +11,7 @@ from heliostat.declared.revisions import Revision
 from heliostat.declared.scaling import Scaling
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
+from heliostat.declared.trees import Trees
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
 from heliostat.triggers import Age, Decay, Drift, Growth, Slack
 from heliostat.workload import Batch, Encoded, Workload
@@ -41,5 +42,6 @@ __all__ = [
     "Serving",
     "Slack",
     "Training",
+    "Trees",
     "Workload",
 ]

@@ -20,6 +20,7 @@ from heliostat.declared.replay import Replay
 from heliostat.declared.revisions import Revision, logged_columns, refuse_unfit
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
+from heliostat.declared.trees import Trees
 from heliostat.errors import WorkloadError
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
 from heliostat.metrics import Metric
@@ -45,9 +46,21 @@ class Source(Protocol):
         """One part as a flat table: key, event time, due time, input columns, label and its time."""
 
 
+def no_encode(_: Batch) -> Encoded:
+    """Stands for the encode of a workload without a network."""
+    raise WorkloadError("The workload has trees alone; give `encode` and `model` for a network too.")
+
+
+def no_model(_: Mapping[str, int]) -> "nn.Module":
+    """Stands for the network of a workload without one."""
+    raise WorkloadError("The workload has trees alone; give `encode` and `model` for a network too.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """One use case: data, columns, model, gates, triggers.
+
+    `encode` and `model` declare a network, `trees` boosted trees; with both, each training fits both kinds.
 
     `columns` is the contract's current `revision`; `earlier` are revisions before it that are still answered.
     `inputs` and `combine` name other workloads whose answers this one uses.
@@ -61,8 +74,9 @@ class Workload:
     label_time: str
     columns: Sequence[Column]
     label: Binary
-    encode: Callable[[Batch], Encoded]
-    model: Callable[[Mapping[str, int]], "nn.Module"]
+    encode: Callable[[Batch], Encoded] = no_encode
+    model: Callable[[Mapping[str, int]], "nn.Module"] = no_model
+    trees: Trees | None = None
     loss: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None" = None
     metrics: Sequence[Metric] = metrics_module.ALL
     gates: Sequence[Gate] = (
@@ -87,9 +101,20 @@ class Workload:
             )
         if not self.columns:
             raise WorkloadError(f"Workload {self.name!r} declares no columns; a model needs at least one input.")
+        if (self.encode is no_encode) != (self.model is no_model) or not self.kinds:
+            raise WorkloadError(
+                f"Workload {self.name!r} declares no model; give `encode` and `model` for a network, trees=Trees() for "
+                "boosted trees, or all three."
+            )
         self._refuse_twice_named()
         refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine)
         refuse_unfit(self.columns, self.earlier, current=self.revision)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of model that are fitted, in the order of fitting: what is quick comes first."""
+        declared = {"trees": self.trees is not None, "network": self.model is not no_model}
+        return tuple(kind for kind, is_declared in declared.items() if is_declared)
 
     @property
     def asks(self) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 import json
 import tempfile
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from heliostat.learn import bundle, parallel
 from heliostat.learn.calibrate import Calibration
 from heliostat.learn.faults import NEXT, StepFaultError, said
 from heliostat.learn.fit import Fitted, fit, refit
+from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.rows import split_by_time
 from heliostat.learn.state import FitState
 from heliostat.metrics import Metric, stored
@@ -51,18 +53,23 @@ class FitRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One fit of a run: its name and the start of its training rows (None: all history)."""
+    """One fit of a run: its name, the start of its training rows (None: all history), and what is fitted."""
 
     name: str
     since: datetime | None
+    kind: str = "network"
 
 
 def candidates(workload: Workload, *, as_of: datetime, onset_at: datetime | None) -> list[Candidate]:
-    """The fits of one run: the declared windows, and the rows since the onset when there is one."""
+    """The fits of one run, for each kind of model: the declared windows, and the rows since an onset."""
     found = [_window(span, as_of) for span in workload.training.windows]
     if onset_at is not None and as_of - onset_at >= workload.loop.holdout_span * 3:
         found.append(Candidate(name=f"since-{onset_at:%Y-%m-%d}", since=onset_at))
-    return found
+    return [_of_kind(candidate, kind) for kind in workload.kinds for candidate in found]
+
+
+def _of_kind(candidate: Candidate, kind: str) -> Candidate:
+    return candidate if kind == "network" else replace(candidate, name=f"{kind}-{candidate.name}", kind=kind)
 
 
 def _window(span: timedelta | None, as_of: datetime) -> Candidate:
@@ -122,41 +129,52 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     The first was fitted without the hold-out and is what the gates judge. The second is the same fit done again with
     the hold-out, and is what takes traffic when the first passed.
     """
+    started_s = time.monotonic()
     workload = load(run.module)
     pinned = {name: version for name, version in run.tables.items() if version is not None}
     known = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned)
     rows = with_inputs(known, workload, run.inputs)
     progress = Progress.resumed()
+    limit = workload.training.fit_time
     for candidate in candidates(workload, as_of=run.as_of, onset_at=run.onset_at):
+        is_late = limit is not None and bool(progress.done) and time.monotonic() - started_s > limit.total_seconds()
+        if candidate.name not in progress.done and parallel.first_says(is_late):
+            print(f"candidate {candidate.name} is left out: {limit} have passed", flush=True)
+            continue
         chosen = parts(workload, rows, candidate)
         again = f"{candidate.name}{REFIT}"
         if candidate.name not in progress.done:
-            progress.finish(candidate.name, _fit_judged(run, workload, chosen, progress, name=candidate.name))
+            progress.finish(candidate.name, _fit_judged(run, workload, chosen, progress, candidate=candidate))
         if again not in progress.done:
             judged = progress.done[candidate.name]
             progress.finish(again, _fit_again(run, workload, chosen, progress, name=again, judged=judged))
     return list(progress.done.values())
 
 
-def _fit_judged(run: FitRun, workload: Workload, chosen: Parts, progress: "Progress", *, name: str) -> dict[str, Any]:
-    fitted = fit(
-        workload,
-        chosen.train,
-        chosen.validation,
-        seed=workload.training.seed,
-        on_epoch=progress.keep,
-        resume=progress.state,
-        device=str(ray.train.torch.get_device()),
-    )
+def _fit_judged(
+    run: FitRun, workload: Workload, chosen: Parts, progress: "Progress", *, candidate: Candidate
+) -> dict[str, Any]:
+    if candidate.kind == "trees":
+        fitted = fit_trees(workload, chosen.train, chosen.validation, seed=workload.training.seed)
+    else:
+        fitted = fit(
+            workload,
+            chosen.train,
+            chosen.validation,
+            seed=workload.training.seed,
+            on_epoch=progress.keep,
+            resume=progress.state,
+            device=str(ray.train.torch.get_device()),
+        )
     answers = bundle.served(workload, fitted).probabilities(chosen.validation)
     labels = chosen.validation["label"].to_numpy()
     scores = stored(
         {f"validation_{metric.name}": _score(workload, metric, labels, answers) for metric in workload.scored_by}
     )
-    lineage = _lineage(run, fitted, chosen, name=name)
+    lineage = _lineage(run, fitted, chosen, name=candidate.name)
     rows = pa.concat_tables([chosen.train, chosen.validation])
     later_loss = fitted.history[fitted.best_epoch].validation_loss
-    print(f"candidate {name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
+    print(f"candidate {candidate.name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
     return _write(run, workload, fitted, rows, lineage=lineage, scores=scores)
 
 
@@ -172,16 +190,22 @@ def _fit_again(
     run: FitRun, workload: Workload, chosen: Parts, progress: "Progress", *, name: str, judged: dict[str, Any]
 ) -> dict[str, Any]:
     files = read_bundle(judged["bundle_uri"], judged["bundle_hash"])
-    fitted = refit(
-        workload,
-        chosen.all,
-        num_epochs=json.loads(files["lineage.json"])["best_epoch"] + 1,
-        calibration=Calibration.from_json(files["calibration.json"].decode()),
-        seed=workload.training.seed,
-        on_epoch=progress.keep,
-        resume=progress.state,
-        device=str(ray.train.torch.get_device()),
-    )
+    num_epochs = json.loads(files["lineage.json"])["best_epoch"] + 1
+    calibration = Calibration.from_json(files["calibration.json"].decode())
+    seed = workload.training.seed
+    if judged["kind"] == "trees":
+        fitted = refit_trees(workload, chosen.all, num_rounds=num_epochs, calibration=calibration, seed=seed)
+    else:
+        fitted = refit(
+            workload,
+            chosen.all,
+            num_epochs=num_epochs,
+            calibration=calibration,
+            seed=seed,
+            on_epoch=progress.keep,
+            resume=progress.state,
+            device=str(ray.train.torch.get_device()),
+        )
     lineage = {**_lineage(run, fitted, chosen, name=name), "refit_of": judged["candidate"]}
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
     return _write(run, workload, fitted, chosen.all, lineage=lineage, scores=judged["scores"])
@@ -221,6 +245,7 @@ def _write(
     ref = write_bundle(f"{run.bundles_uri}/{workload.name}", files)
     return {
         "candidate": lineage["candidate"],
+        "kind": bundle.kind_of(fitted),
         "bundle_uri": ref.uri,
         "bundle_hash": ref.hash,
         "lineage": lineage,

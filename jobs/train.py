@@ -51,7 +51,7 @@ def fit_versions(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: dat
             job.workload.name,
             run_id=run_id,
             candidate=candidate["candidate"],
-            kind="network",
+            kind=candidate["kind"],
             bundle_uri=candidate["bundle_uri"],
             bundle_hash=candidate["bundle_hash"],
             lineage=candidate["lineage"],

@@ -1,4 +1,4 @@
-"""What a bundle holds, as files: weights, the workload's source, what was learned about columns, where all is from.
+"""What a bundle holds, as files: weights or trees, the workload's source, what was learned about columns, the origin.
 
 Nothing in it is a pickle; loading runs the workload's own source and nothing else.
 """
@@ -15,13 +15,15 @@ import torch
 from safetensors.torch import save
 
 from heliostat.columns import Column, Number
-from heliostat.learn import source_code
+from heliostat.learn import network_answers, source_code, trees
 from heliostat.learn.fit import Fitted
-from heliostat.learn.served_model import FORMAT, KIND, SOURCE_FOLDER, ServedModel
+from heliostat.learn.network_answers import NetworkAnswers
+from heliostat.learn.served_model import FORMAT, SOURCE_FOLDER, Answers, ServedModel
 from heliostat.learn.source_code import SourceCode
+from heliostat.learn.trees import TreeAnswers
 from heliostat.workload import Workload
 
-__all__ = ["ServedModel", "served", "to_files"]
+__all__ = ["ServedModel", "kind_of", "served", "to_files"]
 
 
 def to_files(
@@ -32,12 +34,11 @@ def to_files(
     `module` names the workload's module, whose source travels; `lineage` adds what the caller knows (snapshot, run).
     """
     source = source_code.collect(module)
-    described = {"format": FORMAT, "kind": KIND, "module": module, "source_digest": source.digest}
+    described = {"format": FORMAT, "kind": kind_of(fitted), "module": module, "source_digest": source.digest}
     contract = [_described(column) for column in source_code.load(source).columns]
     return {
         **{SOURCE_FOLDER + path: content for path, content in source.files.items()},
-        # Clones, because tied weights share memory, which the format refuses.
-        "weights.safetensors": save({name: tensor.contiguous().clone() for name, tensor in fitted.weights.items()}),
+        **_learned(fitted),
         "preparation.json": fitted.preparation.to_json().encode(),
         "calibration.json": fitted.calibration.to_json().encode(),
         "profile.json": _to_json(profile),
@@ -48,15 +49,32 @@ def to_files(
 
 
 def served(workload: Workload, fitted: Fitted) -> ServedModel:
-    """A fitted network that answers at once, as it will after its way through a bundle."""
+    """A fitted model that answers at once, as it will after its way through a bundle."""
+    if fitted.trees is None:
+        answers: Answers = NetworkAnswers(workload, fitted.preparation, fitted.weights)
+    else:
+        answers = TreeAnswers(fitted.trees)
     return ServedModel(
         workload,
-        fitted.weights,
+        answers,
         preparation=fitted.preparation,
         calibration=fitted.calibration,
         lineage={},
         profile={},
     )
+
+
+def kind_of(fitted: Fitted) -> str:
+    """What was fitted: "network" or "trees"."""
+    return network_answers.KIND if fitted.trees is None else trees.KIND
+
+
+def _learned(fitted: Fitted) -> dict[str, bytes]:
+    if fitted.trees is not None:
+        return {trees.FILE: fitted.trees}
+    # Clones, because tied weights share memory, which the format refuses.
+    weights = {name: tensor.contiguous().clone() for name, tensor in fitted.weights.items()}
+    return {network_answers.FILE: save(weights)}
 
 
 def _origin(fitted: Fitted, source: SourceCode) -> dict[str, Any]:
@@ -65,6 +83,7 @@ def _origin(fitted: Fitted, source: SourceCode) -> dict[str, Any]:
         "source_digest": source.digest,
         "learn_digest": _learn_digest(),
         "torch": str(torch.__version__),
+        **({} if fitted.trees is None else {"xgboost": str(trees.xgboost().__version__)}),
         "python": platform.python_version(),
         "seed": fitted.seed,
         "num_rows": fitted.num_rows,

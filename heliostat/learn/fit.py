@@ -28,7 +28,10 @@ OnEpoch = Callable[[FitState], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A network at its best epoch, what was learned beside its weights, and what it was learned from."""
+    """A model at its best epoch, what was learned beside its weights, and what it was learned from.
+
+    A network has `weights`; of trees the library's own `trees` are kept, and their rounds count as epochs.
+    """
 
     preparation: Preparation
     calibration: Calibration
@@ -42,6 +45,7 @@ class Fitted:
     first_event_at: datetime
     last_event_at: datetime
     validated_until: datetime
+    trees: bytes | None = None
 
 
 def fit(
@@ -63,7 +67,7 @@ def fit(
     """
     train = ordered(train, workload, purpose="training")
     validation = ordered(validation, workload, purpose="validation")
-    _check(train, validation)
+    check_parts(train, validation)
     preparation = Preparation.fit(train, workload.columns)
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):  # the caller's own stay as they are
@@ -75,7 +79,7 @@ def fit(
     logits = learner.logits(unseen).numpy().astype(np.float64)
     return Fitted(
         preparation=preparation,
-        calibration=Calibration.fit(logits, unseen.labels, blocks=_days(validation)),
+        calibration=Calibration.fit(logits, unseen.labels, blocks=days(validation)),
         weights=state.best_weights,
         history=state.history,
         best_epoch=state.best_epoch,
@@ -132,13 +136,14 @@ def refit(
     )
 
 
-def _days(rows: pa.Table) -> NDArray[np.int64]:
+def days(rows: pa.Table) -> NDArray[np.int64]:
     """The number of the day of each row: what happens on one day errs together."""
     days: NDArray[np.int64] = rows[EVENT_AT].cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
     return days
 
 
-def _check(train: pa.Table, validation: pa.Table) -> None:
+def check_parts(train: pa.Table, validation: pa.Table) -> None:
+    """Refuse labels other than 0 and 1, one class alone, and validation that is not later than training."""
     check_labels(train, purpose="training")
     check_labels(validation, purpose="validation")
     if len(pc.unique(train[LABEL])) < 2:

@@ -36,3 +36,12 @@ def share_buffers(module: nn.Module) -> None:
     if num_ranks() > 1:
         for buffer in module.buffers():
             dist.broadcast(buffer, src=0)
+
+
+def first_says(value: bool) -> bool:
+    """What the first worker says, so that all do the same where their clocks differ."""
+    if num_ranks() == 1:
+        return value
+    said = torch.tensor([int(value)], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.broadcast(said, src=0)
+    return bool(said.item())

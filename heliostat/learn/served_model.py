@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -10,22 +10,39 @@ import safetensors
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
-from torch import nn
 
 from heliostat.columns import Column
-from heliostat.errors import BundleError
-from heliostat.learn import source_code
+from heliostat.errors import BundleError, WorkloadError
+from heliostat.learn import network_answers, source_code, trees
 from heliostat.learn.calibrate import Calibration
-from heliostat.learn.epochs import forward, on_device
+from heliostat.learn.network_answers import NetworkAnswers
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.state import Tensors
-from heliostat.workload import Encoded, Workload
+from heliostat.learn.trees import TreeAnswers
+from heliostat.workload import Batch, Encoded, Workload
 
 FORMAT = 1
-KIND = "network"
+KINDS = (network_answers.KIND, trees.KIND)
 SOURCE_FOLDER = "source/"
 CHUNK_ROWS = 8192
 WARM_UP_ROWS = (1, 3, 64)
+
+
+class Answers(Protocol):
+    """A fitted model of any kind: prepared columns to tensors, tensors to one logit a row."""
+
+    @property
+    def num_bytes(self) -> int:
+        """How much memory what was fitted takes."""
+
+    def encode(self, batch: Batch) -> Encoded:
+        """What the model sees of prepared columns."""
+
+    def logits(self, encoded: Encoded, *, num_rows: int) -> NDArray[np.float64]:
+        """One logit a row, shape (num_rows,)."""
+
+    def move_to(self, device: str) -> None:
+        """Answer on this device where that helps."""
 
 
 class ServedModel:
@@ -34,7 +51,7 @@ class ServedModel:
     def __init__(
         self,
         workload: Workload,
-        weights: Tensors,
+        answers: Answers,
         *,
         preparation: Preparation,
         calibration: Calibration,
@@ -46,8 +63,7 @@ class ServedModel:
         self.calibration = calibration
         self.lineage = lineage
         self.profile = profile
-        self._module = _network(workload, preparation, weights)
-        self._device = "cpu"
+        self._answers = answers
 
     @classmethod
     def load(cls, files: Mapping[str, bytes]) -> "ServedModel":
@@ -57,19 +73,20 @@ class ServedModel:
         """
         described = json.loads(_file(files, "model.json"))
         _check_kind(described)
+        workload = source_code.load(_source(files, described))
+        preparation = Preparation.from_json(_file(files, "preparation.json").decode())
         return cls(
-            source_code.load(_source(files, described)),
-            _weights(files),
-            preparation=Preparation.from_json(_file(files, "preparation.json").decode()),
+            workload,
+            _answers(described["kind"], files, workload, preparation),
+            preparation=preparation,
             calibration=Calibration.from_json(_file(files, "calibration.json").decode()),
             lineage=json.loads(_file(files, "lineage.json")),
             profile=json.loads(_file(files, "profile.json")),
         )
 
     def move_to(self, device: str) -> None:
-        """The network answers on this device from now on; nobody may be asking it meanwhile."""
-        self._module.to(device)
-        self._device = device
+        """A network answers on this device from now on; nobody may be asking it meanwhile."""
+        self._answers.move_to(device)
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -78,15 +95,15 @@ class ServedModel:
 
     @property
     def num_bytes(self) -> int:
-        """How large its weights are."""
-        return sum(tensor.nbytes for tensor in self._module.state_dict().values())
+        """How large its weights or trees are."""
+        return self._answers.num_bytes
 
     def encode(self, table: pa.Table) -> Encoded:
-        """The tensors that the network sees for normalised rows; columns beside the declared ones do not matter."""
-        return self.workload.encode(self.preparation.prepare(table))
+        """The tensors that the model sees for normalised rows; columns beside the declared ones do not matter."""
+        return self._answers.encode(self.preparation.prepare(table))
 
     def logits(self, table: pa.Table) -> NDArray[np.float64]:
-        """The network's own answer for each row, before calibration."""
+        """The model's own answer for each row, before calibration."""
         if table.num_rows <= CHUNK_ROWS:
             return self._logits(table)
         starts = range(0, table.num_rows, CHUNK_ROWS)
@@ -95,11 +112,7 @@ class ServedModel:
     def _logits(self, table: pa.Table) -> NDArray[np.float64]:
         if not table.num_rows:
             return np.zeros(0)
-        with torch.inference_mode():
-            encoded = self.encode(table)
-            placed = encoded if self._device == "cpu" else on_device(encoded, self._device)
-            logits = forward(self._module, placed, num_rows=table.num_rows)
-        return logits.cpu().numpy().astype(np.float64)
+        return self._answers.logits(self.encode(table), num_rows=table.num_rows)
 
     def probabilities(self, table: pa.Table) -> NDArray[np.float64]:
         """The calibrated probability of the label for each normalised row, in the order of the rows."""
@@ -128,20 +141,11 @@ class ServedModel:
         return pa.table(arrays)
 
 
-def _network(workload: Workload, preparation: Preparation, weights: Tensors) -> nn.Module:
-    module = workload.model(preparation.sizes)
-    try:
-        module.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        raise BundleError(f"The weights do not fit the network of {workload.name!r}: {error}") from error
-    return module.eval().requires_grad_(requires_grad=False)
-
-
 def _check_kind(described: Mapping[str, Any]) -> None:
-    if (described.get("format"), described.get("kind")) != (FORMAT, KIND):
+    if described.get("format") != FORMAT or described.get("kind") not in KINDS:
         raise BundleError(
             f"The bundle is a {described.get('kind')!r} in format {described.get('format')!r}; this program loads "
-            f"{KIND!r} in format {FORMAT}. Use the Heliostat version that wrote it."
+            f"{' and '.join(map(repr, KINDS))} in format {FORMAT}. Use the Heliostat version that wrote it."
         )
 
 
@@ -156,9 +160,18 @@ def _source(files: Mapping[str, bytes], described: Mapping[str, Any]) -> source_
     return source
 
 
+def _answers(kind: str, files: Mapping[str, bytes], workload: Workload, preparation: Preparation) -> Answers:
+    if kind == network_answers.KIND:
+        return NetworkAnswers(workload, preparation, _weights(files))
+    try:
+        return TreeAnswers(_file(files, trees.FILE))
+    except WorkloadError as error:
+        raise BundleError(str(error)) from error
+
+
 def _weights(files: Mapping[str, bytes]) -> Tensors:
     try:
-        return load_tensors(_file(files, "weights.safetensors"))
+        return load_tensors(_file(files, network_answers.FILE))
     except safetensors.SafetensorError as error:
         raise BundleError(f"weights.safetensors cannot be read ({error}); fetch the bundle again.") from error
 

@@ -23,10 +23,7 @@ class FirstRun:
 
     def register(self, catalog) -> list[int]:
         """The versions of this run in a catalog, as jobs.train registers them."""
-        return [
-            catalog.register("toy", run_id=self.run.run_id, kind="network", by="admin", at=AS_OF, **each)
-            for each in self.fitted
-        ]
+        return [catalog.register("toy", run_id=self.run.run_id, by="admin", at=AS_OF, **each) for each in self.fitted]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,129 @@
+"""Boost the trees of one candidate: the same rows, settings and seed give the same trees."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heliostat.errors import WorkloadError
+from heliostat.learn.calibrate import Calibration
+from heliostat.learn.examples import Examples
+from heliostat.learn.fit import Fitted, check_labels, check_parts, days
+from heliostat.learn.prepare import Preparation
+from heliostat.learn.rows import EVENT_AT, ordered
+from heliostat.learn.state import EpochScores
+from heliostat.learn.trees import COLUMNS, TreeAnswers, column_types, encode, xgboost
+from heliostat.workload import Workload
+
+TRAIN, LATER, LOSS = "train", "later", "logloss"
+
+
+def fit_trees(workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int) -> Fitted:
+    """Boost trees on `train`; as many as do best on `validation`, which is later. Else as `fit.fit`.
+
+    A round stands where an epoch of a network does. Nothing is resumed: a fit that is lost is done again.
+    """
+    train = ordered(train, workload, purpose="training")
+    validation = ordered(validation, workload, purpose="validation")
+    check_parts(train, validation)
+    preparation = Preparation.fit(train, workload.columns)
+    seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
+    booster, history = _boosted(workload, seen, unseen, seed=seed)
+    best = min(range(len(history)), key=lambda number: history[number].validation_loss)
+    stored = _stored(booster[: best + 1])
+    logits = TreeAnswers(stored).logits(encode(unseen.batch), num_rows=unseen.num_rows)
+    return Fitted(
+        preparation=preparation,
+        calibration=Calibration.fit(logits, unseen.labels, blocks=days(validation)),
+        weights={},
+        trees=stored,
+        history=history,
+        best_epoch=best,
+        seed=seed,
+        num_rows=seen.num_rows,
+        num_validation_rows=unseen.num_rows,
+        label_rate=float(seen.labels.mean()),
+        first_event_at=pc.min(train[EVENT_AT]).as_py(),
+        last_event_at=pc.max(train[EVENT_AT]).as_py(),
+        validated_until=pc.max(validation[EVENT_AT]).as_py(),
+    )
+
+
+def refit_trees(workload: Workload, rows: pa.Table, *, num_rounds: int, calibration: Calibration, seed: int) -> Fitted:
+    """Boost as many trees as did best where something was held back, on all rows; as `fit.refit`."""
+    rows = ordered(rows, workload, purpose="training")
+    check_labels(rows, purpose="training")
+    preparation = Preparation.fit(rows, workload.columns)
+    seen = Examples.of(rows, preparation)
+    booster, history = _boosted(workload, seen, None, seed=seed, num_rounds=num_rounds)
+    last_event_at = pc.max(rows[EVENT_AT]).as_py()
+    return Fitted(
+        preparation=preparation,
+        calibration=calibration,
+        weights={},
+        trees=_stored(booster),
+        history=history,
+        best_epoch=len(history) - 1,
+        seed=seed,
+        num_rows=seen.num_rows,
+        num_validation_rows=0,
+        label_rate=float(seen.labels.mean()),
+        first_event_at=pc.min(rows[EVENT_AT]).as_py(),
+        last_event_at=last_event_at,
+        validated_until=last_event_at,
+    )
+
+
+def _boosted(
+    workload: Workload, seen: Examples, unseen: Examples | None, *, seed: int, num_rounds: int | None = None
+) -> tuple[Any, tuple[EpochScores, ...]]:
+    """The trees of all rounds, and the loss after each on the rows trained on and on the later ones."""
+    settings = workload.trees
+    if settings is None:
+        raise WorkloadError(f"Workload {workload.name!r} declares no trees; add trees=Trees() to it.")
+    parameters = {
+        "objective": "binary:logistic",
+        "eval_metric": LOSS,
+        "tree_method": "hist",
+        "eta": settings.learning_rate,
+        "max_depth": settings.depth,
+        "subsample": settings.row_share,
+        "colsample_bytree": settings.column_share,
+        "nthread": settings.threads,
+        "seed": seed,
+        "verbosity": 0,
+    }
+    known = _matrix(seen, threads=settings.threads)
+    watched = [(known, TRAIN)]
+    if unseen is not None:
+        watched.append((_matrix(unseen, threads=settings.threads, like=known), LATER))
+    losses: dict[str, dict[str, list[float]]] = {}
+    booster = xgboost().train(
+        parameters,
+        known,
+        num_rounds or settings.rounds,
+        evals=watched,
+        evals_result=losses,
+        early_stopping_rounds=None if unseen is None else settings.patience,
+        verbose_eval=False,
+    )
+    later = losses[TRAIN if unseen is None else LATER][LOSS]
+    pairs = zip(losses[TRAIN][LOSS], later, strict=True)
+    return booster, tuple(EpochScores(train_loss=own, validation_loss=other) for own, other in pairs)
+
+
+def _matrix(examples: Examples, *, threads: int, like: Any = None) -> Any:
+    return xgboost().QuantileDMatrix(
+        encode(examples.batch)[COLUMNS].numpy(),
+        examples.labels,
+        feature_types=column_types(examples.origin.preparation),
+        enable_categorical=True,
+        nthread=threads,
+        ref=like,
+    )
+
+
+def _stored(booster: Any) -> bytes:
+    # What early stopping noted is of the longer run; without it the bytes follow from the trees alone.
+    booster.set_attr(best_iteration=None, best_score=None)
+    return bytes(booster.save_raw("json"))

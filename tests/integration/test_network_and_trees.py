@@ -1,0 +1,125 @@
+"""Both kinds of model in one run of fits and behind one predictor: candidates, shadow, canary and rollback."""
+
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from heliostat import cohorts
+from heliostat.learn.bundle import ServedModel, to_files
+from heliostat.learn.fit_trees import fit_trees
+from heliostat.learn.rows import split_by_time
+from heliostat.serving.routing import arm, route_of
+from heliostat.store.bundles import read_bundle, write_bundle
+from jobs import _fitting
+from jobs._fitting import candidates, fit_candidates, parts
+from tests.integration.predictor_fixture import ROW, make_bundle, record, run, serving
+from tests.integration.test_predictor_http import expected
+from tests.integration.test_shadow import settled, shadows
+from tests.ray_train import Attempts, Killed
+from tests.toy_rows import labelled_rows
+from tests.toy_trees import workload
+
+AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
+NETWORK, TREES = 1, 2
+ROWS = [{**ROW, "reading": f"r-{number}", "load_percent": 2 * number} for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def fitted(first_run, tmp_path_factory):
+    home = tmp_path_factory.mktemp("both")
+    both = replace(first_run.run, run_id="both", module="tests.toy_trees", bundles_uri=str(home / "bundles"))
+    with pytest.MonkeyPatch.context() as patch:
+        Attempts(home / "checkpoints", patch)
+        return both, fit_candidates(asdict(both))
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    home = tmp_path_factory.mktemp("served")
+    trees = fit_trees(workload, *split_by_time(labelled_rows("2024-01", rows_per_part=600), share=0.2), seed=1)
+    files = to_files("tests.toy_trees", trees, profile={}, lineage={})
+    return {
+        NETWORK: make_bundle(home, "tests.toy_trees", seed=1),
+        TREES: write_bundle(str(home / "bundles"), files),
+    }
+
+
+def test_a_run_fits_trees_first_and_then_the_network_each_with_its_refit(fitted, first_run):
+    _, found = fitted
+    assert [(each["candidate"], each["kind"]) for each in found] == [
+        ("trees-all", "trees"),
+        ("trees-all-refit", "trees"),
+        ("all", "network"),
+        ("all-refit", "network"),
+    ]
+    rows = cohorts.training_rows(first_run.lake, workload, as_of=AS_OF)
+    chosen = parts(workload, rows, candidates(workload, as_of=AS_OF, onset_at=None)[0])
+    for each in found:
+        files = read_bundle(each["bundle_uri"], each["bundle_hash"])
+        assert json.loads(files["model.json"])["kind"] == each["kind"]
+        answers = ServedModel.load(files).probabilities(chosen.validation)
+        assert ((answers > 0) & (answers < 1)).all()
+        assert each["scores"]["validation_log_loss"] < 0.69
+    assert found[1]["lineage"]["refit_of"] == "trees-all"
+    assert found[1]["lineage"]["num_rows"] == rows.num_rows
+
+
+def test_a_worker_killed_after_every_report_ends_with_the_same_trees(fitted, tmp_path, monkeypatch):
+    both, found = fitted
+    attempts = Attempts(tmp_path, monkeypatch)
+    again = None
+    while again is None:
+        attempts.die_after = 1
+        try:
+            again = fit_candidates(asdict(both))
+        except Killed:
+            continue
+    assert [(each["candidate"], each["bundle_hash"]) for each in again] == [
+        (each["candidate"], each["bundle_hash"]) for each in found
+    ]
+
+
+def test_what_the_time_does_not_suffice_for_is_left_out_and_the_first_is_not(fitted, tmp_path, monkeypatch):
+    both, found = fitted
+    hasty = replace(workload, training=replace(workload.training, fit_time=timedelta(microseconds=1)))
+    monkeypatch.setattr(_fitting, "load", lambda _: hasty)
+    Attempts(tmp_path, monkeypatch)
+    done = fit_candidates(asdict(both))
+    assert [each["candidate"] for each in done] == ["trees-all", "trees-all-refit"]
+    assert done[0]["scores"] == found[0]["scores"]
+
+
+@pytest.mark.parametrize(("champion", "candidate"), [(NETWORK, TREES), (TREES, NETWORK)])
+def test_one_kind_is_tried_in_the_shadow_of_the_other(bundles, tmp_path, champion, candidate):
+    async def scenario():
+        trial = record(bundles, champion=champion, candidate=candidate, share=0.0)
+        async with serving(workload, tmp_path, trial) as served:
+            answer = await served.predict(*ROWS)
+            await settled(served, len(ROWS))
+        assert answer["model_version"] == champion
+        assert np.allclose(answer["predictions"], expected(bundles[champion], ROWS), atol=1e-6)
+        found = shadows(tmp_path)
+        assert {(row["version"], row["error"]) for row in found} == {(candidate, None)}
+        assert np.allclose([row["probability"] for row in found], expected(bundles[candidate], ROWS), atol=1e-6)
+
+    run(scenario)
+
+
+def test_a_canary_of_trees_shares_the_rows_and_a_rollback_brings_the_network_back(bundles, tmp_path):
+    async def scenario():
+        trial = record(bundles, candidate=TREES, share=0.5)
+        network, trees = (np.array(expected(bundles[number], ROWS)) for number in (NETWORK, TREES))
+        by_trees = np.array([arm(route_of(trial), row["reading"]) == "candidate" for row in ROWS])
+        assert 0 < by_trees.sum() < len(ROWS)
+        async with serving(workload, tmp_path, trial) as served:
+            answer = await served.predict(*ROWS)
+            assert np.allclose(answer["predictions"], np.where(by_trees, trees, network), atol=1e-6)
+            await served.predictor.reconfigure(record(bundles, epoch=2, champion=TREES, previous=NETWORK))
+            assert np.allclose((await served.predict(*ROWS))["predictions"], trees, atol=1e-6)
+            await served.predictor.reconfigure(record(bundles, epoch=3, champion=NETWORK, previous=TREES))
+            assert np.allclose((await served.predict(*ROWS))["predictions"], network, atol=1e-6)
+
+    run(scenario)
