@@ -9,5 +9,5 @@ workload = replace(
     toy.workload,
     name="toy-asks",
     serving=Serving(num_replicas=1),
-    combine=Ensemble(weights={"toy-again": 1.0, "toy-pool-a": 1.0}),
+    combine=Ensemble(weights={"toy-alone": 1.0, "toy-pool-a": 1.0}),
 )

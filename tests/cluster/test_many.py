@@ -18,8 +18,8 @@ from jobs import status
 from tests.cluster.conftest import Installation
 from tests.integration.predictor_fixture import ROW, make_bundle
 
-OWN, POOLED, LATER, ASKS = "toy-again", "toy-pool-a", "toy-pool-b", "toy-asks"
-MODULES = {OWN: "tests.toy_again", POOLED: "tests.toy_pool_a", LATER: "tests.toy_pool_b", ASKS: "tests.toy_asks"}
+OWN, POOLED, LATER, ASKS = "toy-alone", "toy-pool-a", "toy-pool-b", "toy-asks"
+MODULES = {OWN: "tests.toy_alone", POOLED: "tests.toy_pool_a", LATER: "tests.toy_pool_b", ASKS: "tests.toy_asks"}
 NOWHERE = BundleRef(uri="/nowhere/at/all", hash="0")
 
 
