@@ -15,21 +15,19 @@ import pyarrow as pa
 from cluster.resources import BATCH_NICENESS
 from heliostat.answer_jobs import AnswerJob
 from heliostat.bulk.requested import Aside, Piece, RequestReader, as_table
-from heliostat.columns import normalise
 from heliostat.errors import HeliostatError, TrainingError
 from heliostat.ids import prediction_ids
-from heliostat.learn.served_model import ServedModel
 from heliostat.records import BundleRef
 from heliostat.serving.arrow_stream import ARROW, read_stream
 from heliostat.serving.problem import MalformedError, TooLargeError
 from heliostat.serving.rows import Contract, RowReader
 from heliostat.settings import Settings
 from heliostat.store.answer_folder import RESULT_SCHEMA, AnswerFolder
-from heliostat.store.bundles import read_bundle
 from heliostat.store.inputs import open_input
 from heliostat.store.schema import INSTANT, conform, prediction_schema
 from heliostat.store.segments import SegmentWriter
 from heliostat.workload import load
+from serve_apps.versions import LoadedVersion, load_version
 
 REJECTED, ANSWERED = "rejected", "answered"
 
@@ -45,7 +43,7 @@ class Worker:
         self._contract = Contract.of(workload)
         self._log_schema = prediction_schema(self._contract.logged, with_commit=False)
         self._segments_dir = settings.segments_dir / workload.name
-        self._model: tuple[BundleRef, ServedModel] | None = None
+        self._loaded: LoadedVersion | None = None
         self._num_done = 0
 
     def progress(self) -> int:
@@ -58,12 +56,12 @@ class Worker:
         if self._asks_others:
             return {"error": "This workload asks other models, which a job cannot; ask v1/predict in smaller requests."}
         try:
-            return self._answered(job, self._loaded(bundle))
+            return self._answered(job, self._version(bundle))
         except HeliostatError as error:
             # Asked for something that cannot be answered: another attempt would end the same way.
             return {"error": str(error)}
 
-    def _answered(self, job: AnswerJob, model: ServedModel) -> dict[str, Any]:
+    def _answered(self, job: AnswerJob, version: LoadedVersion) -> dict[str, Any]:
         aside = Aside(max_rows=self._limits.max_rejected_rows)
         reader = RequestReader(
             reader=RowReader(self._contract),
@@ -76,7 +74,7 @@ class Worker:
         try:
             with folder.result_writer(job.attempt) as writer:
                 for piece in self._pieces(job, reader, folder):
-                    answers = self._piece(piece, model, job)
+                    answers = self._piece(piece, version, job)
                     # Logged as requests are; an attempt that repeats this gives the same ids, which count once.
                     log.append(self._log_batch(piece, answers, job))
                     writer.write_table(answers)
@@ -118,18 +116,17 @@ class Worker:
         if num_rows > limit:
             raise TooLargeError(f"A job may have {limit} rows; got at least {num_rows}. Ask for them in several jobs.")
 
-    def _piece(self, piece: Piece, model: ServedModel, job: AnswerJob) -> pa.Table:
+    def _piece(self, piece: Piece, version: LoadedVersion, job: AnswerJob) -> pa.Table:
         rows = piece.rows
-        asked = as_table(rows, self._contract.logged)
-        probabilities = model.probabilities(normalise(asked, model.columns))
+        probabilities = version.probabilities(as_table(rows, self._contract.logged))
         if len(probabilities) != rows.num_rows or not np.isfinite(probabilities).all():
             raise TrainingError(f"Version {job.version} gave no finite probability for each row; ask another version.")
         numbers = np.arange(piece.start, piece.start + rows.num_rows)
         # Ids of requests, not of scored tables: these rows lie in one table with all others, and must not meet there.
         ids = prediction_ids(f"{job.by}/{job.job_id}", rows.event_at, first_row=piece.start)
         confidence = np.maximum(probabilities, 1 - probabilities)
-        version = pa.repeat(pa.scalar(job.version, pa.int32()), rows.num_rows)
-        columns = [pa.array(numbers), ids, pa.array(rows.keys), probabilities, confidence, version]
+        number = pa.repeat(pa.scalar(job.version, pa.int32()), rows.num_rows)
+        columns = [pa.array(numbers), ids, pa.array(rows.keys), probabilities, confidence, number]
         return pa.table([pa.array(column) for column in columns], schema=RESULT_SCHEMA)
 
     def _log_batch(self, piece: Piece, answers: pa.Table, job: AnswerJob) -> pa.RecordBatch:
@@ -155,12 +152,10 @@ class Worker:
         (batch,) = conform(table, self._log_schema).combine_chunks().to_batches()
         return batch
 
-    def _loaded(self, bundle: BundleRef) -> ServedModel:
-        if self._model is None or self._model[0] != bundle:
-            model = ServedModel.load(read_bundle(bundle.uri, bundle.hash))
-            model.warm()
-            self._model = (bundle, model)
-        return self._model[1]
+    def _version(self, bundle: BundleRef) -> LoadedVersion:
+        if self._loaded is None or self._loaded.bundle != bundle:
+            self._loaded = load_version(bundle, self._contract)
+        return self._loaded
 
 
 def _rows_of(body: bytes) -> list[Any]:

@@ -10,15 +10,19 @@ import pyarrow as pa
 import pytest
 
 from heliostat import cohorts
+from heliostat.answer_jobs import AnswerJob
 from heliostat.errors import BundleError
 from heliostat.learn.bundle import to_files
 from heliostat.learn.fit import fit
 from heliostat.learn.rows import split_by_time
 from heliostat.serving.arrow_stream import ARROW, read_stream, write_stream
+from heliostat.settings import Settings
+from heliostat.store.answer_folder import AnswerFolder
 from heliostat.store.bundles import write_bundle
 from heliostat.store.commits import SegmentCommitter
 from heliostat.store.lake import Lake
 from heliostat.store.schema import conform, prediction_schema, raw_schema
+from serve_apps.answering import Worker
 from tests import toy, toy_revised
 from tests.integration.predictor_fixture import ROW, make_bundle, record, serving
 from tests.toy_rows import LAKE_NAMES, lake_rows
@@ -194,6 +198,25 @@ def test_rows_from_before_the_revision_are_learned_from(tmp_path):
     assert found["plant"].null_count == 0
     assert set(found["shift"].to_pylist()) == {"day"}
     assert "site" not in found.column_names
+
+
+@pytest.mark.parametrize("champion", [1, 2])
+def test_a_long_answer_comes_from_versions_of_before_and_after(bundles, tmp_path, monkeypatch, champion):
+    monkeypatch.setattr("os.nice", lambda _: 0)  # of this process there would be no way back
+    settings = Settings(home=tmp_path)
+    folder = AnswerFolder.of(settings.lake_uri, "toy", "j")
+    folder.put_request("d", json.dumps({"rows": [NEW]}).encode())
+    fixed = {"by": "caller-key", "digest": "d", "media_type": "application/json", "input_uri": None}
+    at = {"created_at": AT, "expires_at": AT, "callback_url": None}
+    job = AnswerJob(job_id="j", workload="toy", folder=folder.uri, attempt=1, version=champion, **fixed, **at)
+    outcome = Worker("tests.toy_revised", settings).answer(job, bundles[champion])
+    assert outcome == {"num_rows": 1, "num_rejected": 0}
+    said = pa.ipc.open_stream(folder.result(1)).read_all()["probability"].to_pylist()
+
+    async def online(client, _):
+        return (await ask(client, "rows", NEW))[1]
+
+    assert said == pytest.approx(asking(online, bundles, tmp_path, champion=champion), abs=1e-6)
 
 
 def test_metadata_and_status_say_which_revisions_there_are(bundles, tmp_path):
