@@ -8,26 +8,35 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
+from heliostat.errors import TrainingError
 from jobs import _entry
-from jobs._judging import judge, judged_twin
+from jobs._judging import best, judge, judged_twin
 
 
 def evaluate(job: _entry.Job) -> _entry.Result:
     """The verdict and its reasons, also in the journal; nothing is promoted."""
-    version = job.options.version or job.catalog.versions(job.workload.name)[-1].number
-    (judgement,) = judge(job, [judged_twin(job, version)], as_of=job.options.as_of)
-    found = judgement.as_dict()
+    named = job.options.version
+    numbers = _newest(job) if named is None else [judged_twin(job, named)]
+    found = best(judge(job, numbers, as_of=job.options.as_of)).as_dict()
     job.catalog.append("judged", job.workload.name, found, by=job.by, at=datetime.now(UTC))
     for reason in found["reasons"]:
         print(f"{found['verdict']}: {reason}", flush=True)
     return found
 
 
+def _newest(job: _entry.Job) -> list[int]:
+    """The versions of the newest run."""
+    versions = job.catalog.versions(job.workload.name)
+    if not versions:
+        raise TrainingError(f"Workload {job.workload.name!r} has no version to judge; run jobs.train first.")
+    return [version.number for version in versions if version.run_id == versions[-1].run_id]
+
+
 def arguments() -> argparse.ArgumentParser:
     """The options of this job."""
     made = _entry.parser(__doc__ or "")
     made.add_argument("--as-of", type=_entry.instant, required=True, help="use what was known at this instant")
-    made.add_argument("--version", type=int, help="which version (default: the newest)")
+    made.add_argument("--version", type=int, help="which version (default: the best of the newest run)")
     return made
 
 

@@ -115,8 +115,8 @@ def _turn_the_loop(runner: Runner, workload: Workload, settings: Settings, *, de
     runner.step("ingest", "--until", since)
     if deployed["champion"] is None:
         # The code is in the name: a run that was interrupted goes on, one of other code starts anew.
-        trained = runner.step("train", "--as-of", since, "--run", f"{workload.name}-first-{deployed['code_revision']}")
-        runner.step("promote", "--as-of", since, "--version", str(trained["versions"][-1]))
+        runner.step("train", "--as-of", since, "--run", f"{workload.name}-first-{deployed['code_revision']}")
+        runner.step("promote", "--as-of", since)
     answer = _goodbye.ask_once(settings, workload)
     runner.say(f"first answer: {json.dumps(answer)}")
     runner.step("replay", "--since", since, "--until", until)

@@ -139,6 +139,6 @@ def test_weights_of_another_network_are_refused(files):
 
 
 def test_another_kind_of_bundle_is_refused(files):
-    described = {**json.loads(files["model.json"]), "kind": "trees"}
-    with pytest.raises(BundleError, match="'trees'"):
+    described = {**json.loads(files["model.json"]), "kind": "forest"}
+    with pytest.raises(BundleError, match=r"is a 'forest'.*loads 'network' and 'trees'"):
         ServedModel.load({**files, "model.json": json.dumps(described).encode()})

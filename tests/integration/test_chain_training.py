@@ -133,7 +133,7 @@ def test_a_fit_uses_the_answers_and_its_lineage_names_the_versions_that_gave_the
     assert "error" not in fitted[0], fitted
     assert fitted[0]["lineage"]["inputs"] == pinned
     files = read_bundle(fitted[0]["bundle_uri"], fitted[0]["bundle_hash"])
-    weight = ServedModel.load(files)._module.layer.weight.item()
+    weight = ServedModel.load(files)._answers._module.layer.weight.item()
     assert weight > 0  # what the other calls likely is likely
     described = json.loads(files["preparation.json"])
     assert "score_of_toy" in json.dumps(described)

@@ -157,11 +157,20 @@ def test_the_best_passed_and_then_has_the_lowest_loss():
 
 
 def test_evaluating_a_refit_names_it_in_the_journal_and_promotes_nothing(job):
-    found = evaluate(job)  # the newest version, a refit
+    named = replace(job, options=Namespace(**{**vars(job.options), "version": RECENT_REFIT}))
+    found = evaluate(named)
     assert (found["version"], found["judged_version"]) == (RECENT_REFIT, RECENT)
     [entry] = job.catalog.entries("toy", kind="judged")
     assert entry.payload == found
     assert job.catalog.aliases("toy") == {}
+
+
+def test_without_a_name_the_best_of_the_newest_run_is_evaluated(job):
+    every = judge(job, [ALL, ALL_REFIT, RECENT, RECENT_REFIT], as_of=AS_OF)
+    found = evaluate(job)
+    assert found == best(every).as_dict()
+    losses = [one.evidence.candidate["log_loss"] for one in every]
+    assert found["version"] == every[losses.index(min(losses))].version
 
 
 def test_the_same_rows_are_judged_alike_again(job):
