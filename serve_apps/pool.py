@@ -170,8 +170,8 @@ class Pool:
                 self.member_by_name[name].predictor.drop()
 
     def _close(self, member: Member) -> None:
-        member.predictor.drop()
-        # Requests that it has begun end first; by then each was answered or is too late.
+        # It keeps its versions: requests that it has begun end first; by then each was answered or is too late.
+        self.shelf.drop(member.predictor.config.workload)
         delay_s = member.predictor.config.limits.request_timeout_s
         asyncio.get_running_loop().call_later(delay_s, member.predictor.close)
 

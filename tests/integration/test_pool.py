@@ -1,6 +1,7 @@
 """Many small models in one process: loaded when asked, dropped when not, each with its own log, keys and faults."""
 
 import asyncio
+import contextlib
 import shutil
 import sys
 from dataclasses import replace
@@ -202,6 +203,27 @@ def test_a_declaration_that_cannot_be_read_is_said_to_its_callers_and_tried_agai
             shutil.copytree(there["uri"], tmp_path / "declared")
             await asyncio.sleep(0.3)
             assert (await served.predict("two", ROW))["model_version"] == 1
+
+    run(scenario)
+
+
+def test_a_request_that_waits_when_its_workload_is_replaced_or_taken_out_is_answered(made, tmp_path):
+    async def scenario():
+        async with pooling(tmp_path, pool_record(members(made, "one", "two"))) as served:
+            await served.predict("one", ROW)
+            before = served.pool.member_by_name["one"]
+            waiting = asyncio.create_task(served.ask("one", ROW))
+            while not before.predictor._batcher.size_ahead:
+                await asyncio.sleep(0)
+            # In one step, as it may happen: reconfigure takes it out before the waiting row has its turn.
+            taken_out = served.pool.reconfigure(pool_record(members(made, "two")))
+            with contextlib.suppress(StopIteration):
+                taken_out.send(None)
+            assert "one" not in served.pool.member_by_name
+            response = await waiting
+            assert (response.status_code, response.json().get("degraded")) == (200, False), response.text
+            assert served.pool.shelf.status()["num_models"] == 0
+            taken_out.close()
 
     run(scenario)
 
