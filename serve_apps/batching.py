@@ -59,6 +59,10 @@ class MicroBatcher(Generic[Item, Result]):
         """The size of what would be run before the next item, the running batch with it."""
         return self._size_waiting + self._size_running
 
+    def is_next(self, size: int) -> bool:
+        """Whether an item of this size would be in the very next batch, and that on the event loop: it cannot wait."""
+        return not self._size_running and self._size_waiting + size <= min(self._max_inline, self.max_size)
+
     def close(self) -> None:
         """Ends the thread after the batch that it is running."""
         self._thread.shutdown(wait=True)

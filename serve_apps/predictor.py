@@ -168,6 +168,8 @@ class Predictor:
         if expired is not None:
             raise expired
         self._refuse_overload(rows.num_rows, deadline_s=deadline_s)
+        if self._batcher.is_next(rows.num_rows):  # a timer would cost more than the queue, and could not fire
+            return ids, await self._batcher.submit(question)
         return ids, await self._in_time(question)
 
     def refuse_when_full(self, deadline_s: float) -> None:

@@ -1,13 +1,16 @@
 """One column of a request checked against the contract.
 
-A column is accepted by what Python does in C (types, smallest, largest): microseconds. What this does not accept is
-looked at again by `heliostat.columns`, which alone decides and words the refusal.
+All numbers together, or a column, are accepted by what Python and numpy do in C (types, smallest, largest):
+microseconds. What this does not accept is looked at again by `heliostat.columns`, which alone decides and words the
+refusal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from math import isfinite, isnan
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from heliostat.columns import Category, Column, Number, Violation, violations
@@ -18,6 +21,32 @@ _SHOWN = 3
 _NUMBERS = frozenset({float, int})
 _FLOATS = frozenset({float})
 _TEXTS = frozenset({str})
+
+
+class NumberBlock:
+    """The number columns of a contract, accepted all at once: for one row of many columns a third of the work."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        numbers = [column for column in columns if isinstance(column, Number)]
+        self._names = [column.name for column in numbers]
+        self._low = np.array([[column.low] for column in numbers], np.float64)
+        self._high = np.array([[column.high] for column in numbers], np.float64)
+
+    def accepted(self, values_by_name: Mapping[str, Any], *, num_rows: int) -> dict[str, Values]:
+        """Every number column as floats; empty when a single cell is not plainly right, or a column is no list."""
+        columns = [values_by_name[name] for name in self._names]
+        if not columns or set(map(type, columns)) != {list}:
+            return {}
+        cells = list(chain.from_iterable(columns))
+        if not _NUMBERS.issuperset(map(type, cells)):
+            return {}
+        try:
+            matrix = np.array(cells, np.float64).reshape(len(columns), num_rows)
+        except OverflowError:
+            return {}
+        # NaN is in no range; infinity may be, and is no number of a row.
+        inside = (matrix >= self._low) & (matrix <= self._high) & np.isfinite(matrix)
+        return dict(zip(self._names, matrix.tolist(), strict=True)) if inside.all() else {}
 
 
 def checked(values: Values, column: Column) -> Values:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from heliostat.columns import Column
 from heliostat.declared.revisions import Revision, logged_columns, steps
 from heliostat.errors import ContractError
 from heliostat.serving.arrow_cells import checked_array, plain_values
-from heliostat.serving.cells import Values, checked
+from heliostat.serving.cells import NumberBlock, Values, checked
 from heliostat.serving.completion import Cells, Completion
 from heliostat.serving.instants import instants
 from heliostat.serving.problem import MalformedError
@@ -94,6 +95,9 @@ class RowReader:
         self._due_names = _aliases(contract.due_time, "due_time", taken=self._names)
         self.extra_names = (*self._key_names, *self._event_names, *self._due_names)
         self._allowed = frozenset((*self._names, *self.extra_names))
+        self._numbers = NumberBlock(self.columns)
+        # Two names at least, or itemgetter gives the bare value.
+        self._cells_of = itemgetter(*self._names) if len(self._names) > 1 else lambda row: (row[self._names[0]],)
         self._required = [column.name for column in self.columns if not column.optional]
 
     def from_rows(self, rows: Sequence[Mapping[str, Any]], defaults: Defaults) -> Rows:
@@ -103,12 +107,19 @@ class RowReader:
         for index, row in enumerate(rows):
             if not row.keys() <= self._allowed:
                 self._refuse_unknown(row, index)
-        named = {name: [row.get(name) for row in rows] for name in self._names}
+        named = self._by_name(rows)
         for name in self._required:
             if None in named[name]:
                 _refuse_absent(rows, name)
         extras = {name: [row.get(name) for row in rows] for name in self.extra_names}
         return self._checked(named, extras, num_rows=len(rows), defaults=defaults)
+
+    def _by_name(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
+        try:
+            cells = zip(*map(self._cells_of, rows), strict=True)
+        except KeyError:  # an optional column was left out, or a required one, which is refused later
+            return {name: [row.get(name) for row in rows] for name in self._names}
+        return dict(zip(self._names, map(list, cells), strict=True))
 
     def from_columns(self, values_by_name: Mapping[str, Cells], defaults: Defaults) -> Rows:
         """Checked rows from lists or Arrow arrays of equal length, one a name."""
@@ -136,7 +147,11 @@ class RowReader:
         event_at = [defaults.received_at if at is None else at for at in given_at]
         due_at = instants(_first_given(extras, self._due_names, num_rows), column=self._due_names[0])
         self._refuse_far_due(event_at, due_at)
-        sent = {column.name: _kept(named[column.name], column) for column in self.columns}
+        numbers = self._numbers.accepted(named, num_rows=num_rows)
+        sent = {
+            column.name: numbers[column.name] if column.name in numbers else _kept(named[column.name], column)
+            for column in self.columns
+        }
         return Rows(
             values_by_column=self._completed(sent, num_rows=num_rows),
             keys=_keys(keys, self._key_names[0], defaults),
