@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from heliostat.errors import CatalogError, HeliostatError, NotFoundError
+from heliostat.errors import NotFoundError
 from heliostat.ids import prediction_ids
 from heliostat.records import BundleRef, KeyRecord, Route
 from heliostat.serving.admission import Pace, refuse_expired, refuse_overload
@@ -30,7 +30,7 @@ from serve_apps.config import PredictorConfig
 from serve_apps.log import ReplicaLog
 from serve_apps.scoring import Answer, Question, answer_batch
 from serve_apps.shadow import Shadow
-from serve_apps.versions import Live, LoadedVersion, Scorer, load_version, load_versions
+from serve_apps.versions import Live, LoadedVersion, Scorer, load_versions, refuse_unloadable
 
 logger = logging.getLogger(__name__)
 
@@ -115,19 +115,12 @@ class Predictor:
         )
 
     async def refuse_unloadable(self, number: int, bundle: BundleRef) -> None:
-        """CatalogError when this replica could not answer with the version; one that it holds is not loaded again."""
-        held = self.live.version_by_number.get(number)
-        if held is not None and held.bundle == bundle:
-            return
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._beside, load_version, bundle, self.config.contract)
-        # The outer edge of a bundle's own code: whatever it raises here, it would raise in every replica.
-        except Exception as error:
-            logger.exception("%s: version %d cannot be loaded.", self.config.workload, number)
-            said = str(error) if isinstance(error, HeliostatError) else f"{type(error).__name__}: {error}"
-            raise CatalogError(
-                f"Version {number} cannot be loaded, so nothing was changed: {said:.500} Promote another version."
-            ) from error
+        """CatalogError when a replica could not load the version."""
+        held, contract = self.live.version_by_number.get(number), self.config.contract
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(
+            self._beside, lambda: refuse_unloadable(number, bundle, held=held, contract=contract)
+        )
 
     @property
     def _beside(self) -> Executor | None:

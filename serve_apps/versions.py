@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from heliostat.declared.cache import Cache
 from heliostat.declared.revisions import as_trained, renamed_since
-from heliostat.errors import BundleError
+from heliostat.errors import BundleError, CatalogError, HeliostatError
 from heliostat.learn.bundle import ServedModel
 from heliostat.records import BundleRef, Route
 from heliostat.serving.answer_cache import AnswerCache
@@ -85,6 +85,22 @@ def load_version(bundle: BundleRef, contract: Contract) -> LoadedVersion:
         )
     model.warm()
     return LoadedVersion(bundle=bundle, model=model, has_other_columns=bool(needed), renamed=renamed)
+
+
+def refuse_unloadable(number: int, bundle: BundleRef, *, held: LoadedVersion | None, contract: Contract) -> None:
+    """CatalogError when the version cannot be loaded; where it is `held` already only its files are verified."""
+    try:
+        if held is not None and held.bundle == bundle:
+            read_bundle(bundle.uri, bundle.hash)
+        else:
+            load_version(bundle, contract)
+    # The outer edge of a bundle's own code: whatever it raises here, it would raise in every replica.
+    except Exception as error:
+        logger.exception("Version %d cannot be loaded.", number)
+        said = str(error) if isinstance(error, HeliostatError) else f"{type(error).__name__}: {error}"
+        raise CatalogError(
+            f"Version {number} cannot be loaded, so nothing was changed: {said:.500} Promote another version."
+        ) from error
 
 
 class Scorer:

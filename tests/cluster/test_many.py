@@ -139,8 +139,13 @@ def test_a_workload_asks_one_with_replicas_of_its_own_and_one_in_the_pool(many):
 
 @pytest.mark.ray
 def test_a_version_that_cannot_be_loaded_disturbs_nobody(many):
+    lost = many.register(LATER, NOWHERE)
     with many.traffic(OWN, POOLED, LATER):
-        many.promote(LATER, NOWHERE)
+        answer = many.request(f"/{LATER}/v1/promote", {"version": lost})
+        assert (answer[0], "cannot be loaded" in answer[1]["detail"]) == (409, True)
+        # As if it was lost after it was promoted; the other workload's promotion tells every replica.
+        now = datetime.now(UTC)
+        many.catalog.promote(LATER, lost, reasons=(), inputs={"clock": now.isoformat()}, by="test", at=now)
         many.promote(OWN, many.bundle)
     assert many.request(f"/{LATER}/v1/status")[1]["last_error"] is not None
     assert many.ask(LATER)[1]["model_version"] == 1

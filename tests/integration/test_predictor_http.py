@@ -428,11 +428,14 @@ def test_a_version_that_no_replica_could_load_is_not_promoted(bundles, tmp_path)
     changed = Path(write_bundle(str(tmp_path / "changed"), files).uri)
     (changed / "weights.safetensors").write_bytes(b"changed")
     bad = {2: torn, 3: replace(bundles[2], uri=str(tmp_path / "lost")), 4: replace(bundles[2], uri=str(changed))}
+    held = write_bundle(str(tmp_path / "held"), files)
 
     async def scenario():
         async with serving(workload, tmp_path, record(bundles)) as served, served.client("operator") as client:
-            served.steering.bundle_by_number = bad
-            for number in bad:
+            await served.predictor.reconfigure(record({1: bundles[1], 5: held}, epoch=2, previous=5))
+            (Path(held.uri) / "weights.safetensors").write_bytes(b"changed")
+            served.steering.bundle_by_number = {**bad, 5: held}
+            for number in served.steering.bundle_by_number:
                 refused = await client.post("/v1/promote", json={"version": number})
                 assert refused.status_code == 409, refused.text
                 assert f"Version {number} cannot be loaded, so nothing was changed" in refused.json()["detail"]
