@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from heliostat.errors import HeliostatError, TrainingError
+from heliostat.learn import parallel
 from heliostat.learn.examples import Examples
 from heliostat.workload import Workload
 
@@ -37,6 +38,8 @@ def guarded(
         raise
     # The edge of code that a user wrote: whatever it raises is told as a mistake in the workload.
     except Exception as error:
+        if parallel.is_lost_peer(error):
+            raise
         if is_out_of_memory(error):
             raise StepFaultError(_out_of_memory(name, workload, error, num_rows=examples.num_rows)) from error
         row = first_failing(again or work, examples)

@@ -45,3 +45,10 @@ def first_says(value: bool) -> bool:
     said = torch.tensor([int(value)], device="cuda" if dist.get_backend() == "nccl" else "cpu")
     dist.broadcast(said, src=0)
     return bool(said.item())
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether another worker was lost, or ended with an error of its own: no fault of whoever was told so."""
+    if num_ranks() == 1 or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, dist.DistError) or "gloo" in str(error) or "onnection" in str(error)

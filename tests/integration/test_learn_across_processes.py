@@ -61,6 +61,36 @@ def test_two_workers_fit_the_network_that_one_fits(tmp_path):
     assert all(torch.allclose(first[name], alone[name], atol=1e-3) for name in alone)
 
 
+FAULTY = RANK.replace(
+    "fitted = fit(quick, *parts, seed=1)",
+    """
+def encode(batch):
+    if dist.get_rank() == 1:
+        raise ValueError("no such load")
+    return workload.encode(batch)
+encode.__module__ = "__main__"
+try:
+    fit(replace(quick, encode=encode), *parts, seed=1)
+except Exception as error:
+    print(type(error).__name__, str(error)[:60], flush=True)
+    sys.exit(7)
+""",
+)
+
+
+def test_a_fault_of_one_workers_rows_ends_both_and_only_that_one_is_told_it(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", FAULTY]
+    ranks = [
+        subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, cwd=ROOT, stdout=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    printed = [rank.communicate(timeout=240)[0].decode() for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [7, 7]
+    assert printed[1].startswith("StepFaultError encode failed with ValueError: no such load")
+    assert printed[0].startswith("RuntimeError")
+
+
 FRESH = """
 import sys
 from pathlib import Path

@@ -13,10 +13,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heliostat.errors import TrainingError
 from heliostat.learn.calibrate import Calibration
+from heliostat.learn.epochs import Learner
+from heliostat.learn.examples import Examples
 from heliostat.learn.faults import StepFaultError, first_failing, is_out_of_memory
 from heliostat.learn.fit import fit, refit
-from heliostat.learn.prepare import UNKNOWN_CODE
-from heliostat.learn.rows import split_by_time
+from heliostat.learn.prepare import UNKNOWN_CODE, Preparation
+from heliostat.learn.rows import ordered, split_by_time
 from tests.toy import Network, encode, workload
 from tests.toy_rows import labelled_rows
 
@@ -210,6 +212,18 @@ def test_a_network_changed_since_its_checkpoint_is_refused(parts):
     fit(QUICK, *parts, seed=1, on_epoch=states.append)
     with pytest.raises(TrainingError, match="does not fit the network, which was changed since"):
         fit(replace(QUICK, model=lambda sizes: Network(sizes["site"] + 1)), *parts, seed=1, resume=states[0])
+
+
+def test_where_no_step_looks_at_its_loss_the_end_of_the_epoch_still_names_the_row(parts):
+    (train, _), row = odd_row(parts)
+    rows = ordered(train, QUICK, purpose="training")
+    seen = Examples.of(rows, Preparation.fit(rows, QUICK.columns))
+    broken = replace(QUICK, encode=infinite_on_odd)
+    # As on a GPU: any device but "cpu" is not waited for in every step.
+    learner = Learner(broken, QUICK.model(seen.origin.preparation.sizes), seed=1, device="cpu:0")
+    loss = learner.run_epoch(0, seen)
+    assert np.isnan(loss)
+    assert f"encode gives inf in 'numbers' for {row}, the first of 1 " in learner.not_finite(loss, seen, epoch=0)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory")])
