@@ -140,6 +140,10 @@ class Committed(Record):
     labels_watermark_at: datetime | None = None
 
 
+# Below one request in eleven days a caller could not be told when to come back; above, a database's integers end.
+SLOWEST_PER_S, MOST_REQUESTS = 1e-6, 1_000_000_000
+
+
 @dataclass(frozen=True, kw_only=True)
 class KeyTerms:
     """What a key has of its own: its limit in place of the workload's, and whether it may send labels.
@@ -154,10 +158,15 @@ class KeyTerms:
     def __post_init__(self) -> None:
         """Refuses a limit that could not be kept."""
         rate, burst = self.requests_per_s, self.burst_requests
-        if rate is not None and (isinstance(rate, bool) or not 0 < rate < float("inf")):
-            raise ContractError(f"requests_per_s must be a number above 0, or left out for no own limit; got {rate!r}.")
-        if burst is not None and (rate is None or isinstance(burst, bool) or burst < 1):
-            raise ContractError(f"burst_requests must be at least 1, and needs requests_per_s; got {burst!r}.")
+        if rate is not None and (isinstance(rate, bool) or not SLOWEST_PER_S <= rate <= MOST_REQUESTS):
+            raise ContractError(
+                f"requests_per_s must be a number above 0, from {SLOWEST_PER_S:g} to {MOST_REQUESTS:,}, or left out "
+                f"for no own limit; got {rate!r}."
+            )
+        if burst is not None and (rate is None or isinstance(burst, bool) or not 1 <= burst <= MOST_REQUESTS):
+            raise ContractError(
+                f"burst_requests must be from 1 to {MOST_REQUESTS:,}, and needs requests_per_s; got {burst!r}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 from heliostat.columns import Category, Column, Number
 from heliostat.govern.roles import Role
+from heliostat.records import MOST_REQUESTS, SLOWEST_PER_S
 from heliostat.serving.admission import MAX_TIMEOUT_S
 from heliostat.serving.oip import NUMBERS, OUTPUTS, TEXTS
 from heliostat.serving.revisions import HEADER as REVISION_HEADER
@@ -90,12 +91,14 @@ KEY_BODY: Schema = {
         "role": {"enum": [str(role) for role in Role]},
         "requests_per_s": {
             "type": ["number", "null"],
-            "exclusiveMinimum": 0,
+            "minimum": SLOWEST_PER_S,
+            "maximum": MOST_REQUESTS,
             "description": "Over all replicas, in place of the workload's limit",
         },
         "burst_requests": {
             "type": ["integer", "null"],
             "minimum": 1,
+            "maximum": MOST_REQUESTS,
             "description": "At once; needs requests_per_s, without it a second's worth",
         },
         "may_label": {"type": ["boolean", "null"], "description": "Whether it may send labels; null: as its role"},

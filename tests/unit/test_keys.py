@@ -73,7 +73,9 @@ def test_what_a_key_has_of_its_own_is_stored_and_journalled(catalog):
 
 
 @pytest.mark.parametrize("own", [{"requests_per_s": 0}, {"requests_per_s": float("nan")}, {"requests_per_s": True},
-                                 {"burst_requests": 3}, {"requests_per_s": 1, "burst_requests": 0}])  # fmt: skip
+                                 {"requests_per_s": 5e-324}, {"requests_per_s": 1e300}, {"burst_requests": 3},
+                                 {"requests_per_s": 1, "burst_requests": 0},
+                                 {"requests_per_s": 1, "burst_requests": 2**40}])  # fmt: skip
 def test_a_limit_that_could_not_be_kept_is_refused(own):
     with pytest.raises(ContractError, match=r"requests_per_s|burst_requests"):
         KeyTerms(**own)
