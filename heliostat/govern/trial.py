@@ -33,21 +33,21 @@ def verdict(seen: TrialSeen, *, expected_distance: float | None) -> tuple[bool, 
 
     `expected_distance` is how far its answers were from the champion's on the hold-out.
     """
+    if seen.paired is not None and seen.paired.num_rows >= MIN_PAIRS:
+        return _losses(seen.paired)
+    num_rows = 0 if seen.paired is None else seen.paired.num_rows
     far = _far(seen.distance, expected_distance)
-    return (True, far) if far else _losses(seen.paired)
+    return far is not None, far or f"answered without errors; {num_rows} matured pairs are too few to compare losses"
 
 
 def _far(distance: float | None, expected: float | None) -> str | None:
-    """Losses need labels, which come late; answers of another kind than those that the gates saw are seen at once."""
+    """Stands in for losses where labels come late; where they are there, another answer may be the better one."""
     if distance is None or expected is None or distance <= max(MIN_DISTANCE, FARTHER * expected):
         return None
     return f"its answers are {distance:.3f} from the champion's on average; on the hold-out it was {expected:.3f}"
 
 
-def _losses(paired: Paired | None) -> tuple[bool, str]:
-    if paired is None or paired.num_rows < MIN_PAIRS:
-        num_rows = 0 if paired is None else paired.num_rows
-        return False, f"answered without errors; {num_rows} matured pairs are too few to compare losses"
+def _losses(paired: Paired) -> tuple[bool, str]:
     is_worse = paired.mean_difference - 1.64 * paired.standard_error > 0
     return is_worse, (
         f"loss {paired.mean_difference:+.4f} ± {1.96 * paired.standard_error:.4f} against version "

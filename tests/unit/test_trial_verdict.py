@@ -1,12 +1,14 @@
 """What live rows say about a candidate."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from heliostat import Loop
+from heliostat.gates import Paired
 from heliostat.govern.events import TrialSeen
-from heliostat.govern.trial import FARTHER, MIN_DISTANCE, MIN_SCORED, SLOWER, fault, verdict
+from heliostat.govern.trial import FARTHER, MIN_DISTANCE, MIN_PAIRS, MIN_SCORED, SLOWER, fault, verdict
 
 LOOP = Loop(max_model_ms=10)
 
@@ -46,3 +48,17 @@ def test_answers_may_differ_as_they_did_on_the_hold_out_and_some_more(distance, 
     found, reason = verdict(seen(distance=distance), expected_distance=expected)
     assert found is is_bad
     assert ("on the hold-out" in reason) is is_bad
+
+
+def test_where_labels_are_there_they_judge_and_another_answer_may_be_the_better_one():
+    paired = Paired(champion=1, mean_difference=-0.1, standard_error=0.01, num_rows=MIN_PAIRS, score_by_metric={})
+    found, reason = verdict(seen(paired=paired, distance=0.9), expected_distance=0.01)
+    assert not found
+    assert reason.startswith("loss -0.1000")
+    found, reason = verdict(seen(paired=replace(paired, mean_difference=0.1), distance=0.0), expected_distance=0.01)
+    assert found
+
+
+def test_too_few_pairs_do_not_stand_in_the_way_of_the_distance():
+    few = Paired(champion=1, mean_difference=-0.1, standard_error=0.01, num_rows=MIN_PAIRS - 1, score_by_metric={})
+    assert verdict(seen(paired=few, distance=0.9), expected_distance=0.01)[0]
