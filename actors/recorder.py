@@ -82,7 +82,6 @@ class Recorder:
             except Exception as error:
                 self._last_error = f"{type(error).__name__}: {error}"
                 logger.exception("Segments could not be committed; trying again.")
-                time.sleep(1.0)
             time.sleep(pause_s(time.monotonic() - started_s))
 
 
