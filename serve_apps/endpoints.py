@@ -1,10 +1,10 @@
 """Everything that one workload answers, put together: rows, tensors, and the document that describes both."""
 
 from heliostat.govern.roles import Action
-from serve_apps import openapi, schemas
+from serve_apps import docs_page, openapi, schemas
 from serve_apps.asgi import Request, Response
 from serve_apps.desk import Desk
-from serve_apps.http import Endpoint, HttpApp
+from serve_apps.http import HTML, Endpoint, HttpApp
 from serve_apps.key_endpoints import KeyEndpoints
 from serve_apps.metrics import metrics_endpoint
 from serve_apps.predictor import Predictor
@@ -12,6 +12,8 @@ from serve_apps.steering import Steering
 from serve_apps.v1 import V1
 from serve_apps.v1_jobs import V1Jobs
 from serve_apps.v2 import V2
+
+_PAGE = {"type": "string", "description": "Asks for a key and shows the document; holds no data itself"}
 
 
 def http_app(predictor: Predictor, steering: Steering, desk: Desk | None = None) -> HttpApp:
@@ -45,6 +47,14 @@ def _docs(workload: str, protocols: list[Endpoint]) -> Endpoint:
     async def docs(_: Request) -> Response:
         return response
 
-    own = Endpoint(method="GET", path="/docs", action=Action.READ_STATUS, handler=docs, summary="This document")
-    response = Response.of(openapi.document(workload, [*protocols, own]))
+    own = Endpoint(
+        method="GET",
+        path="/docs",
+        action=Action.READ_STATUS,
+        handler=docs,
+        summary="This document; as a page, which needs no key, for browsers",
+        other_answers={HTML: _PAGE},
+        page=docs_page.page(),
+    )
+    response = Response.of(openapi.document(workload, [*protocols, own])).with_headers({"Vary": "Accept"})
     return own

@@ -18,6 +18,7 @@ from serve_apps.asgi import Receive, Request, Response, Scope, Send, received_at
 
 logger = logging.getLogger(__name__)
 
+HTML = "text/html"
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -27,6 +28,7 @@ class Endpoint:
 
     `body` describes JSON; bodies and answers of other media types stand beside it, by their type.
     `headers` describes those of the request that this endpoint reads; none has to be sent.
+    `page` is what a browser gets (whoever accepts text/html), without a key.
     """
 
     method: str
@@ -39,6 +41,7 @@ class Endpoint:
     other_answers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     headers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     status: int = 200
+    page: Response | None = None
 
 
 class Router:
@@ -119,6 +122,8 @@ class HttpApp:
 
     async def _handle(self, method: str, path: str, request: Request) -> Response:
         endpoint, request.parameters = self._router.find(method, path)
+        if endpoint.page is not None and request.accepts(HTML):
+            return endpoint.page
         if endpoint.action is not None:
             authorization = request.header(b"authorization")
             request.caller = self._access.admit(authorization, endpoint.action, now_s=request.started_s)

@@ -153,8 +153,11 @@ def _rows_of(contract: Contract, columns: Sequence[Column], extra_names: Sequenc
     return {"type": "array", "minItems": 1, "items": row}
 
 
-def infer_body(columns: Sequence[Column], extra_names: Sequence[str]) -> Schema:
-    """What `infer` takes as JSON: one tensor a column, all of one length; the key and the times may be left out."""
+def infer_body(columns: Sequence[Column], extra_names: Sequence[str], *, current: Sequence[Column]) -> Schema:
+    """What `infer` takes as JSON: one tensor a column, all of one length; the key and the times may be left out.
+
+    `columns` are those of all revisions, `current` those of the newest.
+    """
     tensors = [_tensor(column.name, NUMBERS if isinstance(column, Number) else TEXTS) for column in columns]
     tensors += [_tensor(name, TEXTS) for name in extra_names]
     parameters = {"key": {"type": "string", "minLength": 1}, "binary_data_output": {"type": "boolean"}}
@@ -167,7 +170,16 @@ def infer_body(columns: Sequence[Column], extra_names: Sequence[str]) -> Schema:
             "inputs": {"type": "array", "minItems": 1, "items": {"anyOf": tensors}},
             "outputs": {"type": "array", "items": _OUTPUT},
         },
+        "examples": [{"inputs": [_example(column) for column in current]}],
     }
+
+
+def _example(column: Column) -> Schema:
+    """A tensor of one row that the column allows."""
+    if isinstance(column, Number):
+        return {"name": column.name, "shape": [1], "datatype": "FP64", "data": [(column.low + column.high) / 2]}
+    value = "example" if column.closed is None else column.closed[0]
+    return {"name": column.name, "shape": [1], "datatype": "BYTES", "data": [value]}
 
 
 def _tensor(name: str, datatypes: frozenset[str]) -> Schema:

@@ -42,7 +42,11 @@ class V2:
             action=Action.PREDICT,
             handler=handler,
             summary=summary,
-            body=schemas.infer_body(self._tensors.columns, self._predictor.revisions.current.extra_names),
+            body=schemas.infer_body(
+                self._tensors.columns,
+                self._predictor.revisions.current.extra_names,
+                current=self._predictor.config.contract.columns,
+            ),
             other_bodies={OCTETS: schemas.BINARY_TENSORS},
             other_answers={OCTETS: schemas.BINARY_TENSORS},
             headers={
