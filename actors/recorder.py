@@ -5,11 +5,13 @@ Writes: lake: predictions, shadows, labels
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.resources import BATCH_NICENESS
 from heliostat.columns import Column
 from heliostat.errors import LakeError
 from heliostat.store.commits import SegmentCommitter
@@ -72,6 +74,9 @@ class Recorder:
         return set(self._directory.glob(f"[!.]*{SUFFIX}"))
 
     def _run(self) -> None:
+        # Of this thread, and those that it starts. Where cores are few, answers come first: a commit takes a core for
+        # a third of a second under load, and requests would queue for as long.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BATCH_NICENESS)
         while True:
             started_s = time.monotonic()
             try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).parent
 CONNECTIONS_WHEN_PACED = 256
+PACED_WARM_UP_S = 1  # as in paced.lua: opening so many connections at once holds all of them up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +54,13 @@ def closed(url: str, question: Question, *, connections: int, seconds: int) -> M
 
 
 def paced(url: str, question: Question, *, requests_per_s: float, seconds: int) -> Measured:
-    """An open loop: latency counts from when a request was due (see `paced.lua`)."""
+    """An open loop: latency counts from when a request was due, of the `seconds` after a warm-up (see `paced.lua`)."""
     return _run(
         url,
         question,
         script="paced.lua",
         connections=CONNECTIONS_WHEN_PACED,
-        seconds=seconds,
+        seconds=PACED_WARM_UP_S + seconds,
         arguments=[f"{requests_per_s:.3f}"],
     )
 

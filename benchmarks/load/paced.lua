@@ -1,6 +1,7 @@
 -- wrk: an open loop. Requests are due at fixed distances whatever the server does, and latency counts from when a
 -- request was due, not from when a connection was free to send it: a server that stalls cannot slow down its own load.
--- One thread only (-t1). Arguments: the file with the body, requests a second, then one "Name: value" for each header.
+-- The first second opens the connections and is not counted. One thread only (-t1). Arguments: the file with the body,
+-- requests a second, then one "Name: value" for each header.
 local ffi = require("ffi")
 ffi.cdef [[
   typedef struct { long seconds; long nanoseconds; } timespec_t;
@@ -13,6 +14,7 @@ local function now_us()
   return tonumber(now_at.seconds) * 1e6 + tonumber(now_at.nanoseconds) / 1e3
 end
 
+local WARM_UP_US = 1e6
 local interval_us, first_us
 local num_planned, num_sent = 0, 0
 latencies_us = {}
@@ -54,7 +56,7 @@ end
 -- An answer begins with the request's id.
 function response(status, headers, body)
   local due_us = body:match('"id":"(%d+)%-')
-  if due_us then
+  if due_us and tonumber(due_us) >= first_us + WARM_UP_US then
     latencies_us[#latencies_us + 1] = now_us() - tonumber(due_us)
   end
 end
@@ -68,7 +70,7 @@ function done(summary)
   local failed = summary.errors
   io.write(string.format(
     '\nRESULT {"requests": %d, "seconds": %.6f, "failed": %d, "p50_ms": %.4f, "p99_ms": %.4f, "max_ms": %.4f}\n',
-    #sorted, summary.duration / 1e6,
+    #sorted, (summary.duration - WARM_UP_US) / 1e6,
     failed.connect + failed.read + failed.write + failed.status + failed.timeout,
     percentile(0.5), percentile(0.99), percentile(1)))
 end
