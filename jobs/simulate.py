@@ -44,16 +44,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from heliostat.errors import ContractError, HeliostatError, WorkloadError
 from heliostat.simulate.comparison import compare
 from heliostat.simulate.table import Roles, prepare
-from jobs import _simulation_plot, _simulation_text
+from jobs import _simulation_input, _simulation_plot, _simulation_text
 from jobs._simulation_learner import Trees
 
 TELL_EVERY_S = 2.0
+MAX_ROWS = 200_000  # of ten columns that takes a few minutes
 
 
 def simulate(options: argparse.Namespace) -> None:
@@ -63,12 +61,12 @@ def simulate(options: argparse.Namespace) -> None:
             "Regression cannot be simulated yet: the loop's gates and metrics are for labels of two values. "
             "Try a label such as 'above its median' with --task classification."
         )
-    table = _read(options.data)
     for path in (options.json, options.plot):
         if path is not None and not path.parent.is_dir():
             raise ContractError(f"There is no folder {path.parent} for {path.name}; make it first.")
+    table = _simulation_input.read(options.data)
     roles = Roles(label=options.label, event_time=options.event_time, label_time=options.label_time, key=options.key)
-    prepared = prepare(table, roles, first=options.first)
+    prepared = prepare(table, roles, first=options.first, max_rows=options.max_rows or None)
     stream = prepared.stream
     found = compare(stream, Trees(stream.columns), clock=time.process_time, tell=_teller())
     title = f"{options.data.name}, label {options.label}"
@@ -78,15 +76,6 @@ def simulate(options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps(written, indent=1))
     if options.plot is not None:
         _simulation_plot.draw(options.plot, found, first_rows=stream.first_rows, title=title)
-
-
-def _read(path: Path) -> pa.Table:
-    if not path.is_file():
-        raise ContractError(f"There is no file {path}; give --data a Parquet file.")
-    try:
-        return pq.ParquetFile(path).read()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ContractError(f"{path} cannot be read as Parquet: {error}") from error
 
 
 def _teller() -> Callable[[str], None]:
@@ -106,13 +95,18 @@ def _teller() -> Callable[[str], None]:
 def arguments() -> argparse.ArgumentParser:
     """The options of this job."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--data", type=Path, required=True, help="a Parquet file; every other column is an input")
+    made.add_argument(
+        "--data", type=Path, required=True, help="a Parquet, CSV or Feather file; every other column is an input"
+    )
     made.add_argument("--label", required=True, help="the column to predict: two values")
     made.add_argument("--event-time", help="when a row happened; without it the rows are in file order")
     made.add_argument("--label-time", help="when the label became known; without it, right after the answer")
     made.add_argument("--key", help="a column that names the row, and is no input")
     made.add_argument("--task", choices=["classification", "regression"], default="classification")
     made.add_argument("--first", type=float, default=0.2, help="share of rows to start from (default: %(default)s)")
+    made.add_argument(
+        "--max-rows", type=int, default=MAX_ROWS, help="of longer tables so many rows are played (default: %(default)s)"
+    )
     made.add_argument("--json", type=Path, metavar="OUT", help="write the result as JSON")
     made.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the result")
     return made

@@ -5,7 +5,7 @@ rows have been answered. A row is learned from and judged by once it is due and 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -24,6 +24,7 @@ MAX_STEPS = 200
 MIN_STEP_ROWS = 50
 MIN_ROWS = 500
 MIN_LABELLED = 100  # fewer fit nothing
+MAX_FIRST_SHARE = 0.6  # a first part that is longer leaves too little to compare on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +101,7 @@ def stream(
 ) -> Stream:
     """The stream of rows that are in order; times are numbers of one unit, NaN in `label_at`: never known.
 
+    The first part ends where `first` says, or later, when enough labels are known and due to learn from.
     ContractError when there are too few rows, or too few with a label in the first part.
     """
     num_rows = len(labels)
@@ -124,7 +126,7 @@ def stream(
         first_step=min(max(1, round(first * num_rows / step_rows)), num_steps - 1),
         step_rows=step_rows,
     )
-    _refuse_thin_start(made)
+    made = replace(made, first_step=_first_step(made))
     num_scored = int(np.isfinite(labels[made.first_rows :]).sum())
     if num_scored < MIN_LABELLED:
         raise ContractError(
@@ -134,12 +136,21 @@ def stream(
     return made
 
 
-def _refuse_thin_start(made: Stream) -> None:
-    usable = made.usable(made.first_step)
-    found = np.unique(made.labels[usable])
-    if len(usable) < MIN_LABELLED or len(found) < 2:
-        raise ContractError(
-            f"At the end of the first part ({made.first_rows:,} rows) {len(usable):,} rows are due with a known "
-            f"label, of {len(found)} kinds; at least {MIN_LABELLED} of both kinds are needed. Give more rows or a "
-            "larger --first."
-        )
+def _first_step(made: Stream) -> int:
+    """The first step, not before the wanted one, at whose end there is enough to learn from."""
+    last = max(made.first_step, int(MAX_FIRST_SHARE * made.num_steps))
+    for step in range(made.first_step, last + 1):
+        if _can_start(made, step):
+            return step
+    usable = made.usable(last)
+    raise ContractError(
+        f"At the end of the first {made.rows_at(last):,} rows {len(usable):,} are due with a known label, of "
+        f"{len(np.unique(made.labels[usable]))} kinds; at least {MIN_LABELLED} of both kinds are needed. Give more "
+        "rows or labels."
+    )
+
+
+def _can_start(made: Stream, step: int) -> bool:
+    usable = made.usable(step)
+    counts = np.unique(made.labels[usable], return_counts=True)[1]
+    return len(usable) >= MIN_LABELLED and len(counts) > 1

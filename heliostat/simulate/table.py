@@ -1,4 +1,4 @@
-"""Any table as a stream: which columns are inputs, what the label means, in which order the rows come."""
+"""Any table as a stream: its columns' roles, the rows in order, the label and the inputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,14 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
-from numpy.typing import NDArray
 
-from heliostat.columns import Category, Column, Number
 from heliostat.errors import ContractError
+from heliostat.simulate.inputs import inputs
+from heliostat.simulate.labels import labels
 from heliostat.simulate.stream import Stream, stream
-
-Values = NDArray[np.float64]
-PANDAS_INDEX = "__index_level_"
+from heliostat.simulate.times import ordered, refuse_mixed, remarks_on_delays, times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +38,30 @@ class Prepared:
     remarks: Sequence[str] = field(default_factory=tuple)
 
 
-def prepare(table: pa.Table, roles: Roles, *, first: float) -> Prepared:
-    """The stream of a table; ContractError, in one sentence, when it cannot be one."""
+def prepare(table: pa.Table, roles: Roles, *, first: float, max_rows: int | None = None) -> Prepared:
+    """The stream of a table; ContractError, in one sentence, when it cannot be one.
+
+    Of a table with more than `max_rows` rows every second, third, ... is taken, evenly over time.
+    """
     _refuse_roles(table, roles, first=first)
     remarks: list[str] = []
     table = pa.table({name: _decoded(table[name]) for name in table.column_names})
-    event_at, table = _ordered(table, roles.event_time, remarks)
-    labels = _labels(table[roles.label], roles.label, remarks)
-    label_at = None if roles.label_time is None else _times(table, roles.label_time)
-    if event_at is not None and label_at is not None:
-        _refuse_mixed(table, roles)
-        remarks.append(_remark_on_delay(event_at, label_at, labels))
-    inputs, columns = _inputs(table, roles, remarks)
-    made = stream(inputs, columns, labels, first=first, event_at=event_at, label_at=label_at)
+    event_at, table = ordered(table, roles.event_time, remarks)
+    kept = _kept_rows(table.num_rows, max_rows, remarks)
+    event_at, table = None if event_at is None else event_at[kept], table.take(pa.array(kept))
+    found = labels(table[roles.label], roles.label, remarks)
+    _remark_on_keys(table, roles.key, remarks)
+    label_at = None if roles.label_time is None else times(table, roles.label_time)
+    if event_at is not None and label_at is not None and roles.event_time and roles.label_time:
+        refuse_mixed(table, roles.event_time, roles.label_time, remarks)
+        remarks += remarks_on_delays(event_at, label_at, found)
+    rows, columns = inputs(table, apart=roles.named, remarks=remarks)
+    made = stream(rows, columns, found, first=first, event_at=event_at, label_at=label_at)
+    if made.first_rows > round(first * made.num_rows) + made.step_rows:
+        remarks.append(
+            f"The first part was made longer ({made.first_rows / made.num_rows:.0%} of the rows): before that too few "
+            "labels are known and due to learn from."
+        )
     if label_at is not None:
         remarks.append(
             "No column says when a label is due, so a row counts as due when the 95% quantile of the delays seen so "
@@ -81,113 +90,22 @@ def _refuse_roles(table: pa.Table, roles: Roles, *, first: float) -> None:
         raise ContractError(f"The first part must be a share between 0 and 1; got {first}.")
 
 
-def _ordered(table: pa.Table, event_time: str | None, remarks: list[str]) -> tuple[Values | None, pa.Table]:
-    """Event times and rows in their order; rows of one instant stay in file order."""
-    if event_time is None:
-        return None, table
-    event_at = _times(table, event_time)
-    is_timed = np.isfinite(event_at)
-    if not is_timed.all():
-        remarks.append(f"{int((~is_timed).sum()):,} rows without {event_time} were left out.")
-    rows = np.flatnonzero(is_timed)
-    order = rows[np.argsort(event_at[rows], kind="stable")]
-    return event_at[order], table.take(pa.array(order))
-
-
-def _times(table: pa.Table, name: str) -> Values:
-    """Times as numbers: seconds for instants and dates, numbers as they are; NaN where missing."""
-    values = table[name]
-    try:
-        if not _is_number(values.type):
-            micros = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-            return np.asarray(pc.divide(micros.cast(pa.float64(), safe=False), 1e6).to_numpy(), np.float64)
-        return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(), np.float64)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ContractError(
-            f"Column {name!r} of type {values.type} cannot be read as a time ({error}); give instants, dates "
-            "or numbers."
-        ) from error
-
-
-def _refuse_mixed(table: pa.Table, roles: Roles) -> None:
-    assert roles.event_time is not None
-    assert roles.label_time is not None
-    event, label = table[roles.event_time].type, table[roles.label_time].type
-    if _is_number(event) != _is_number(label):
-        raise ContractError(
-            f"{roles.event_time!r} is {event} and {roles.label_time!r} is {label}: both must be instants, or both "
-            "numbers."
-        )
-
-
-def _remark_on_delay(event_at: Values, label_at: Values, labels: Values) -> str:
-    delays = (label_at - event_at)[np.isfinite(label_at) & np.isfinite(labels)]
-    if not len(delays):
-        return "No row has a label and a label time."
-    span = max(float(event_at[-1] - event_at[0]), 1e-9)
-    return (
-        f"Labels come late: half of them after {np.quantile(delays, 0.5) / span:.1%} of the whole time span, "
-        f"one in twenty after more than {np.quantile(delays, 0.95) / span:.1%}."
+def _kept_rows(num_rows: int, max_rows: int | None, remarks: list[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    if max_rows is None or num_rows <= max_rows:
+        return np.arange(num_rows)
+    kept = np.linspace(0, num_rows - 1, max_rows).astype(np.int64)
+    remarks.append(
+        f"{max_rows:,} of the {num_rows:,} rows were played, evenly chosen: with all of them every policy has more to "
+        "learn from (--max-rows 0 plays all)."
     )
+    return kept
 
 
-def _labels(values: pa.ChunkedArray, name: str, remarks: list[str]) -> Values:
-    if kinds.is_floating(values.type):
-        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
-    kept = sorted(pc.unique(values.drop_null()).to_pylist(), key=lambda value: (str(type(value)), value))
-    if len(kept) != 2:
-        shown = ", ".join(map(repr, kept[:4])) + (", ..." if len(kept) > 4 else "")
-        raise ContractError(
-            f"Label {name!r} has {len(kept):,} different values ({shown}); binary classification needs exactly two."
-        )
-    if values.null_count:
-        remarks.append(f"{values.null_count:,} rows have no label: they are answered, never learned from nor scored.")
-    if [float(value) if isinstance(value, int | float) else value for value in kept] != [0.0, 1.0]:
-        remarks.append(f"Label {name}: {kept[0]!r} counts as 0 and {kept[1]!r} as 1.")
-    is_one = pc.equal(values, pa.scalar(kept[1], values.type))
-    return np.asarray(pc.if_else(is_one, 1.0, 0.0).to_numpy(), np.float64)  # null becomes NaN
-
-
-def _inputs(table: pa.Table, roles: Roles, remarks: list[str]) -> tuple[pa.Table, list[Column]]:
-    columns: list[Column] = []
-    arrays: list[pa.ChunkedArray] = []
-    dropped: dict[str, list[str]] = {}
-    for name in table.column_names:
-        if name in roles.named:
-            continue
-        values = table[name]
-        if name.startswith(PANDAS_INDEX):
-            dropped.setdefault("the row labels of pandas", []).append(name)
-        elif _is_number(values.type) or kinds.is_boolean(values.type):
-            columns.append(Number(name, low=-np.inf, high=np.inf, optional=True))
-            arrays.append(_finite(values))
-        elif _is_text(values.type):
-            columns.append(Category(name, optional=True))
-            arrays.append(values.cast(pa.string()))
-        else:
-            dropped.setdefault(_why_dropped(values.type), []).append(name)
-    remarks += [f"Left out as inputs: {', '.join(names)} ({why})." for why, names in dropped.items()]
-    if not columns:
-        raise ContractError("No column is left as an input; give a table with at least one number, text or boolean.")
-    return pa.Table.from_arrays(arrays, names=[column.name for column in columns]).combine_chunks(), columns
-
-
-def _finite(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Numbers as float64; what is not finite is missing."""
-    narrow = values.cast(pa.int8()) if kinds.is_boolean(values.type) else values
-    numbers = narrow.cast(pa.float64(), safe=False)
-    return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
-
-
-def _why_dropped(kind: pa.DataType) -> str:
-    if kinds.is_temporal(kind):
-        return "times and dates: turn them into numbers such as the hour if the model should see them"
-    return f"{kind} is neither number, text nor boolean"
+def _remark_on_keys(table: pa.Table, key: str | None, remarks: list[str]) -> None:
+    if key is None:
+        return
+    if kinds.is_nested(table[key].type):
+        raise ContractError(f"Key {key!r} is {table[key].type}; a key must be one plain value.")
+    num_repeated = table.num_rows - int(pc.count_distinct(table[key], mode="all").as_py())
+    if num_repeated:
+        remarks.append(f"{num_repeated:,} rows repeat the {key} of another row: each is played as a row of its own.")

@@ -7,7 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv, feather
 
+from jobs._simulation_input import read
 from jobs.simulate import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +54,23 @@ def test_a_table_as_it_is_gives_text_json_and_a_plot(data, tmp_path, capsys):
     assert found["alarms"] == len(found["alarm_list"])
     assert found["cpu_s"]["never"] < found["cpu_s"]["schedule_5%"]
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".tsv", ".feather", ".arrow", ".pq"])
+def test_the_same_table_is_read_from_any_file(data, tmp_path, ending):
+    table, path = pq.read_table(data), tmp_path / f"table{ending}"
+    if ending in (".feather", ".arrow"):
+        feather.write_feather(table, path)
+    elif ending == ".pq":
+        pq.write_table(table, path)
+    else:
+        options = csv.WriteOptions(delimiter="\t" if ending == ".tsv" else ",")
+        with pa.output_stream(path, compression="gzip" if ending.endswith("gz") else None) as out:
+            csv.write_csv(table, out, options)
+    found = read(path)
+    assert found.column_names == table.column_names
+    assert found["x"].to_numpy().tolist() == table["x"].to_numpy().tolist()
+    assert found["y"].to_pylist() == table["y"].to_pylist()
 
 
 @pytest.mark.parametrize(
