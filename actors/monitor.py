@@ -30,6 +30,7 @@ from heliostat.watch.answers import Answers
 from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.events import ChampionChanged, Decision, Event, ReferenceScore, Retrain, Tick, TurnEnded
 from heliostat.watch.exposition import exposition
+from heliostat.watch.labelled import Labelled
 from heliostat.watch.measurements import measurements
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.monitor_json import reference_from_json
@@ -67,6 +68,7 @@ class Monitor:
         self._seen_sequence = 0
         self._answers: dict[int, Answers] = {}
         self._num_by_decision: dict[str, int] = {}
+        self._labelled = Labelled()
         self._metrics: str | None = None
 
     def observe(self, clock: datetime) -> datetime:
@@ -95,6 +97,11 @@ class Monitor:
             "num_too_late": 0 if self._windows is None else self._windows.num_too_late,
         }
 
+    def num_labelled(self, since: datetime) -> int:
+        """How many rows of cohorts since then have a label, as of the last observation."""
+        self._restored()
+        return self._labelled.since(since)
+
     def metrics(self) -> str:
         """The figures of the last observation in Prometheus' text format.
 
@@ -116,7 +123,7 @@ class Monitor:
 
     def _events(self, clock: datetime) -> Iterator[Event]:
         """In the order in which they are told: what ended, who serves, what moved, what matured, the time."""
-        yield from self._turns_ended()
+        yield from self._turns_ended(clock)
         yield from self._champion_changes()
         yield from self._closed_windows(clock)
         yield from self._matured_cohorts(clock)
@@ -141,9 +148,11 @@ class Monitor:
             )
         ]
 
-    def _turns_ended(self) -> list[Event]:
+    def _turns_ended(self, clock: datetime) -> list[Event]:
+        """The turns that ended, once the rest after the last of them is over: until then nothing is said again."""
         ended = catalog().entries(self._watch.workload, kind="turn_ended", after_sequence=self._seen_sequence)
-        if not ended:
+        rests_until = ended[-1].payload.get("rests_until") if ended else None
+        if not ended or (rests_until is not None and clock < datetime.fromisoformat(rests_until)):
             return []
         self._seen_sequence = ended[-1].sequence
         return [TurnEnded(at=datetime.fromisoformat(entry.payload["at"])) for entry in ended]
@@ -184,7 +193,10 @@ class Monitor:
                 longest_due=self._longest_due,
             )
             if due.num_rows:
-                events.append(score_cohort(due, since=since, until=until, metrics=self._watch.metrics))
+                scored = score_cohort(due, since=since, until=until, metrics=self._watch.metrics)
+                num_labelled = sum(score.num_labelled for score in scored.score_by_version.values())
+                self._labelled = self._labelled.added(since, num_labelled)
+                events.append(scored)
             since = until
         self._matured_until = since
         return events
@@ -203,6 +215,7 @@ class Monitor:
             self._read_until = self._matured_until = None
             self._seen_sequence, self._longest_due = 0, timedelta(0)
             self._answers, self._num_by_decision = {}, dict.fromkeys((RETRAIN, ALERT), 0)
+            self._labelled = Labelled()
             return self._state
         self._state = MonitorState.from_json(stored["state"], triggers=self._watch.triggers)
         self._read_until, self._seen_sequence = stored["read_until"], stored["seen_sequence"]
@@ -211,6 +224,7 @@ class Monitor:
         # Counted from here on by an installation whose monitor was stored before there were such counts.
         self._answers = {int(number): Answers.from_json(one) for number, one in stored.get("answers", {}).items()}
         self._num_by_decision = stored.get("num_by_decision", dict.fromkeys((RETRAIN, ALERT), 0))
+        self._labelled = Labelled.from_json(stored.get("labelled", []))
         if stored["windows"] is not None:
             profile = self._profile(stored["windows"]["version"])
             self._windows = Windows.from_json(stored["windows"], profile=profile, span=self._watch.loop.window)
@@ -230,6 +244,7 @@ class Monitor:
             "matured_until": self._matured_until.isoformat(),
             "answers": {str(version): one.to_json() for version, one in self._answers.items()},
             "num_by_decision": self._num_by_decision,
+            "labelled": self._labelled.to_json(),
         }
         catalog().put_state(
             self._watch.workload,

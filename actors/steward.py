@@ -10,30 +10,25 @@ out, and every command may be carried out twice, so a killed steward goes on whe
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from actors.commanding import Commander, run_id, submission_id
+from actors.commanding import Commander
+from actors.hearing import Hearing, asked
 from actors.leases import Holder
 from actors.monitor import RETRAIN, Watch
 from actors.proxy import Proxy, catalog
-from actors.trial import compare
-from cluster import names, submit
-from heliostat.errors import NotFoundError
-from heliostat.gates import Hold, Promote
-from heliostat.govern.commands import TurnRecord
-from heliostat.govern.events import Asked, Cancelled, Event, RunEnded, RunLost, Ticked, TrialSeen
+from cluster import names
+from heliostat.govern.events import Cancelled, Ticked
 from heliostat.govern.turn import LoopState
-from heliostat.records import JournalEntry
 from heliostat.settings import Settings
 from heliostat.store.lake import Lake
 
 STATE, CLOCK = "steward", "clock"
 WALL = "wall"  # whoever else moves the clock calls `advance` himself
 TICK_S = 10.0
-ATTEMPT_TIMEOUT_S = 3600.0  # a job that hangs must not hold the loop for ever
 logger = logging.getLogger(__name__)
 
 
@@ -56,9 +51,9 @@ class Steward:
         self._lake = Lake(settings.lake_uri)
         self._holder = Holder(f"steward/{watch.workload}")
         self._commander = Commander(watch, module=module, settings=settings, holder=self._holder)
+        self._hearing = Hearing(watch, settings, self._lake)
         self._state: LoopState | None = None
         self._is_reconciled = False
-        self._waiting_since: dict[str, float] = {}
         self._clock: datetime | None = None
         self._seen_sequence = 0
         self._turning = threading.Lock()
@@ -125,80 +120,21 @@ class Steward:
     def _take_in(self, state: LoopState, clock: datetime) -> None:
         """Everything that happened up to `clock` is in the state, and the state is stored."""
         asks = catalog().entries(self._watch.workload, kind=RETRAIN, after_sequence=self._seen_sequence)
-        events: list[Event] = [*map(_asked, asks), *self._seen(state, clock), Ticked(at=clock)]
-        for event in events:
-            state.handle(event)
+        seen = self._hearing.seen(
+            state, clock
+        )  # before the asks: the job of a turn that they start is not submitted yet
+        try:
+            for ask in asks:
+                state.handle(asked(ask))
+            for event in [*self._hearing.matured(state, clock), *seen, Ticked(at=clock)]:
+                state.handle(event)
+        except BaseException:
+            self._state = None  # memory must not run ahead of what is stored
+            raise
         # All of them, and only now: an ask that is skipped because something failed on the way would be lost.
         if asks:
             self._seen_sequence = asks[-1].sequence
         self._store(state)
-
-    def _seen(self, state: LoopState, clock: datetime) -> list[Event]:
-        """How the turn's job or its trial does."""
-        events: list[Event] = []
-        turn = state.turn
-        if state.phase == "retraining" and turn is not None:
-            events += self._run_events(turn.turn, turn.attempt, clock)
-        if state.phase in ("shadow", "canary") and turn is not None:
-            events.append(self._trial_seen(turn, clock))
-        return events
-
-    def _trial_seen(self, turn: TurnRecord, clock: datetime) -> TrialSeen:
-        since = turn.shadow_at or turn.canary_at
-        assert since is not None, f"turn {turn.turn} has a trial that never began"
-        assert turn.candidate is not None, f"turn {turn.turn} has a trial without a candidate"
-        name, columns = self._watch.workload, self._watch.columns
-        seen = compare(self._lake, name, columns, version=turn.candidate, since=since, clock=clock)
-        return TrialSeen(
-            at=clock,
-            turn=turn.turn,
-            paired=seen.losses,
-            num_scored=seen.num_scored,
-            num_errors=seen.num_errors,
-            error=seen.error,
-            distance=seen.distance,
-            model_ms=None if seen.own_ms is None else seen.own_ms.p75,
-            champion_model_ms=None if seen.other_ms is None else seen.other_ms.p75,
-        )
-
-    def _run_events(self, turn: int, attempt: int, clock: datetime) -> list[Event]:
-        """What became of the turn's job, when something did."""
-        result = self._result(turn)
-        if result is not None:  # asked first: the catalog outlives Ray's table of jobs
-            kind = Promote if result["verdict"] == "promote" else Hold
-            return [
-                RunEnded(
-                    at=clock,
-                    turn=turn,
-                    attempt=attempt,
-                    candidate=result["version"],
-                    verdict=kind(tuple(result["reasons"])),
-                    retrained_at=clock,
-                    distance=result.get("inputs", {}).get("distance"),
-                )
-            ]
-        identifier = submission_id(self._watch.workload, turn, attempt)
-        job = submit.state(self._settings, identifier)
-        if job is not None and not job.has_ended:
-            if not self._is_overdue(identifier):
-                return []
-            submit.stop(self._settings, identifier)
-            why = f"it ran longer than {ATTEMPT_TIMEOUT_S / 60:.0f} minutes and was stopped"
-            return [RunLost(at=clock, turn=turn, attempt=attempt, why=why)]
-        why = "its job is gone" if job is None else job.message.partition("\n")[0][:200]
-        return [RunLost(at=clock, turn=turn, attempt=attempt, why=why)]
-
-    def _is_overdue(self, identifier: str) -> bool:
-        """Whether this life has waited too long for the job; counted from when it first saw it run."""
-        since = self._waiting_since.setdefault(identifier, time.monotonic())
-        return time.monotonic() - since > ATTEMPT_TIMEOUT_S
-
-    def _result(self, turn: int) -> Mapping[str, Any] | None:
-        """The verdict of the turn's run; None while there is none."""
-        try:
-            return catalog().run(run_id(self._watch.workload, turn)).result
-        except NotFoundError:
-            return None
 
     def _carry_out(self, state: LoopState) -> None:
         if not state.unfinished:
@@ -277,14 +213,3 @@ class Steward:
             # tries again.
             except Exception:
                 logger.exception("The loop of %s could not advance; trying again.", self._watch.workload)
-
-
-def _asked(entry: JournalEntry) -> Asked:
-    """What the monitor wrote down, as the loop hears it."""
-    detected_at = datetime.fromisoformat(entry.payload["detected_at"])
-    return Asked(
-        at=detected_at,
-        reasons=tuple(entry.payload["reasons"]),
-        onset_at=datetime.fromisoformat(entry.payload["onset_at"]),
-        detected_at=detected_at,
-    )

@@ -42,6 +42,7 @@ def arguments() -> argparse.ArgumentParser:
     made = _entry.parser(__doc__ or "")
     made.add_argument("--as-of", type=_entry.instant, required=True, help="use what was known at this instant")
     made.add_argument("--run", required=True, help="name of the run; the same name goes on where it stopped")
+    made.add_argument("--in-doubt", action="store_true", help="try every candidate: something other than growth asked")
     made.add_argument("--onset", type=_entry.instant, help="since when the world is different, if that is known")
     return made
 

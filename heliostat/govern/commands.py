@@ -11,7 +11,9 @@ Outcome = Literal["promoted", "held", "rolled_back", "failed"]
 class TurnRecord:
     """One turn of the loop: why, when each step was reached, and what came of it.
 
-    `expected_distance` is how far the candidate's answers were from the champion's on the hold-out, on average.
+    `changed_at` is since when the world is another one, as far as the loop knows, and `is_in_doubt` whether every
+    candidate was tried. `expected_distance` is how far the candidate's answers were from the champion's on the
+    hold-out, on average; `is_moving` that it won much there. The same reason is not heard before `rests_until`.
     """
 
     turn: int
@@ -19,6 +21,8 @@ class TurnRecord:
     onset_at: datetime
     detected_at: datetime
     started_at: datetime
+    changed_at: datetime | None = None
+    is_in_doubt: bool = True
     attempt: int = 1
     retrained_at: datetime | None = None
     gated_at: datetime | None = None
@@ -28,18 +32,25 @@ class TurnRecord:
     ended_at: datetime | None = None
     candidate: int | None = None
     expected_distance: float | None = None
+    is_moving: bool = False
+    rests_until: datetime | None = None
     outcome: Outcome | None = None
     outcome_reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submit:
-    """Start the job of an attempt; every attempt of a turn works on the rows known at `as_of`."""
+    """Start the job of an attempt; every attempt of a turn works on the rows known at `as_of`.
+
+    `onset_at` is since when the world is another one (None: not known to have changed); in doubt every candidate is
+    tried.
+    """
 
     turn: int
     attempt: int
     as_of: datetime
-    onset_at: datetime
+    onset_at: datetime | None
+    is_in_doubt: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,19 +8,24 @@ from heliostat.gates import Hold, Paired, Promote
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Somebody asks for a new candidate: why, since when it is so, and when it was seen."""
+    """Somebody asks for a new candidate: why, since when it is so, and when it was seen.
+
+    `triggers` names what kind of trigger each reason is of ("decay", "growth"); without it each may mean a change.
+    """
 
     at: datetime
     reasons: tuple[str, ...]
     onset_at: datetime
     detected_at: datetime
+    triggers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded:
     """The job of a turn's attempt came to its end; `candidate` is None when it registered no version.
 
-    `distance` is the mean distance of its answers from the champion's on the hold-out.
+    `distance` is the mean distance of its answers from the champion's on the hold-out; `is_moving` says that it won
+    more than a trigger's margin there, so the world may move still.
     """
 
     at: datetime
@@ -30,6 +35,7 @@ class RunEnded:
     verdict: Promote | Hold
     retrained_at: datetime | None = None
     distance: float | None = None
+    is_moving: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +77,18 @@ class Cancelled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Matured:
+    """So many rows since the last change are labelled by now."""
+
+    at: datetime
+    num_since_change: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ticked:
     """The clock of the events has reached `at`."""
 
     at: datetime
 
 
-Event = Asked | RunEnded | RunLost | TrialSeen | Cancelled | Ticked
+Event = Asked | RunEnded | RunLost | TrialSeen | Cancelled | Matured | Ticked

@@ -22,7 +22,7 @@ from heliostat.govern.events import Asked
 COMMAND_BY_NAME = {
     kind.__name__: kind for kind in (Submit, Stop, Route, MakeChampion, Withdraw, Ended, Deferred, Refused)
 }
-INSTANTS = frozenset({"at", "as_of", "until"})  # every other instant ends in _at
+INSTANTS = frozenset({"at", "as_of", "until", "rests_until"})  # every other instant ends in _at
 
 
 def command_to_json(command: Command) -> dict[str, Any]:

@@ -1,22 +1,20 @@
 """The loop on a stream: the live monitor and the live loop's state machines, with a turn that takes no time."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heliostat.gates import Promote
 from heliostat.govern.commands import Command, Ended, MakeChampion, Submit
-from heliostat.govern.events import Asked, RunEnded, Ticked
+from heliostat.govern.events import Asked, Matured, RunEnded, Ticked
 from heliostat.govern.turn import LoopState
-from heliostat.simulate.follow_ups import FollowUps
 from heliostat.simulate.play import Account, TurnNote
 from heliostat.simulate.policy import Policy
-from heliostat.simulate.stream import DAY, Stream, instant, step_of
+from heliostat.simulate.stream import Stream, instant, step_of
 from heliostat.simulate.turns import Champion, Trainer
 from heliostat.simulate.watching import Watched, changed
 from heliostat.watch.events import Alert, Decision, Event, Retrain, Tick, TurnEnded
@@ -35,20 +33,16 @@ class Loop:
         self._stream, self._trainer = stream, trainer
         self._monitor, self._warner = MonitorState(policy.triggers), MonitorState(policy.warnings)
         self._loop = LoopState(policy.loop)
-        self._follow_ups, self._margin = FollowUps(), policy.decay_margin
+        self._margin = policy.decay_margin
         self._watched: Watched | None = None
-        self._change_row: int | None = None
-        self._is_in_doubt = False  # whether decay or age asked: then every candidate may win
         self._archive: list[Champion] = []
-        self._is_moving = False
-        self._rests_until: int | None = None
-        self._num_held, self._rest_steps = 0, policy.loop.cooldown // DAY
+        self._rests_until: datetime | None = None
         self._fitted: Champion | None = None
 
     def after_step(self, step: int, champion: Champion, answers: Values) -> Champion:
         """Watch the step, and carry out what the loop decides."""
         watched = self._begun(champion)
-        if self._rests_until is not None and step > self._rests_until:
+        if self._rests_until is not None and instant(step) > self._rests_until:
             self._rests_until = None
             self._monitor.handle(TurnEnded(at=instant(step)))
         windows = watched.answered(step, champion, answers)
@@ -60,7 +54,7 @@ class Loop:
         seen: list[Event] = [*windows, *([] if cohort is None else [cohort]), Tick(at=instant(step))]
         for event in seen:
             self._decide(self._monitor.handle(event), step=step)
-        self._follow_up(step)
+        self._loop.handle(Matured(at=instant(step), num_since_change=self._num_since_change(step)))
         self._loop.handle(Ticked(at=instant(step)))
         return self._turned(step, champion)
 
@@ -82,42 +76,30 @@ class Loop:
                 self._hear(one, step=step)
 
     def _hear(self, ask: Retrain, *, step: int) -> None:
-        conditions: Sequence[Mapping[str, Any]] = ask.evidence["conditions"]
-        reasons = [reason.replace(" days", " steps") for reason in ask.reasons]
-        heard: list[str] = []
-        for condition, reason in zip(conditions, reasons, strict=True):
-            if condition["trigger"] == "growth" and self._change_row is not None:
-                continue  # after a change the follow-ups count what is new
-            heard.append(reason)
-            if condition["trigger"] != "growth":
-                self._is_in_doubt = True
-            if condition["trigger"] in ("decay", "slack"):
-                self._change_row = int(self._stream.due_rows[step_of(ask.onset_at)])
-                self._follow_ups.start()
-                if condition["trigger"] == "decay":
-                    self._alarm(step, reason, onset_row=self._change_row)
-        if heard:
-            self._ask(step, tuple(heard), ask=ask)
-
-    def _follow_up(self, step: int) -> None:
-        reason = self._follow_ups.due(self._num_since_change(step))
-        if reason is not None:
-            self._is_in_doubt = True
-            self._ask(step, (reason,), ask=None)
-
-    def _ask(self, step: int, reasons: tuple[str, ...], *, ask: Retrain | None) -> None:
-        at = instant(step)
-        asked = Asked(
-            at=at,
-            reasons=reasons,
-            onset_at=at if ask is None else ask.onset_at,
-            detected_at=at if ask is None else ask.detected_at,
+        triggers = tuple(str(condition["trigger"]) for condition in ask.evidence["conditions"])
+        reasons = tuple(reason.replace(" days", " steps") for reason in ask.reasons)
+        self._loop.handle(
+            Asked(
+                at=instant(step),
+                reasons=reasons,
+                triggers=triggers,
+                onset_at=ask.onset_at,
+                detected_at=ask.detected_at,
+            )
         )
-        self._loop.handle(asked)
+        for trigger, reason in zip(triggers, reasons, strict=True):
+            if trigger == "decay":
+                self._alarm(step, reason, onset_row=self._change_row)
+
+    @property
+    def _change_row(self) -> int | None:
+        """The first row that fell due after the change that the loop believes in."""
+        changed_at = self._loop.world.changed_at
+        return None if changed_at is None else int(self._stream.due_rows[step_of(changed_at)])
 
     def _num_since_change(self, step: int) -> int:
-        rows = self._stream.usable(step)
-        return 0 if self._change_row is None else int((rows >= self._change_row).sum())
+        change_row = self._change_row
+        return 0 if change_row is None else int((self._stream.usable(step) >= change_row).sum())
 
     def _turned(self, step: int, champion: Champion) -> Champion:
         """Carry out what is to be done until nothing is; the champion after it."""
@@ -143,11 +125,10 @@ class Loop:
             step,
             champion,
             change_row=self._change_row,
-            is_in_doubt=self._is_in_doubt,
+            is_in_doubt=command.is_in_doubt,
             archive=self._archive,
         )
-        self._is_in_doubt = False
-        self._fitted, self._is_moving = found.champion, found.gain > self._margin
+        self._fitted = found.champion
         self.account.num_turns += 1
         self.account.num_fits += found.num_fits
         self.account.num_promotions += isinstance(found.verdict, Promote)
@@ -159,6 +140,7 @@ class Loop:
                 attempt=command.attempt,
                 candidate=None if found.champion is None else found.champion.number,
                 verdict=found.verdict,
+                is_moving=found.gain > self._margin,
             )
         )
 
@@ -173,10 +155,7 @@ class Loop:
 
     def _end(self, ended: Ended, step: int) -> None:
         record = ended.record
-        self._follow_ups.turned(self._num_since_change(step), is_moving=self._is_moving)
-        # After a hold the same reason still holds: it is heard again only after a rest that doubles with every hold.
-        self._num_held = self._num_held + 1 if record.outcome == "held" else 0
-        self._rests_until = step + (self._rest_steps << self._num_held) if self._num_held else step
+        self._rests_until = record.rests_until
         outcome = f"{record.outcome}: {'; '.join(record.outcome_reasons)}"
         self.account.turns.append(
             TurnNote(

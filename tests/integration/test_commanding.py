@@ -88,7 +88,8 @@ def test_a_submitted_job_says_which_rows_since_when_and_for_whom(stage):
     assert identifier == submission_id("toy", 1, 1) == "toy-turn-1-attempt-1"
     assert arguments == [
         *("jobs.retrain", "tests.toy_quick", "--run", "toy-turn-1"),
-        *("--as-of", START.isoformat(), "--onset", (START - DAY).isoformat(), "--by", "steward/toy"),
+        *("--as-of", START.isoformat(), "--onset", (START - DAY).isoformat(), "--in-doubt"),
+        *("--by", "steward/toy"),
     ]
 
 

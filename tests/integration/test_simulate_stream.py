@@ -6,7 +6,6 @@ import pytest
 
 from heliostat.errors import ContractError
 from heliostat.simulate.delays import delay_quantile, due_rows
-from heliostat.simulate.follow_ups import FollowUps
 from heliostat.simulate.table import Roles, prepare
 
 NUM_ROWS = 1000
@@ -125,30 +124,3 @@ def test_a_table_that_cannot_be_played_is_refused_in_a_sentence(columns, roles, 
 def test_too_few_rows_are_refused():
     with pytest.raises(ContractError, match="400 rows are too few"):
         _prepared(_table().slice(0, 400))
-
-
-def test_follow_ups_come_at_growing_distances_after_a_change():
-    follow_ups = FollowUps()
-    follow_ups.start()
-    follow_ups.turned(100, is_moving=True)
-    assert follow_ups.due(299) is None
-    assert follow_ups.due(300) is not None
-    assert follow_ups.due(400) is None
-    follow_ups.turned(310, is_moving=False)
-    assert follow_ups.due(929) is None
-    assert follow_ups.due(930) is not None
-
-
-def test_a_follow_up_that_won_much_keeps_its_distance():
-    follow_ups = FollowUps()
-    follow_ups.start()
-    follow_ups.turned(100, is_moving=True)
-    follow_ups.turned(300, is_moving=True)
-    assert follow_ups.due(499) is None
-    assert follow_ups.due(500) is not None
-
-
-def test_without_a_change_there_are_no_follow_ups():
-    follow_ups = FollowUps()
-    follow_ups.turned(100, is_moving=True)
-    assert follow_ups.due(10_000) is None

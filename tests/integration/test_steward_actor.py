@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from actors import steward
+from actors import hearing
 from actors.monitor import Watch
 from cluster import applications, submit
 from heliostat.errors import CatalogError, ClusterError, FencedError
@@ -215,7 +215,7 @@ def test_a_job_that_hangs_is_stopped_and_started_again(stage, monkeypatch):
     advance(stage, 0)
     ask(stage)
     assert advance(stage, 1).busy
-    monkeypatch.setattr(steward, "ATTEMPT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(hearing, "ATTEMPT_TIMEOUT_S", 0.0)
     advance(stage, 2)
     assert stage.steward._restored().turn.attempt == 2
 
@@ -341,3 +341,20 @@ def test_a_good_candidate_goes_from_the_shadow_over_the_canary_to_all_traffic(tm
     assert phases == ["shadow", "shadow", "canary", "canary", "idle"]
     assert outcomes(stage) == ["promoted"]
     assert [payload["share"] for _, payload in stage.said("candidate_set")] == [0.0, 0.25]
+
+
+def test_after_a_change_the_loop_turns_again_when_the_labelled_rows_have_tripled(stage):
+    rows = rows_of(since=START - DAY, until=START + 30 * DAY)
+    answer(stage.lake, rows)
+    tell(stage.lake, rows)
+    advance(stage, 0)
+    conditions = [{"trigger": "decay"}]
+    said = {"reasons": ["decay"], "onset_at": START, "detected_at": START, "evidence": {"conditions": conditions}}
+    stage.catalog.append("retrain_asked", "toy", said, by="monitor/toy", at=START)
+    advance(stage, 8)
+    end_run(stage, "hold")
+    phases = [advance(stage, days).phase for days in (9, 16, 22, 23)]
+    assert phases == ["idle", "idle", "idle", "retraining"]
+    assert "labelled rows since the change" in stage.steward.status().summary
+    assert stage.submitted[-1][1][6:8] == ["--onset", START.isoformat()]
+    assert "--in-doubt" in stage.submitted[-1][1]

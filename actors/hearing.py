@@ -1,0 +1,121 @@
+"""What the steward hears: asks of the monitor, labelled rows, the turn's job, and how its trial does.
+
+Reads:  catalog: journal, runs; lake: predictions, shadows, labels; Ray's job API
+Writes: nothing; a job that hangs is stopped
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from actors.commanding import run_id, submission_id
+from actors.monitor import Watch
+from actors.proxy import Proxy, catalog
+from actors.trial import compare
+from cluster import names, submit
+from heliostat.errors import NotFoundError
+from heliostat.gates import Hold, Promote
+from heliostat.govern.commands import TurnRecord
+from heliostat.govern.events import Asked, Event, Matured, RunEnded, RunLost, TrialSeen
+from heliostat.govern.turn import LoopState
+from heliostat.records import JournalEntry
+from heliostat.settings import Settings
+from heliostat.store.lake import Lake
+
+ATTEMPT_TIMEOUT_S = 3600.0  # a job that hangs must not hold the loop for ever
+
+
+class Hearing:
+    """The ears of one workload's steward: events as they are in the stores, nothing decided."""
+
+    def __init__(self, watch: Watch, settings: Settings, lake: Lake) -> None:
+        self._watch, self._settings, self._lake = watch, settings, lake
+        self._waiting_since: dict[str, float] = {}
+
+    def matured(self, state: LoopState, clock: datetime) -> list[Event]:
+        """How many rows since the last change are labelled, where one is followed up."""
+        changed_at = state.world.changed_at
+        if changed_at is None or not self._watch.loop.follow_ups:
+            return []
+        num_rows = Proxy(names.monitor(self._watch.workload)).num_labelled(changed_at)
+        return [Matured(at=clock, num_since_change=num_rows)]
+
+    def seen(self, state: LoopState, clock: datetime) -> list[Event]:
+        """How the turn's job or its trial does."""
+        events: list[Event] = []
+        turn = state.turn
+        if state.phase == "retraining" and turn is not None:
+            events += self._run_events(turn.turn, turn.attempt, clock)
+        if state.phase in ("shadow", "canary") and turn is not None:
+            events.append(self._trial_seen(turn, clock))
+        return events
+
+    def _trial_seen(self, turn: TurnRecord, clock: datetime) -> TrialSeen:
+        since = turn.shadow_at or turn.canary_at
+        assert since is not None, f"turn {turn.turn} has a trial that never began"
+        assert turn.candidate is not None, f"turn {turn.turn} has a trial without a candidate"
+        name, columns = self._watch.workload, self._watch.columns
+        seen = compare(self._lake, name, columns, version=turn.candidate, since=since, clock=clock)
+        return TrialSeen(
+            at=clock,
+            turn=turn.turn,
+            paired=seen.losses,
+            num_scored=seen.num_scored,
+            num_errors=seen.num_errors,
+            error=seen.error,
+            distance=seen.distance,
+            model_ms=None if seen.own_ms is None else seen.own_ms.p75,
+            champion_model_ms=None if seen.other_ms is None else seen.other_ms.p75,
+        )
+
+    def _run_events(self, turn: int, attempt: int, clock: datetime) -> list[Event]:
+        """What became of the turn's job, when something did."""
+        result = self._result(turn)
+        if result is not None:  # asked first: the catalog outlives Ray's table of jobs
+            kind = Promote if result["verdict"] == "promote" else Hold
+            return [
+                RunEnded(
+                    at=clock,
+                    turn=turn,
+                    attempt=attempt,
+                    candidate=result["version"],
+                    verdict=kind(tuple(result["reasons"])),
+                    retrained_at=clock,
+                    distance=result.get("inputs", {}).get("distance"),
+                )
+            ]
+        identifier = submission_id(self._watch.workload, turn, attempt)
+        job = submit.state(self._settings, identifier)
+        if job is not None and not job.has_ended:
+            if not self._is_overdue(identifier):
+                return []
+            submit.stop(self._settings, identifier)
+            why = f"it ran longer than {ATTEMPT_TIMEOUT_S / 60:.0f} minutes and was stopped"
+            return [RunLost(at=clock, turn=turn, attempt=attempt, why=why)]
+        why = "its job is gone" if job is None else job.message.partition("\n")[0][:200]
+        return [RunLost(at=clock, turn=turn, attempt=attempt, why=why)]
+
+    def _is_overdue(self, identifier: str) -> bool:
+        """Whether this life has waited too long for the job; counted from when it first saw it run."""
+        since = self._waiting_since.setdefault(identifier, time.monotonic())
+        return time.monotonic() - since > ATTEMPT_TIMEOUT_S
+
+    def _result(self, turn: int) -> Mapping[str, Any] | None:
+        """The verdict of the turn's run; None while there is none."""
+        try:
+            return catalog().run(run_id(self._watch.workload, turn)).result
+        except NotFoundError:
+            return None
+
+
+def asked(entry: JournalEntry) -> Asked:
+    """What the monitor wrote down, as the loop hears it."""
+    detected_at = datetime.fromisoformat(entry.payload["detected_at"])
+    return Asked(
+        at=detected_at,
+        reasons=tuple(entry.payload["reasons"]),
+        triggers=tuple(condition["trigger"] for condition in entry.payload["evidence"].get("conditions", ())),
+        onset_at=datetime.fromisoformat(entry.payload["onset_at"]),
+        detected_at=detected_at,
+    )

@@ -1,0 +1,36 @@
+"""How many labelled rows fell due since an instant: what follow-ups after a change are counted by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+NUM_KEPT = 1000  # cohorts; older ones are added up, so an instant before them counts them all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Numbers of labelled rows by the start of their cohort, in time order."""
+
+    num_by_since: tuple[tuple[datetime, int], ...] = ()
+
+    def added(self, since: datetime, num_rows: int) -> "Labelled":
+        """With one more cohort; the same cohort told twice counts once."""
+        by_since = dict(self.num_by_since) | {since: num_rows}
+        kept = sorted(by_since.items())
+        if len(kept) > NUM_KEPT:
+            (_, first), (at, second) = kept[:2]
+            kept = [(at, first + second), *kept[2:]]
+        return Labelled(num_by_since=tuple(kept))
+
+    def since(self, at: datetime) -> int:
+        """The labelled rows of cohorts that began at `at` or later."""
+        return sum(num_rows for began_at, num_rows in self.num_by_since if began_at >= at)
+
+    def to_json(self) -> list[list[str | int]]:
+        """Pairs of an instant and a number."""
+        return [[since.isoformat(), num_rows] for since, num_rows in self.num_by_since]
+
+    @classmethod
+    def from_json(cls, value: Sequence[Sequence[str | int]]) -> "Labelled":
+        """What `to_json` wrote."""
+        return cls(num_by_since=tuple((datetime.fromisoformat(str(at)), int(number)) for at, number in value))
