@@ -9,8 +9,10 @@ import pyarrow.compute as pc
 
 from heliostat import cohorts
 from heliostat.columns import Column
+from heliostat.errors import NotFoundError
 from heliostat.govern import comparison
 from heliostat.govern.comparison import Comparison
+from heliostat.store.catalog import Catalog
 from heliostat.store.lake import Lake
 from heliostat.store.schema import SHADOWS, shadow_schema
 
@@ -52,6 +54,27 @@ def compared(
         found, columns, version=version, num_answered=rows.num_rows, matured=pc.fill_null(is_due, False)
     )
     return made, found
+
+
+def on_trial(catalog: Catalog, workload: str) -> int:
+    """The candidate, or the one of the last turn that had one; NotFoundError when there never was any."""
+    candidate = catalog.aliases(workload).get("candidate")
+    turns = (catalog.get_state(workload, "turns") or {"turns": []})["turns"]
+    tried = [turn["candidate"] for turn in turns if turn["candidate"] is not None]
+    number = candidate if candidate is not None else (tried[-1] if tried else None)
+    if number is None:
+        raise NotFoundError(f"No version of {workload!r} was on trial yet; name one as the version to look at.")
+    return int(number)
+
+
+def refuse_nothing(found: Comparison, against: int | None) -> None:
+    """NotFoundError when no row was scored by the version, so that there is nothing to compare."""
+    if not found.num_asked:
+        beside = "" if against is None else f" beside version {against}"
+        raise NotFoundError(
+            f"No live row was scored by version {found.version}{beside}: it was never on trial there. "
+            "v1/status and the journal say which were."
+        )
 
 
 def own_answers(rows: pa.Table) -> pa.Table:

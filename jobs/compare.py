@@ -13,8 +13,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from actors.trial import compared
-from heliostat.errors import NotFoundError
+from actors.trial import compared, on_trial, refuse_nothing
 from jobs import _compare_plot, _entry
 from jobs._compare_text import render
 
@@ -25,7 +24,7 @@ LAST = datetime(2200, 1, 1, tzinfo=UTC)
 def compare(job: _entry.Job) -> _entry.Result:
     """The figures, as a table for people unless `--json` is given."""
     options, workload = job.options, job.workload
-    version = options.version or _on_trial(job)
+    version = options.version or on_trial(job.catalog, workload.name)
     found, rows = compared(
         job.lake,
         workload.name,
@@ -35,12 +34,7 @@ def compare(job: _entry.Job) -> _entry.Result:
         since=options.since or FIRST,
         clock=options.until or LAST,
     )
-    if not found.num_asked:
-        beside = "" if options.against is None else f" beside version {options.against}"
-        raise NotFoundError(
-            f"No live row was scored by version {version}{beside}: it was never on trial there. "
-            "v1/status and the journal say which were."
-        )
+    refuse_nothing(found, options.against)
     result = {"workload": workload.name, **found.to_json()}
     if not options.json:
         print(render(workload.name, found), flush=True)
@@ -48,17 +42,6 @@ def compare(job: _entry.Job) -> _entry.Result:
         _compare_plot.draw(options.plot, rows, found, title=workload.name)
         result["plot"] = str(options.plot)
     return result
-
-
-def _on_trial(job: _entry.Job) -> int:
-    name = job.workload.name
-    candidate = job.catalog.aliases(name).get("candidate")
-    turns = (job.catalog.get_state(name, "turns") or {"turns": []})["turns"]
-    tried = [turn["candidate"] for turn in turns if turn["candidate"] is not None]
-    number = candidate if candidate is not None else (tried[-1] if tried else None)
-    if number is None:
-        raise NotFoundError(f"No version of {name!r} was on trial yet; name one with --version.")
-    return int(number)
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -95,6 +95,37 @@ _STATUS: Schema = {
         "loop": {},
     },
 }
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_TIMES = _or_null(_object(dict.fromkeys(("p50", "p75", "p95", "p99"), _NUMBER)))
+_SLICE = _object(
+    {
+        "column": _TEXT,
+        "value": _TEXT,
+        "num_rows": _COUNT,
+        "agreement": _SHARE,
+        "distance": _SHARE,
+        "loss_difference": _or_null(_NUMBER),
+    }
+)
+_COMPARISON = _object(
+    {
+        "workload": _TEXT,
+        "version": _COUNT,
+        "against": _or_null(_COUNT),
+        **dict.fromkeys(("num_answered", "num_asked", "num_compared", "num_scored", "num_errors"), _COUNT),
+        "error": _or_null(_TEXT),
+        "agreement": _or_null({**_SHARE, "description": "Rows that both put on the same side of 0.5"}),
+        "distance": _or_null({**_SHARE, "description": "Of their answers, on average"}),
+        "distance_p95": _or_null(_SHARE),
+        "own_ms": {**_TIMES, "description": "How long `version` took for the batch of a row"},
+        "other_ms": _TIMES,
+        "losses": {
+            **_or_null(_ANYTHING),
+            "description": "On rows with a label that is due: below zero `version` is better",
+        },
+        "slices": _list_of(_SLICE),
+    }
+)
 _MODEL = "/v2/models/{model}"
 _VERSION = f"{_MODEL}/versions/{{version}}"
 
@@ -108,6 +139,7 @@ ANSWERS: dict[tuple[str, str], Schema] = {
         "properties": {"prediction": _ANYTHING, "label": _or_null(_ANYTHING), "model_version": _ANYTHING},
     },
     ("GET", "/v1/status"): _STATUS,
+    ("GET", "/v1/comparison"): _COMPARISON,
     **{("POST", f"/v1/{action}"): _STEERED for action in ("promote", "rollback", "hold")},
     ("GET", "/v1/keys"): _object({"keys": _list_of(_object(_KEY))}),
     ("POST", "/v1/keys"): _object({"key": {**_TEXT, "description": "Shown this once"}, **_KEY}),

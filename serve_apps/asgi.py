@@ -62,7 +62,7 @@ class Request(Call):
 
     receive: Receive
     max_body_bytes: int
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
 
     @property
     def media_type(self) -> str:

@@ -3,6 +3,7 @@
 from heliostat.govern.roles import Action
 from serve_apps import docs_page, openapi, schemas
 from serve_apps.asgi import Request, Response
+from serve_apps.comparing import Comparing
 from serve_apps.desk import Desk
 from serve_apps.http import HTML, Endpoint, HttpApp
 from serve_apps.key_endpoints import KeyEndpoints
@@ -24,6 +25,7 @@ def http_app(predictor: Predictor, steering: Steering, desk: Desk | None = None)
         *_jobs(predictor, desk),
         *keys.endpoints(),
         *V2(predictor).endpoints(),
+        Comparing(predictor.config, steering).endpoint(),
         metrics_endpoint(predictor, steering),
     ]
     return HttpApp(

@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from heliostat.declared.serving import Serving
 from heliostat.errors import HeliostatError, NotFoundError
 from heliostat.govern.roles import Action
 from heliostat.serving import problem
 from heliostat.serving.admission import timeout_of
-from heliostat.serving.problem import MethodError, OverloadedError
+from heliostat.serving.problem import MalformedError, MethodError, OverloadedError
 from serve_apps.access import Access
 from serve_apps.asgi import Receive, Request, Response, Scope, Send, received_at_of, request_id_of, timeout_header_of
 
@@ -27,7 +28,7 @@ class Endpoint:
     """One method of one path; `{name}` in the path is a parameter, `action` None needs no key.
 
     `body` describes JSON; bodies and answers of other media types stand beside it, by their type.
-    `headers` describes those of the request that this endpoint reads; none has to be sent.
+    `headers` and `query` describe those of the request that this endpoint reads; none has to be sent.
     `page` is what a browser gets (whoever accepts text/html), without a key.
     """
 
@@ -40,6 +41,7 @@ class Endpoint:
     other_bodies: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     other_answers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     headers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    query: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     status: int = 200
     page: Response | None = None
 
@@ -112,7 +114,7 @@ class HttpApp:
                 timeout_s=timeout_of(timeout_header_of(header_by_name), default_s=self._limits.request_timeout_s),
                 max_body_bytes=self._limits.max_body_bytes,
             )
-            response = await self._handle(scope["method"], _local_path(scope), request)
+            response = await self._handle(scope, request)
         except HeliostatError as error:
             response = self._problem(problem.of(error), error, request_id=request_id)
         # The outer edge of a request: whatever it was, it is in the log, and the next request is answered.
@@ -120,13 +122,15 @@ class HttpApp:
             response = self._problem(problem.internal(), error, request_id=request_id)
         await response.send(send)
 
-    async def _handle(self, method: str, path: str, request: Request) -> Response:
-        endpoint, request.parameters = self._router.find(method, path)
+    async def _handle(self, scope: Scope, request: Request) -> Response:
+        endpoint, request.parameters = self._router.find(scope["method"], _local_path(scope))
         if endpoint.page is not None and request.accepts(HTML):
             return endpoint.page
         if endpoint.action is not None:
             authorization = request.header(b"authorization")
             request.caller = self._access.admit(authorization, endpoint.action, now_s=request.started_s)
+        if endpoint.query:
+            request.parameters |= _queried(scope, endpoint.query)
         return await endpoint.handler(request)
 
     def _problem(self, found: problem.Problem, error: Exception, *, request_id: str) -> Response:
@@ -154,6 +158,17 @@ def _local_path(scope: Scope) -> str:
     prefix: str = scope.get("root_path", "")
     local = path[len(prefix) :] if prefix and path.startswith(prefix) else path
     return local.rstrip("/") or "/"
+
+
+def _queried(scope: Scope, known: Mapping[str, Any]) -> dict[str, str]:
+    """What the address says behind its `?`; MalformedError for a name that is not known or is there twice."""
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in known or name in found:
+            raise MalformedError(f"The query says {name!r:.80}, each once of {', '.join(known)}; correct the address.")
+        found[name] = value
+    return found
 
 
 def _parameters(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:

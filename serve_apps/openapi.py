@@ -27,6 +27,7 @@ _OWN_STATUSES: dict[str, set[int]] = {
     "/v1/hold": {404, 409},
     "/v1/keys": {409},
     "/v1/jobs": {409},
+    "/v1/comparison": {404},
     "/v1/jobs/{id}/result": {409, 413},
 }
 _CREATED = {("POST", "/v1/keys")}
@@ -56,6 +57,8 @@ def statuses(endpoint: Endpoint) -> set[int]:
         found |= _WITH_KEY - ({429} if endpoint.action in NEVER_LIMITED else set())
     if endpoint.body is not None:
         found |= _WITH_BODY
+    if endpoint.query:
+        found |= {422}
     if "{" in endpoint.path:
         found |= {404}
     if _takes_revision(endpoint):
@@ -82,6 +85,7 @@ def _operation(endpoint: Endpoint, workload: str) -> Schema:
     }
     parameters = [
         *_path_parameters(endpoint.path, workload),
+        *({"name": name, "in": "query", "schema": schema} for name, schema in endpoint.query.items()),
         *({"name": name, "in": "header", "schema": schema} for name, schema in endpoint.headers.items()),
     ]
     if parameters:

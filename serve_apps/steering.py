@@ -1,15 +1,18 @@
 """How a replica asks those who steer: the steward for the loop, the catalog for what a version was made from."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import ray
 
+from actors.comparing import AskedComparison, compare_live
 from cluster import names
 from cluster.resources import READ_BESIDE
+from heliostat.columns import Column
+from heliostat.govern.comparison import Comparison
 from heliostat.records import KeyRecord, KeyTerms, ModelVersion, Run
 from heliostat.serving.problem import UnavailableError
 
@@ -54,6 +57,9 @@ class Steering(Protocol):
 
     async def scored_runs(self) -> list[Run]:
         """The runs of jobs.score whose answers are there, the oldest first."""
+
+    async def compare(self, asked: AskedComparison, columns: Sequence[Column], *, timeout_s: float) -> Comparison:
+        """Two versions on the same live rows; NotFoundError when there are none."""
 
     async def keys(self) -> list[KeyRecord]:
         """The keys that count, of all workloads."""
@@ -103,6 +109,25 @@ class ActorSteering:
         """The runs of jobs.score whose answers are there, the oldest first."""
         named: dict[str, Any] = {"status": "succeeded", "job": "score"}
         found: list[Run] = await self._call(names.CATALOG, "runs", self._workload, timeout_s=SEARCH_TIMEOUT_S, **named)
+        return found
+
+    async def compare(self, asked: AskedComparison, columns: Sequence[Column], *, timeout_s: float) -> Comparison:
+        """Two versions on the same live rows, read in a process of its own: a replica has no time for whole tables."""
+        # One call a process: the memory of whole tables is given back.
+        task = ray.remote(num_cpus=0, max_retries=0, max_calls=1)(compare_live)
+        answer = task.remote(self._workload, tuple(columns), asked)
+        try:
+            found: Comparison = await _within(answer, timeout_s)
+        except TimeoutError as error:
+            ray.cancel(answer, force=True)
+            raise UnavailableError(
+                f"The rows were not compared within {timeout_s:.0f} s. Ask for fewer with `since` and `until`, or "
+                "wait longer with X-Request-Timeout-Seconds; jobs.compare has no limit."
+            ) from error
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:
+            raise UnavailableError("The process that compared was lost. Ask again, or ask for fewer rows.") from error
         return found
 
     async def keys(self) -> list[KeyRecord]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cluster.processes import cluster_pids
@@ -74,6 +75,18 @@ def test_the_curl_line_works_when_pasted(first, shell):
     answer = json.loads(done.stdout)
     assert 0 < answer["predictions"][0] < 1
     assert answer["model_version"] >= 1
+
+
+@pytest.mark.ray
+def test_the_comparison_over_http_is_that_of_the_job(first, shell):
+    key = (shell.home / "keys" / "viewer").read_text().strip()
+    address = f"http://127.0.0.1:{BASE_PORT}/toy/v1/comparison"
+    answered = httpx.get(address, headers={"Authorization": f"Bearer {key}"}, timeout=60.0)
+    assert answered.status_code == 200, answered.text
+    told = answered.json()
+    by_job = json.loads(shell.job("compare", MODULE, "--version", str(told["version"]), "--json").stdout)
+    assert told["num_compared"] > 0
+    assert {name: by_job[name] for name in told} == told
 
 
 @pytest.mark.ray

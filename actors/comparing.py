@@ -1,0 +1,54 @@
+"""Compares two versions for a caller over HTTP: the work of one task, in a process of its own.
+
+Reads:  lake: predictions, shadows, labels; catalog: aliases, turns, versions
+Writes: nothing
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from actors.proxy import catalog
+from actors.trial import compare, on_trial, refuse_nothing
+from heliostat.columns import Column
+from heliostat.govern.comparison import Comparison
+from heliostat.store.catalog import Catalog
+from heliostat.store.lake import Lake
+
+LAST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedComparison:
+    """Which versions are compared, and on which rows; `version` None: the one on trial, `against` None: whichever.
+
+    `since` None is what the version was trained until, for it answered nothing before; `until` None has no end.
+    """
+
+    lake_uri: str
+    version: int | None = None
+    against: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def compare_live(workload: str, columns: Sequence[Column], asked: AskedComparison) -> Comparison:
+    """The same with the catalog of this cluster: what the task runs."""
+    return compare_asked(workload, columns, asked, catalog=catalog())
+
+
+def compare_asked(workload: str, columns: Sequence[Column], asked: AskedComparison, *, catalog: Catalog) -> Comparison:
+    """The version beside the other on live rows; NotFoundError when there are none, or no such version."""
+    number = asked.version or on_trial(catalog, workload)
+    since = asked.since or datetime.fromisoformat(catalog.version(workload, number).lineage["as_of"])
+    found = compare(
+        Lake(asked.lake_uri),
+        workload,
+        columns,
+        version=number,
+        against=asked.against,
+        since=since,
+        clock=asked.until or LAST,
+    )
+    refuse_nothing(found, asked.against)
+    return found
