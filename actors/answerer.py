@@ -81,7 +81,8 @@ class Answerer:
 
     def _answer_next(self) -> bool:
         """True when there was one to answer."""
-        job = next((job for job in self._to_do() if job.is_open), None)
+        now = _now()
+        job = next((job for job in self._to_do() if job.may_start(now)), None)
         if job is None:
             self._rest()
             return False

@@ -14,7 +14,9 @@ from heliostat.records import Record
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 OPEN = frozenset({QUEUED, RUNNING})
 PENDING, DELIVERED, GIVEN_UP = "pending", "delivered", "given up"
-MAX_ATTEMPTS = 5
+# What ended a worker (memory, a node) is often over after a while, and others wait for their answers meanwhile.
+ATTEMPT_WAITS_S = (1.0, 5.0, 20.0, 60.0)
+MAX_ATTEMPTS = len(ATTEMPT_WAITS_S) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,7 @@ class AnswerJob(Record):
     """One long answer; `revision` grows with every change, so that of two changes at once one is refused.
 
     `folder` holds what was asked and what is answered; `version` is fixed when the first attempt starts.
+    `contract_revision` is the one that was named, `not_before` when the next attempt may start.
     """
 
     job_id: str
@@ -48,11 +51,17 @@ class AnswerJob(Record):
     callback_tries: int = 0
     callback_at: datetime | None = None
     callback_error: str | None = None
+    contract_revision: int | None = None
+    not_before: datetime | None = None
 
     @property
     def is_open(self) -> bool:
         """True while its answer may still come."""
         return self.status in OPEN
+
+    def may_start(self, at: datetime) -> bool:
+        """True when an attempt may start now, or one is under way."""
+        return self.is_open and (self.not_before is None or self.not_before <= at)
 
     @property
     def needs_care(self) -> bool:
@@ -68,6 +77,7 @@ def claimed(job: AnswerJob, *, version: int, at: datetime) -> AnswerJob:
         attempt=job.attempt + 1,
         version=job.version or version,
         num_done=0,
+        not_before=None,
         started_at=job.started_at or at,
     )
 
@@ -78,9 +88,10 @@ def progressed(job: AnswerJob, num_done: int) -> AnswerJob:
 
 
 def lost(job: AnswerJob, *, why: str, at: datetime, keep: timedelta) -> AnswerJob:
-    """The attempt ended without a word: the job waits for the next, or fails when it had enough."""
+    """The attempt ended without a word: the job waits for the next, longer each time, or fails when it had enough."""
     if job.attempt < MAX_ATTEMPTS:
-        return _changed(job, status=QUEUED, num_done=0)
+        wait_s = ATTEMPT_WAITS_S[max(job.attempt, 1) - 1]
+        return _changed(job, status=QUEUED, num_done=0, not_before=at + timedelta(seconds=wait_s))
     return failed(job, f"{MAX_ATTEMPTS} attempts ended without an answer; the last: {why}", at=at, keep=keep)
 
 

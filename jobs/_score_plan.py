@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from heliostat.bulk.admission import Names
+from heliostat.bulk.pinning import Asking, pins
 from heliostat.bulk.scored import refuse_taken
 from heliostat.columns import Number
 from heliostat.errors import NotFoundError, SettingsError
@@ -15,6 +16,7 @@ from heliostat.records import ModelVersion
 from heliostat.store.bundles import read_bundle
 from heliostat.store.inputs import Input, filter_of, open_input
 from heliostat.store.outputs import Mode, Output
+from heliostat.workload import Workload
 from jobs import _entry
 
 LAKE = "lake:"
@@ -32,6 +34,7 @@ class Plan:
     carry: tuple[str, ...]
     where: tuple[str, ...]
     with_inputs: bool
+    asking: Asking | None
     params: dict[str, Any]
 
     @property
@@ -52,8 +55,6 @@ class Plan:
 def plan(job: _entry.Job) -> Plan:
     """The plan of the options; an error of ours when it cannot be carried out, before anything is written."""
     options = job.options
-    if job.workload.inputs or job.workload.combine is not None:
-        raise SettingsError(f"{job.workload.name!r} asks other models, which jobs.score cannot; ask v1/predict.")
     version = _version(job)
     model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
     carry, where = tuple(options.columns), tuple(options.where)
@@ -61,6 +62,7 @@ def plan(job: _entry.Job) -> Plan:
     refuse_taken(model.columns, carry, opened.schema.names)
     filter_of(where, opened.schema)
     output = _output(job)
+    pinned = pins(job.catalog, job.workload.name, inputs=job.workload.inputs, combine=job.workload.combine)
     params = {
         "version": version.number,
         "bundle_hash": version.bundle_hash,
@@ -71,6 +73,7 @@ def plan(job: _entry.Job) -> Plan:
         "where": where,
         "limit": options.limit,
         "with_inputs": not options.without_inputs,
+        **({"asks": {pin.workload: pin.number for pin in pinned}} if _asks_others(job.workload) else {}),
     }
     return Plan(
         version=version,
@@ -80,8 +83,15 @@ def plan(job: _entry.Job) -> Plan:
         carry=carry,
         where=where,
         with_inputs=not options.without_inputs,
+        asking=Asking(inputs=tuple(job.workload.inputs), combine=job.workload.combine, pinned=pinned)
+        if _asks_others(job.workload)
+        else None,
         params={name: list(value) if isinstance(value, tuple) else value for name, value in params.items()},
     )
+
+
+def _asks_others(workload: Workload) -> bool:
+    return bool(workload.inputs) or workload.combine is not None
 
 
 def _version(job: _entry.Job) -> ModelVersion:

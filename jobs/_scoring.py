@@ -15,6 +15,7 @@ import torch
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from cluster import resources
+from heliostat.bulk.pinning import Asking
 from heliostat.bulk.scored import Origin, Scored, score
 from heliostat.errors import HeliostatError
 from heliostat.learn.served_model import ServedModel
@@ -40,6 +41,7 @@ class ScoreRun:
     carry: tuple[str, ...]
     with_inputs: bool
     batch_rows: int
+    asking: Asking | None = None
 
 
 @dataclass
@@ -109,6 +111,8 @@ class BlockScorer:
         self._model.warm()
         if torch.cuda.is_available():
             self._model.move_to("cuda")
+        asking = run.asking
+        self._answers = self._model if asking is None else asking.composed(self._model, run.origin.version)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """What was written: a row with the files as JSON."""
@@ -128,7 +132,7 @@ class BlockScorer:
         run = self._run
         return score(
             piece.drop_columns([_PART, _ROW]),
-            self._model,
+            self._answers,
             workload=self._model.workload,
             columns=self._model.columns,
             origin=run.origin,

@@ -67,10 +67,13 @@ def _answered(job: _entry.Job, planned: Plan, *, started_at: datetime) -> dict[s
         carry=planned.carry,
         with_inputs=planned.with_inputs,
         batch_rows=job.options.batch_size,
+        asking=planned.asking,
     )
     tally = _tally(job, planned, work)
     carried = {name: planned.opened.schema.field(name).type for name in planned.carry}
-    schema = answer_schema(planned.model.columns, carried, with_inputs=planned.with_inputs)
+    schema = answer_schema(
+        planned.model.columns, carried, with_inputs=planned.with_inputs, asks_others=planned.asking is not None
+    )
     table_version = output.commit(planned.run_id, tally.answers, schema=schema, rejected=tally.rejected)
     result = {
         "run": planned.run_id,

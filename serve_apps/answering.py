@@ -5,24 +5,30 @@ Writes: the job's folder; write-ahead segments: predictions
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from actors.proxy import catalog
 from cluster.resources import BATCH_NICENESS
 from heliostat.answer_jobs import AnswerJob
+from heliostat.bulk.composed import Composed
+from heliostat.bulk.pinning import Asking, Pin, pins
 from heliostat.bulk.requested import Aside, Piece, RequestReader, as_table
 from heliostat.errors import HeliostatError, TrainingError
 from heliostat.ids import prediction_ids
 from heliostat.records import BundleRef
 from heliostat.serving.arrow_stream import ARROW, read_stream
 from heliostat.serving.problem import MalformedError, TooLargeError
-from heliostat.serving.rows import Contract, RowReader
+from heliostat.serving.revisions import Revisions
+from heliostat.serving.rows import Contract
 from heliostat.settings import Settings
 from heliostat.store.answer_folder import RESULT_SCHEMA, AnswerFolder
+from heliostat.store.catalog import Catalog
 from heliostat.store.inputs import open_input
 from heliostat.store.schema import INSTANT, conform, prediction_schema
 from heliostat.store.segments import SegmentWriter
@@ -35,12 +41,14 @@ REJECTED, ANSWERED = "rejected", "answered"
 class Worker:
     """One version at a time, kept between requests; says how far it is while it works."""
 
-    def __init__(self, module: str, settings: Settings) -> None:
+    def __init__(self, module: str, settings: Settings, catalog: Callable[[], Catalog] = catalog) -> None:
         os.nice(BATCH_NICENESS)
-        workload = load(module)
+        self._workload = workload = load(module)
+        self._catalog = catalog
         self._limits = workload.long_answers
         self._asks_others = bool(workload.inputs) or workload.combine is not None
         self._contract = Contract.of(workload)
+        self._revisions = Revisions(self._contract, docs=f"/{workload.name}/docs")
         self._log_schema = prediction_schema(self._contract.logged, with_commit=False)
         self._segments_dir = settings.segments_dir / workload.name
         self._loaded: LoadedVersion | None = None
@@ -53,8 +61,6 @@ class Worker:
     def answer(self, job: AnswerJob, bundle: BundleRef) -> dict[str, Any]:
         """The counts of an attempt whose result is written whole, or `error` with the reason that it cannot be."""
         self._num_done = 0
-        if self._asks_others:
-            return {"error": "This workload asks other models, which a job cannot; ask v1/predict in smaller requests."}
         try:
             return self._answered(job, self._version(bundle))
         except HeliostatError as error:
@@ -64,21 +70,25 @@ class Worker:
     def _answered(self, job: AnswerJob, version: LoadedVersion) -> dict[str, Any]:
         aside = Aside(max_rows=self._limits.max_rejected_rows)
         reader = RequestReader(
-            reader=RowReader(self._contract),
+            revisions=self._revisions,
+            revision=job.contract_revision,
+            by=job.by,
             request_id=f"{job.by}/{job.job_id}",
             received_at=job.created_at,
             aside=aside,
         )
         folder, num_rows = AnswerFolder(job.folder), 0
+        composed = self._composed(job, version, folder) if self._asks_others else None
         log = SegmentWriter(self._segments_dir, "predictions", schema=self._log_schema)
         try:
             with folder.result_writer(job.attempt) as writer:
                 for piece in self._pieces(job, reader, folder):
-                    answers = self._piece(piece, version, job)
+                    logged = self._piece(piece, version if composed is None else composed, job, aside)
                     # Logged as requests are; an attempt that repeats this gives the same ids, which count once.
-                    log.append(self._log_batch(piece, answers, job))
-                    writer.write_table(answers)
-                    num_rows += piece.rows.num_rows
+                    for batch in conform(logged, self._log_schema).combine_chunks().to_batches():
+                        log.append(batch)
+                    writer.write_table(_answers(logged))
+                    num_rows += logged.num_rows
                     self._num_done = num_rows + len(aside.reason_by_row)
         finally:
             log.rotate()
@@ -99,16 +109,14 @@ class Worker:
             yield from reader.rows(rows)
 
     def _input(self, uri: str, reader: RequestReader) -> Iterator[Piece]:
-        names = [column.name for column in self._contract.columns]
-        extras = reader.reader.extra_names
-        opened = open_input(uri, as_text=extras)
+        opened = open_input(uri, as_text=self._revisions.current.extra_names)
         # Other columns of a table are no mistake, as an unknown name in a request is.
-        read = [name for name in opened.schema.names if name in {*names, *extras}]
+        read = [name for name in opened.schema.names if name in self._revisions.names]
         start = 0
         for part in opened.parts:
             for _, table in part.pieces(read):
                 self._refuse_too_many(start + table.num_rows)
-                yield from reader.columns(table, start=start)
+                yield from reader.columns(table, start=start, others_are_fine=True)
                 start += table.num_rows
 
     def _refuse_too_many(self, num_rows: int) -> None:
@@ -116,46 +124,80 @@ class Worker:
         if num_rows > limit:
             raise TooLargeError(f"A job may have {limit} rows; got at least {num_rows}. Ask for them in several jobs.")
 
-    def _piece(self, piece: Piece, version: LoadedVersion, job: AnswerJob) -> pa.Table:
-        rows = piece.rows
-        probabilities = version.probabilities(as_table(rows, self._contract.logged))
-        if len(probabilities) != rows.num_rows or not np.isfinite(probabilities).all():
-            raise TrainingError(f"Version {job.version} gave no finite probability for each row; ask another version.")
-        numbers = np.arange(piece.start, piece.start + rows.num_rows)
-        # Ids of requests, not of scored tables: these rows lie in one table with all others, and must not meet there.
-        ids = prediction_ids(f"{job.by}/{job.job_id}", rows.event_at, first_row=piece.start)
-        confidence = np.maximum(probabilities, 1 - probabilities)
-        number = pa.repeat(pa.scalar(job.version, pa.int32()), rows.num_rows)
-        columns = [pa.array(numbers), ids, pa.array(rows.keys), probabilities, confidence, number]
-        return pa.table([pa.array(column) for column in columns], schema=RESULT_SCHEMA)
+    def _composed(self, job: AnswerJob, version: LoadedVersion, folder: AnswerFolder) -> Composed:
+        """The version with those that it asks: their champions when the first attempt began."""
+        inputs, combine = tuple(self._workload.inputs), self._workload.combine
+        known = folder.pins()
+        if known is None:
+            pinned = pins(self._catalog(), self._workload.name, inputs=inputs, combine=combine)
+            folder.put_pins([pin.to_json() for pin in pinned])
+        else:
+            pinned = tuple(Pin.from_json(each) for each in known)
+        return Asking(inputs=inputs, combine=combine, pinned=pinned).composed(version, job.version or 0)
 
-    def _log_batch(self, piece: Piece, answers: pa.Table, job: AnswerJob) -> pa.RecordBatch:
-        rows, num_rows = piece.rows, piece.rows.num_rows
-        logged = {
-            "id": answers["id"],
-            "request_id": pa.repeat(pa.scalar(job.job_id), num_rows),
-            "row": answers["row"].cast(pa.int32()),
-            "key": answers["key"],
-            "event_at": pa.array(rows.event_at, INSTANT),
-            "due_at": pa.array(rows.due_at, INSTANT),
-            "received_at": pa.repeat(pa.scalar(job.created_at, INSTANT), num_rows),
-            "revision": pa.repeat(pa.scalar(rows.revision, pa.int32()), num_rows),
-            "version": answers["model_version"],
-            "arm": pa.repeat(pa.scalar("champion"), num_rows),
-            "degraded": pa.repeat(pa.scalar(False), num_rows),
-            "probability": answers["probability"],
-            # Nobody waited for it: among the latencies of requests the hours of a queue would hide everything.
-            "latency_ms": pa.nulls(num_rows, pa.float32()),
-        }
-        inputs = as_table(rows, self._contract.logged)
-        table = pa.table({**logged, **{name: inputs[name] for name in inputs.column_names}})
-        (batch,) = conform(table, self._log_schema).combine_chunks().to_batches()
-        return batch
+    def _piece(self, piece: Piece, version: LoadedVersion | Composed, job: AnswerJob, aside: Aside) -> pa.Table:
+        """The rows as they are logged, answers among them; rows whose needed answer is missing are put aside."""
+        inputs, answered_with = as_table(piece.rows, self._contract.logged), None
+        kept = np.arange(piece.rows.num_rows)
+        if isinstance(version, Composed):
+            said = version.said(inputs)
+            inputs, probabilities = said.rows, np.asarray(said.probabilities, np.float64)
+            answered_with = pa.array(said.answered_with, pa.string())
+            for row, reason in sorted(said.refused.items()):
+                aside.put(piece.start + row, reason)
+            kept = np.setdiff1d(kept, list(said.refused))
+        else:
+            probabilities = version.probabilities(inputs)
+        if len(probabilities) != piece.rows.num_rows or not np.isfinite(probabilities).all():
+            raise TrainingError(f"Version {job.version} gave no finite probability for each row; ask another version.")
+        logged = _logged(piece, probabilities, job)
+        if answered_with is not None:
+            logged = logged.append_column("answered_with", answered_with)
+        for name in inputs.column_names:
+            logged = logged.append_column(name, inputs[name])
+        return logged if len(kept) == logged.num_rows else logged.take(pa.array(kept))
 
     def _version(self, bundle: BundleRef) -> LoadedVersion:
         if self._loaded is None or self._loaded.bundle != bundle:
             self._loaded = load_version(bundle, self._contract)
         return self._loaded
+
+
+def _logged(piece: Piece, probabilities: NDArray[np.float64], job: AnswerJob) -> pa.Table:
+    """One row of the log a row of the request, without its inputs."""
+    rows, num_rows = piece.rows, piece.rows.num_rows
+    columns = {
+        # Ids of requests, not of scored tables: these rows lie in one table with all others, and must not meet there.
+        "id": prediction_ids(f"{job.by}/{job.job_id}", rows.event_at, first_row=piece.start),
+        "request_id": pa.repeat(pa.scalar(job.job_id), num_rows),
+        "row": pa.array(np.arange(piece.start, piece.start + num_rows), pa.int32()),
+        "key": pa.array(rows.keys),
+        "event_at": pa.array(rows.event_at, INSTANT),
+        "due_at": pa.array(rows.due_at, INSTANT),
+        "received_at": pa.repeat(pa.scalar(job.created_at, INSTANT), num_rows),
+        "revision": pa.repeat(pa.scalar(rows.revision, pa.int32()), num_rows),
+        "version": pa.repeat(pa.scalar(job.version, pa.int32()), num_rows),
+        "arm": pa.repeat(pa.scalar("champion"), num_rows),
+        "degraded": pa.repeat(pa.scalar(False), num_rows),
+        "probability": pa.array(probabilities),
+        # Nobody waited for it: among the latencies of requests the hours of a queue would hide everything.
+        "latency_ms": pa.nulls(num_rows, pa.float32()),
+    }
+    return pa.table(columns)
+
+
+def _answers(logged: pa.Table) -> pa.Table:
+    """What the caller gets of logged rows."""
+    probabilities = logged["probability"].to_numpy()
+    columns = {
+        "row": logged["row"].cast(pa.int64()),
+        "id": logged["id"],
+        "key": logged["key"],
+        "probability": logged["probability"],
+        "confidence": pa.array(np.maximum(probabilities, 1 - probabilities)),
+        "model_version": logged["version"],
+    }
+    return pa.table(columns, schema=RESULT_SCHEMA)
 
 
 def _rows_of(body: bytes) -> list[Any]:

@@ -26,7 +26,7 @@ _OWN_STATUSES: dict[str, set[int]] = {
     "/v1/rollback": {404, 409},
     "/v1/hold": {404, 409},
     "/v1/keys": {409},
-    "/v1/jobs": {409},
+    "/v1/jobs": {409, 410},
     "/v1/comparison": {404},
     "/v1/jobs/{id}/result": {409, 413},
 }

@@ -23,9 +23,10 @@ from heliostat.govern.roles import Action, Role
 from heliostat.serving import callbacks
 from heliostat.serving.arrow_stream import ARROW
 from heliostat.serving.problem import MalformedError, OverloadedError, TooLargeError, UnavailableError
+from heliostat.serving.revisions import Revisions
 from heliostat.store.answer_folder import AnswerFolder
 from serve_apps import schemas_jobs as schemas
-from serve_apps.asgi import JSON, Request, Response, parsed
+from serve_apps.asgi import JSON, REVISION_HEADER, Request, Response, parsed
 from serve_apps.desk import Desk
 from serve_apps.http import Endpoint
 
@@ -44,10 +45,12 @@ class _Asked:
     body: bytes
     input_uri: str | None
     callback_url: str | None
+    contract_revision: int | None
 
     def digest(self) -> str:
         """Names what was asked: the same again is the same job. Takes a tenth of a second for a large body."""
-        parts = (self.media_type, self.input_uri or "", self.callback_url or "", "")
+        revision = "" if self.contract_revision is None else str(self.contract_revision)
+        parts = (self.media_type, self.input_uri or "", self.callback_url or "", revision)
         begun = hashlib.sha256("\n".join(parts).encode())
         begun.update(self.body)
         return begun.hexdigest()
@@ -56,12 +59,15 @@ class _Asked:
 class V1Jobs:
     """The handlers of `v1/jobs` for one workload."""
 
-    def __init__(self, workload: str, limits: LongAnswers, *, lake_uri: str, desk: Desk) -> None:
+    def __init__(self, workload: str, limits: LongAnswers, *, revisions: Revisions, lake_uri: str, desk: Desk) -> None:
         self._workload, self._limits, self._lake_uri, self._desk = workload, limits, lake_uri, desk
+        self._revisions = revisions
         self._num_uploads = 0
 
-    def endpoints(self, rows_body: dict[str, Any], columns_body: dict[str, Any]) -> list[Endpoint]:
-        """What this protocol answers, and to whom; the bodies are those of `v1/predict`."""
+    def endpoints(
+        self, rows_body: dict[str, Any], columns_body: dict[str, Any], headers: dict[str, Any]
+    ) -> list[Endpoint]:
+        """What this protocol answers, and to whom; bodies and the header of the revision are those of `v1/predict`."""
         submit = Endpoint(
             method="POST",
             path="/v1/jobs",
@@ -71,7 +77,7 @@ class V1Jobs:
             body=schemas.job_body(rows_body),
             other_bodies={ARROW: columns_body},
             other_answers={JSON: schemas.JOB},
-            headers=schemas.SUBMIT_HEADERS,
+            headers={**schemas.SUBMIT_HEADERS, **headers},
             status=202,
         )
         return [
@@ -118,6 +124,7 @@ class V1Jobs:
             media_type=asked.media_type,
             input_uri=asked.input_uri,
             callback_url=asked.callback_url,
+            contract_revision=asked.contract_revision,
             created_at=now,
             expires_at=now + self._limits.keep,
         )
@@ -169,6 +176,8 @@ class V1Jobs:
         )
 
     async def _asked(self, request: Request) -> _Asked:
+        named = request.header(REVISION_HEADER)
+        revision = None if named is None else self._revisions.number(named, at=request.received_at)
         if self._num_uploads >= MAX_UPLOADS:
             raise OverloadedError.retry_after(f"{MAX_UPLOADS} jobs are being sent to this replica; ask again.", 2.0)
         self._num_uploads += 1
@@ -187,6 +196,7 @@ class V1Jobs:
             body=body,
             input_uri=input_uri,
             callback_url=request.header(CALLBACK_HEADER),
+            contract_revision=revision,
         )
 
     async def _refuse_callback(self, url: str | None, by: str) -> None:

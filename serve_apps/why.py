@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from heliostat.bulk.ids import run_tag, tag_of
+from heliostat.bulk.scored import ANSWERED_WITH
 from heliostat.errors import NotFoundError
 from heliostat.ids import event_time
 from heliostat.records import Run
@@ -58,6 +59,8 @@ def find_scored(
         rows = output.rows(identifier, version=run.result["output_version"]).to_pylist()
         if rows:
             (row,) = rows
+            if row.get(ANSWERED_WITH) is not None:
+                row[ANSWERED_WITH] = json.loads(row[ANSWERED_WITH])
             names = [column.name for column in contract.columns if column.name in row]
             inputs = {name: row.pop(name) for name in names} or None
             label = _latest_label(identifier, row["key"], day, lake=lake, workload=workload)

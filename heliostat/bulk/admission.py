@@ -4,7 +4,7 @@ A request with one bad cell is refused; of a table with a million rows the bad o
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,6 +56,18 @@ class Admitted:
     """Timestamps in microseconds, never null."""
     rejected: pa.Table
     """Of schema REJECTED, but for its part: row, reason, and the row's values as JSON."""
+
+    def without(self, table: pa.Table, reason_by_row: Mapping[int, str], *, kept: NDArray[np.int64]) -> "Admitted":
+        """The same with these rows of the table rejected, too; `kept` are the places of the others among the inputs."""
+        reasons = _Reasons(table.num_rows)
+        reasons.add(list(reason_by_row), list(reason_by_row.values()))
+        return Admitted(
+            inputs=self.inputs.take(pa.array(kept)),
+            rows=self.rows[kept],
+            keys=self.keys.take(pa.array(kept)),
+            event_at=self.event_at.take(pa.array(kept)),
+            rejected=pa.concat_tables([self.rejected, _rejected(table, reasons)]).sort_by("row"),
+        )
 
 
 def admit(workload: Workload, table: pa.Table, *, columns: Sequence[Column], default_event_at: datetime) -> Admitted:

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from heliostat.columns import Column
 from heliostat.errors import ContractError
-from heliostat.serving.problem import MalformedError
+from heliostat.serving.problem import GoneError, MalformedError
+from heliostat.serving.revisions import Revisions
 from heliostat.serving.rows import Cells, Defaults, RowReader, Rows
 
 ROWS_AT_ONCE = 8192
@@ -43,27 +44,46 @@ class Aside:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestReader:
-    """Reads one long request; keys and times that a row does not say follow from the request and the row's number."""
+    """Reads one long request; keys and times that a row does not say follow from the request and the row's number.
 
-    reader: RowReader
+    `revision` is the contract revision that was named; None: the newest that the rows keep, span by span.
+    """
+
+    revisions: Revisions
+    revision: int | None
+    by: str
     request_id: str
     received_at: datetime
     aside: Aside
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
         """Pieces of a list of objects, in order, without the bad ones."""
-        read = self.reader.from_rows
-        return self._pieces(len(rows), 0, lambda start, end, defaults: read(rows[start:end], defaults))
 
-    def columns(self, table: pa.Table, *, start: int = 0) -> Iterator[Piece]:
-        """Pieces of columns whose first row is number `start`, in order, without the bad ones."""
+        def read(start: int, end: int, defaults: Defaults) -> Rows:
+            return self._under(lambda reader: reader.from_rows(rows[start:end], defaults))
+
+        return self._pieces(len(rows), 0, read)
+
+    def columns(self, table: pa.Table, *, start: int = 0, others_are_fine: bool = False) -> Iterator[Piece]:
+        """Pieces of columns whose first row is number `start`, in order, without the bad ones.
+
+        With `others_are_fine` columns that a revision does not declare are left out, instead of refused.
+        """
         arrays = {name: _one(table.column(name)) for name in table.column_names}
 
         def read(first: int, end: int, defaults: Defaults) -> Rows:
             cells: dict[str, Cells] = {name: array.slice(first, end - first) for name, array in arrays.items()}
-            return self.reader.from_columns(cells, defaults)
+
+            def known(reader: RowReader) -> dict[str, Cells]:
+                return {name: cell for name, cell in cells.items() if not others_are_fine or name in reader.names}
+
+            return self._under(lambda reader: reader.from_columns(known(reader), defaults))
 
         return self._pieces(table.num_rows, start, read)
+
+    def _under(self, read: Callable[[RowReader], Rows]) -> Rows:
+        named = None if self.revision is None else str(self.revision)
+        return self.revisions.read(read, named=named, at=self.received_at, by=self.by)
 
     def _pieces(self, num_rows: int, offset: int, read: Callable[[int, int, Defaults], Rows]) -> Iterator[Piece]:
         for start in range(0, num_rows, ROWS_AT_ONCE):
@@ -75,7 +95,7 @@ class RequestReader:
         defaults = Defaults(request_id=f"{self.request_id}/{offset + start}", received_at=self.received_at)
         try:
             yield Piece(start=offset + start, rows=read(start, end, defaults))
-        except (ContractError, MalformedError) as error:
+        except (ContractError, GoneError, MalformedError) as error:
             if end - start == 1:
                 self.aside.put(offset + start, str(error).removeprefix("row 0: "))
                 return

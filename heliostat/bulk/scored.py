@@ -1,15 +1,15 @@
 """From one piece of an input table to answers: the columns, the `encode` and the network that requests get."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.bulk.admission import INSTANT, REJECTED, admit
+from heliostat.bulk.admission import INSTANT, REJECTED, Admitted, admit
+from heliostat.bulk.composed import Answers, Composed
 from heliostat.bulk.ids import scored_ids
 from heliostat.columns import Column
 from heliostat.errors import ContractError, TrainingError
@@ -19,13 +19,8 @@ PROBABILITY_TOLERANCE = 1e-6
 """How far a probability may lie from the one that a request got: the size of a batch changes the last bits."""
 
 OWN_COLUMNS = ("id", "key", "event_at", "probability", "version", "bundle_hash", "run_id")
-
-
-class Answers(Protocol):
-    """A version that answers normalised rows."""
-
-    def probabilities(self, table: pa.Table) -> NDArray[np.float64]:
-        """One probability a row, in the order of the rows."""
+ANSWERED_WITH = "answered_with"
+"""Stands in the answers of a workload that asks others: what the own model said, and every other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +43,7 @@ class Scored:
 
 def score(  # noqa: PLR0913 - the parts of one piece of work, all named
     table: pa.Table,
-    model: Answers,
+    model: Answers | Composed,
     *,
     workload: Workload,
     columns: Sequence[Column],
@@ -61,17 +56,24 @@ def score(  # noqa: PLR0913 - the parts of one piece of work, all named
 ) -> Scored:
     """One answer for every row that keeps the contract; `rows` are their numbers in the part of the input."""
     admitted = admit(workload, table, columns=columns, default_event_at=origin.default_event_at)
+    composed: list[str] | None = None
+    if isinstance(model, Composed):
+        admitted, probabilities, composed = _composed(admitted, model, table, batch_rows=batch_rows)
+    else:
+        probabilities = _probabilities(admitted.inputs, model, batch_rows=batch_rows)
     numbers = rows[admitted.rows]
     ids = scored_ids(origin.run_id, part=part, rows=numbers, event_at=admitted.event_at)
     answered: dict[str, pa.Array] = {
         "id": ids,
         "key": _or_own(admitted.keys, ids),
         "event_at": admitted.event_at,
-        "probability": pa.array(_probabilities(admitted.inputs, model, batch_rows=batch_rows)),
+        "probability": pa.array(probabilities),
         "version": _repeated(pa.scalar(origin.version, pa.int32()), len(ids)),
         "bundle_hash": _repeated(pa.scalar(origin.bundle_hash), len(ids)),
         "run_id": _repeated(pa.scalar(origin.run_id), len(ids)),
     }
+    if composed is not None:
+        answered[ANSWERED_WITH] = pa.array(composed, pa.string())
     if with_inputs:
         answered |= {name: admitted.inputs[name] for name in admitted.inputs.column_names}
     if carry:
@@ -80,9 +82,13 @@ def score(  # noqa: PLR0913 - the parts of one piece of work, all named
     return Scored(answers=pa.table(answered), rejected=_placed(admitted.rejected, part=part, rows=rows))
 
 
-def answer_schema(columns: Sequence[Column], carried: Mapping[str, pa.DataType], *, with_inputs: bool) -> pa.Schema:
+def answer_schema(
+    columns: Sequence[Column], carried: Mapping[str, pa.DataType], *, with_inputs: bool, asks_others: bool = False
+) -> pa.Schema:
     """The columns of the answers, in order."""
     kinds = dict(zip(OWN_COLUMNS, _OWN_TYPES, strict=True))
+    if asks_others:
+        kinds[ANSWERED_WITH] = pa.string()
     if with_inputs:
         kinds |= {column.name: column.arrow_type for column in columns}
     return pa.schema(kinds | {name: kind for name, kind in carried.items() if name not in kinds})
@@ -98,7 +104,8 @@ def refuse_taken(columns: Sequence[Column], carry: Sequence[str], present: Seque
         raise ContractError(
             f"The input lacks the column {lacking[0]!r}, which this version needs; it has {', '.join(present)}."
         )
-    taken = sorted({*carry, *(column.name for column in columns)} & set(OWN_COLUMNS) - {"key", "event_at"})
+    own = {*OWN_COLUMNS, ANSWERED_WITH} - {"key", "event_at"}
+    taken = sorted({*carry, *(column.name for column in columns)} & own)
     if taken:
         raise ContractError(
             f"The answers have a column {taken[0]!r} of their own; rename it in the input, or leave it out."
@@ -112,11 +119,34 @@ def _probabilities(inputs: pa.Table, model: Answers, *, batch_rows: int) -> NDAr
     starts = range(0, inputs.num_rows, batch_rows)
     parts = [model.probabilities(inputs.slice(start, batch_rows)) for start in starts]
     found = np.concatenate([np.zeros(0), *parts])
-    if len(found) != inputs.num_rows or not np.isfinite(found).all():
-        raise TrainingError(
-            f"The version gave no finite probability for each of {inputs.num_rows} rows; choose another with --version."
-        )
+    _refuse_not_finite(found, inputs.num_rows)
     return found
+
+
+def _refuse_not_finite(found: NDArray[np.float64], num_rows: int) -> None:
+    if len(found) != num_rows or not np.isfinite(found).all():
+        raise TrainingError(
+            f"The version gave no finite probability for each of {num_rows} rows; choose another with --version."
+        )
+
+
+def _composed(
+    admitted: Admitted, model: Composed, table: pa.Table, *, batch_rows: int
+) -> tuple[Admitted, NDArray[np.float64], list[str]]:
+    """The rows that get an answer, the answers, and who took part; rows that lack one they need are rejected."""
+    starts = range(0, admitted.inputs.num_rows, batch_rows)
+    said = [model.said(admitted.inputs.slice(start, batch_rows)) for start in starts]
+    found = np.concatenate([np.zeros(0), *(np.asarray(each.probabilities, np.float64) for each in said)])
+    _refuse_not_finite(found, admitted.inputs.num_rows)
+    answered_with = [text for each in said for text in each.answered_with]
+    if said:
+        admitted = replace(admitted, inputs=pa.concat_tables([each.rows for each in said]))
+    refused = {start + row: why for start, each in zip(starts, said, strict=True) for row, why in each.refused.items()}
+    if not refused:
+        return admitted, found, answered_with
+    kept = np.setdiff1d(np.arange(len(found)), list(refused))
+    reason_by_place = {int(admitted.rows[row]): why for row, why in refused.items()}
+    return admitted.without(table, reason_by_place, kept=kept), found[kept], [answered_with[row] for row in kept]
 
 
 def _repeated(value: pa.Scalar, num_rows: int) -> pa.Array:

@@ -38,6 +38,11 @@ class Revisions:
         """The reader of the current revision."""
         return self._current
 
+    @property
+    def names(self) -> frozenset[str]:
+        """All that a row of any revision may carry."""
+        return self._current.names.union(*(reader.names for _, reader in self._earlier.values()))
+
     def read(self, read: Callable[[RowReader], Rows], *, named: str | None, at: datetime, by: str) -> Rows:
         """The rows under the revision that is named, else under the newest that they keep.
 

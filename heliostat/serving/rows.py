@@ -100,6 +100,11 @@ class RowReader:
         self._cells_of = itemgetter(*self._names) if len(self._names) > 1 else lambda row: (row[self._names[0]],)
         self._required = [column.name for column in self.columns if not column.optional]
 
+    @property
+    def names(self) -> frozenset[str]:
+        """All that a row may carry."""
+        return self._allowed
+
     def from_rows(self, rows: Sequence[Mapping[str, Any]], defaults: Defaults) -> Rows:
         """Checked rows from a list of objects."""
         if set(map(type, rows)) != {dict}:

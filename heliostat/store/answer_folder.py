@@ -5,7 +5,7 @@ A result is whole or not there: it gets its name when all of it is written, and 
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,19 @@ class AnswerFolder:
     def request(self, digest: str) -> bytes:
         """What `put_request` was given with this digest."""
         return self._content(_request(digest))
+
+    def put_pins(self, pins: Sequence[Mapping[str, Any]]) -> None:
+        """Which versions of other workloads all attempts ask."""
+        filesystem, root = self._place()
+        with _appearing(filesystem, f"{root}/{_PINS}") as stream:
+            stream.write(json.dumps(list(pins)).encode())
+
+    def pins(self) -> list[dict[str, Any]] | None:
+        """What `put_pins` was given, None before."""
+        filesystem, root = self._place()
+        if filesystem.get_file_info(f"{root}/{_PINS}").type == fs.FileType.NotFound:
+            return None
+        return list(json.loads(self._content(_PINS)))
 
     @contextmanager
     def result_writer(self, attempt: int) -> Iterator[pa.ipc.RecordBatchStreamWriter]:
@@ -93,6 +106,9 @@ class AnswerFolder:
     def _place(self) -> tuple[fs.FileSystem, str]:
         filesystem, root = fs.FileSystem.from_uri(self.uri)
         return filesystem, root
+
+
+_PINS = "asked.json"
 
 
 def _request(digest: str) -> str:

@@ -80,7 +80,7 @@ def test_the_curl_line_works_when_pasted(first, shell):
 @pytest.mark.ray
 def test_the_comparison_over_http_is_that_of_the_job(first, shell):
     key = (shell.home / "keys" / "viewer").read_text().strip()
-    address = f"http://127.0.0.1:{BASE_PORT}/toy/v1/comparison"
+    address = f"http://127.0.0.1:{BASE_PORT}/toy/v1/comparison?since=1970-01-01T00:00:00Z"
     answered = httpx.get(address, headers={"Authorization": f"Bearer {key}"}, timeout=60.0)
     assert answered.status_code == 200, answered.text
     told = answered.json()

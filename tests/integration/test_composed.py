@@ -11,10 +11,17 @@ import pytest
 from ray.exceptions import RayTaskError
 
 from actors.trial import own_answers
+from heliostat.answer_jobs import AnswerJob
+from heliostat.records import BundleRef
 from heliostat.serving.problem import UnavailableError
+from heliostat.settings import Settings
+from heliostat.store.answer_folder import AnswerFolder
+from heliostat.store.catalog import Catalog
 from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
+from heliostat.workload import load
+from serve_apps.answering import Worker
 from serve_apps.peers import Asked, HandlePeers
 from tests import toy
 from tests.integration.pool_fixture import declared, make_module, member, pool_record, pooling
@@ -61,7 +68,7 @@ def record(made, *names):
 
 def logged(home, name):
     columns = toy.workload.columns
-    if name in ("chain", "filled"):
+    if name in ("chain", "filled", "chain_job"):
         columns = (*columns, replace(columns[0], name="score", low=0, high=1, optional=True))
     rows = []
     for segment in sealed(home / "segments" / name, "predictions"):
@@ -234,3 +241,66 @@ def test_what_went_wrong_in_another_application_is_told_without_a_trace():
         assert reply.missing == "UnavailableError: No version serves yet."
 
     run(scenario)
+
+
+@pytest.fixture
+def importable(tmp_path, monkeypatch):
+    """The modules of this file, to be imported by name."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return {name: make_module(tmp_path, f"{name}_job", **texts) for name, texts in MODULES.items()}
+
+
+def long_answer(home, module, rows, others, *, attempts=1):
+    """What a worker answers a job with these rows, and the last attempt's outcome."""
+    catalog = Catalog(f"sqlite:///{home}/catalog.db")
+    catalog.create()
+    at = datetime(2024, 3, 1, tzinfo=UTC)
+    made = {"run_id": "r", "candidate": "c", "kind": "network", "scores": {}, "lineage": {}, "by": "test", "at": at}
+    for name, bundle in others.items():
+        catalog.register(name, bundle_uri=bundle["uri"], bundle_hash=bundle["hash"], **made)
+        catalog.promote(name, 1, reasons=[], inputs={}, by="test", at=at)
+    name = load(module).name
+    folder = AnswerFolder.of(str(home / "lake"), name, "j")
+    folder.put_request("d", json.dumps({"rows": rows}).encode())
+    named = {
+        "workload": name,
+        "by": "caller-key",
+        "digest": "d",
+        "folder": folder.uri,
+        "media_type": "application/json",
+    }
+    job = AnswerJob(job_id="j", input_uri=None, callback_url=None, created_at=at, expires_at=at, version=1, **named)
+    worker = Worker(module, Settings(home=home), lambda: catalog)
+    outcome = [worker.answer(replace(job, attempt=number + 1), BundleRef(**others["a"])) for number in range(attempts)]
+    result = [pa.ipc.open_stream(folder.result(number + 1)).read_all() for number in range(attempts)]
+    catalog.close()
+    return result, outcome
+
+
+@pytest.mark.parametrize("name", ["mean", "cascade", "chain"])
+def test_a_long_answer_is_what_requests_are_answered(made, importable, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    others = {each: made[each]["bundles"]["1"] for each in ("a", "b")}
+
+    async def scenario():
+        async with pooling(tmp_path, record(made, "a", "b", name)) as served:
+            return await served.predict(name, *ROWS)
+
+    online = asyncio.run(scenario())
+    results, outcomes = long_answer(tmp_path, importable[name], ROWS, others, attempts=2)
+    assert outcomes == [{"num_rows": len(ROWS), "num_rejected": 0}] * 2
+    assert results[0]["probability"].to_pylist() == pytest.approx(online["predictions"], abs=1e-6)
+    assert results[0].equals(results[1])  # the second attempt asks the versions of the first
+    rows = logged(tmp_path, f"{name}_job")
+    assert "others" in json.loads(rows[0]["answered_with"])
+
+
+def test_a_long_answer_refuses_rows_that_lack_an_answer_they_need(made, importable, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    module = importable["strict"]
+    bundle = made["b"]["bundles"]["1"]
+    text = (tmp_path / f"{module}.py").read_text()
+    (tmp_path / f"{module}.py").write_text(text.replace('{"a": 1.0}', '{"nobody": 1.0}'))
+    results, outcomes = long_answer(tmp_path, module, ROWS[:3], {"a": bundle})
+    assert outcomes == [{"num_rows": 0, "num_rejected": 3}]
+    assert results[0].num_rows == 0

@@ -37,6 +37,18 @@ def test_a_job_that_kills_every_worker_fails_with_the_reason():
     assert not job.needs_care
 
 
+def test_the_next_attempt_waits_longer_each_time():
+    job, waits = a_job(), []
+    for _ in range(MAX_ATTEMPTS - 1):
+        job = answer_jobs.lost(answer_jobs.claimed(job, version=1, at=AT), why="killed", at=AT, keep=KEEP)
+        waits.append((job.not_before - AT).total_seconds())
+        assert not job.may_start(AT)
+        assert job.may_start(job.not_before)
+    assert waits == sorted(waits)
+    assert waits[0] > 0
+    assert answer_jobs.claimed(job, version=1, at=AT).not_before is None
+
+
 def test_what_ended_stays_as_it_is_when_cancelled():
     done = answer_jobs.done(a_job(status="running"), num_rows=3, num_rejected=1, at=AT, keep=KEEP)
     assert answer_jobs.cancelled(done, at=AT, keep=KEEP) is done

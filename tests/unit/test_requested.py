@@ -8,7 +8,9 @@ import pytest
 from heliostat.bulk import requested
 from heliostat.bulk.requested import Aside, RequestReader, as_table
 from heliostat.errors import ContractError
-from heliostat.serving.rows import Contract, RowReader
+from heliostat.serving.revisions import Revisions
+from heliostat.serving.rows import Contract
+from tests import toy_revised
 from tests.toy import workload
 
 AT = datetime(2024, 3, 1, 10, tzinfo=UTC)
@@ -16,8 +18,15 @@ GOOD = {"load_percent": 50, "site": "alpha"}
 CONTRACT = Contract.of(workload)
 
 
-def reader(max_rows=100):
-    return RequestReader(reader=RowReader(CONTRACT), request_id="j", received_at=AT, aside=Aside(max_rows=max_rows))
+def reader(max_rows=100, contract=CONTRACT, revision=None, at=AT):
+    return RequestReader(
+        revisions=Revisions(contract, docs="/toy/docs"),
+        revision=revision,
+        by="caller-key",
+        request_id="j",
+        received_at=at,
+        aside=Aside(max_rows=max_rows),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +63,38 @@ def test_columns_are_read_as_rows_are():
 def test_too_many_bad_rows_fail_with_the_first_reason():
     with pytest.raises(ContractError, match=r"More than 2 rows.*the first is row 0: column 'site' is missing"):
         list(reader(max_rows=2).rows([{"load_percent": 1}] * 10))
+
+
+REVISED = Contract.of(toy_revised.workload)
+OLD = {"load_percent": 50, "temperature_c": 3.5, "site": "alpha"}
+NEW = {"load_percent": 50, "plant": "alpha", "shift": "night"}
+
+
+def revisions_of(asked, rows):
+    return [piece.rows.revision for piece in asked.rows(rows) for _ in range(piece.rows.num_rows)]
+
+
+def test_rows_of_both_revisions_are_read_in_one_request():
+    asked = reader(contract=REVISED)
+    assert sorted(revisions_of(asked, [OLD, NEW, OLD, NEW, NEW])) == [1, 1, 2, 2, 2]
+    assert asked.aside.reason_by_row == {}
+
+
+def test_a_revision_that_is_named_holds_every_row_to_it():
+    asked = reader(contract=REVISED, revision=2)
+    assert revisions_of(asked, [OLD, NEW]) == [2]
+    assert list(asked.aside.reason_by_row) == [0]
+
+
+def test_rows_of_a_retired_revision_are_put_aside_with_what_to_change():
+    asked = reader(contract=REVISED, at=datetime(2024, 8, 1, tzinfo=UTC))
+    assert revisions_of(asked, [OLD, NEW]) == [2]
+    assert "retired" in asked.aside.reason_by_row[0]
+
+
+def test_other_columns_of_a_table_do_not_matter_where_they_are_fine():
+    table = pa.table({**{name: [value] for name, value in OLD.items()}, "remark": ["new here"]})
+    asked = reader(contract=REVISED)
+    assert [piece.rows.revision for piece in asked.columns(table, others_are_fine=True)] == [1]
+    assert list(asked.columns(table)) == []
+    assert "remark" in asked.aside.reason_by_row[0]
