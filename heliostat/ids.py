@@ -4,11 +4,20 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # Variant 2 in the two highest bits of a digit, whatever stood there.
 _VARIANT = {digit: f"{int(digit, 16) & 0x3 | 0x8:x}" for digit in "0123456789abcdef"}
+
+
+def scoped(caller: str, request_id: str) -> str:
+    """The request id as the caller's alone: no two pairs give the same text, whatever stands in them.
+
+    A name with a slash is quoted behind a slash of its own, with which no other text begins.
+    """
+    return f"{caller}/{request_id}" if "/" not in caller else f"/{quote(caller, safe='')}/{request_id}"
 
 
 def prediction_id(request_id: str, row: int, *, event_at: datetime) -> str:

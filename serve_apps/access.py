@@ -20,6 +20,10 @@ class Access:
         self._keyring = keyring
         self._key_limits = KeyLimits(limits.requests_per_s, limits.burst_requests, num_replicas=limits.fewest_replicas)
 
+    def share_among(self, num_replicas: int) -> None:
+        """Every limit is one of so many replicas together, from now on."""
+        self._key_limits.share_among(num_replicas)
+
     def admit(self, authorization: str | None, action: Action, *, now_s: float) -> KeyRecord:
         """The caller, who may do this; AccessError, ForbiddenError or RateLimitError if not."""
         caller = self._keyring().caller(authorization)

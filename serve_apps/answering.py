@@ -20,7 +20,7 @@ from heliostat.bulk.composed import Composed
 from heliostat.bulk.pinning import Asking, Pin, pins
 from heliostat.bulk.requested import Aside, Piece, RequestReader, as_table
 from heliostat.errors import HeliostatError, TrainingError
-from heliostat.ids import prediction_ids
+from heliostat.ids import prediction_ids, scoped
 from heliostat.records import BundleRef
 from heliostat.serving.arrow_stream import ARROW, read_stream
 from heliostat.serving.problem import MalformedError, TooLargeError
@@ -168,7 +168,7 @@ def _logged(piece: Piece, probabilities: NDArray[np.float64], job: AnswerJob) ->
     rows, num_rows = piece.rows, piece.rows.num_rows
     columns = {
         # Ids of requests, not of scored tables: these rows lie in one table with all others, and must not meet there.
-        "id": prediction_ids(f"{job.by}/{job.job_id}", rows.event_at, first_row=piece.start),
+        "id": prediction_ids(scoped(job.by, job.job_id), rows.event_at, first_row=piece.start),
         "request_id": pa.repeat(pa.scalar(job.job_id), num_rows),
         "row": pa.array(np.arange(piece.start, piece.start + num_rows), pa.int32()),
         "key": pa.array(rows.keys),

@@ -4,6 +4,7 @@ Reads:  bundles, named by the routing record in `user_config`
 Writes: write-ahead segments: predictions, labels
 """
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from serve_apps.composed import predictor_of
 from serve_apps.config import PredictorConfig
 from serve_apps.desk import ActorDesk
 from serve_apps.endpoints import http_app
+from serve_apps.fellows import follow, num_running
 from serve_apps.grpc_calls import GrpcCalls, InferenceService
 from serve_apps.http import HttpApp
 from serve_apps.peers import Asked, HandlePeers, answer_peer
@@ -38,6 +40,7 @@ class Replica(InferenceService):
     def __init__(self, config: PredictorConfig) -> None:
         self._predictor = predictor_of(config, HandlePeers())
         self.calls = GrpcCalls(self._predictor)
+        self._following: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> HttpApp:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
@@ -55,6 +58,8 @@ class Replica(InferenceService):
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """The routing record, at the start and whenever it changes."""
         await self._predictor.reconfigure(user_config)
+        if self._following is None and self._predictor.config.limits.scaling is not None:
+            self._following = asyncio.create_task(follow(num_running, self._predictor.access.share_among))
 
 
 def build(args: Mapping[str, Any]) -> Application:

@@ -125,8 +125,8 @@ async def answer_peer(predictor: Predictor, asked: Asked) -> Reply:
         raise ExpiredError("The time for the request was over before this workload was asked.")
     ids, answer = await predictor.predict(
         replace(rows, keys=asked.keys, event_at=asked.event_at, due_at=asked.due_at),
-        # With the way in it, the ids differ from those of a caller's own request of the same id.
-        caller=" asks ".join((*asked.way, name)),
+        # With the way in it, the ids differ from those of a caller's own request: no key's name has a line break.
+        caller="\n".join((*asked.way, name)),
         request_id=asked.request_id,
         received_at=asked.received_at,
         started_s=now_s,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from heliostat.errors import NotFoundError
-from heliostat.ids import prediction_ids
+from heliostat.ids import prediction_ids, scoped
 from heliostat.records import BundleRef, KeyRecord, Route
 from heliostat.serving.admission import Pace, refuse_expired, refuse_overload
 from heliostat.serving.authentication import Keyring
@@ -147,7 +147,7 @@ class Predictor:
         if version is not None and version not in self.live.version_by_number:
             raise NotFoundError(f"Version {version} is not served; served are {sorted(self.live.version_by_number)}.")
         # Bound to the caller: nobody can take the id of another's row, and have that row dropped as a copy.
-        ids = prediction_ids(f"{caller}/{request_id}", rows.event_at)
+        ids = prediction_ids(scoped(caller, request_id), rows.event_at)
         question = Question(
             rows=rows,
             ids=ids,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from heliostat.ids import event_time, prediction_id, prediction_ids
+from heliostat.ids import event_time, prediction_id, prediction_ids, scoped
 
 AT = datetime(2013, 3, 10, 6, 59, 59, 999000, tzinfo=UTC)
 
@@ -65,3 +65,13 @@ def test_ids_made_together_are_those_made_one_by_one():
 
 def test_ids_stay_what_they_were():
     assert prediction_id("caller/request", 7, event_at=AT) == "013d5319-4d7f-78a2-b3ce-2ea6849ac630"
+
+
+def test_no_two_callers_and_requests_make_the_same_text():
+    names, requests = ("a", "a/b", "a%2Fb", "/a", "a/", "%"), ("c", "b/c", "/c", "2Fb/c", "")
+    texts = {scoped(name, request): (name, request) for name in names for request in requests}
+    assert len(texts) == len(names) * len(requests)
+
+
+def test_the_ids_of_ordinary_names_stay_what_they_were():
+    assert scoped("caller-key", "r/1") == "caller-key/r/1"

@@ -89,3 +89,32 @@ def test_a_limit_that_changes_counts_at_once():
     assert admitted(limits, "a", *[0.0] * 4) == [True] * 3 + [False]
     assert admitted(limits, "a", *[0.0] * 6, requests_per_s=5.0) == [True] * 5 + [False]
     assert admitted(limits, "a", *[0.0] * 4) == [True] * 3 + [False]
+
+
+def test_more_replicas_give_each_a_smaller_part_and_fewer_a_larger_one():
+    limits = KeyLimits(8.0, 8, num_replicas=1)
+    limits.share_among(4)
+    assert sum(admitted(limits, "a", *([0.0] * 8))) == 2
+    limits.share_among(2)
+    assert sum(admitted(limits, "a", *(step / 100 for step in range(1, 1001)))) == pytest.approx(4.0 * 10, abs=1)
+
+
+def test_what_a_key_has_left_shrinks_with_its_part_and_is_never_refilled_by_a_change():
+    limits = KeyLimits(8.0, 8, num_replicas=1)
+    assert admitted(limits, "a", *([0.0] * 4)) == [True] * 4  # half is left
+    limits.share_among(2)
+    assert sum(admitted(limits, "a", *([0.0] * 8))) == 2
+    limits.share_among(1)
+    assert sum(admitted(limits, "a", *([0.0] * 8))) == 0
+
+
+def test_a_key_with_a_limit_of_its_own_is_shared_out_too():
+    limits = KeyLimits(None, None, num_replicas=1)
+    limits.share_among(3)
+    assert sum(admitted(limits, "a", *([0.0] * 9), requests_per_s=6.0, burst_requests=6)) == 2
+
+
+def test_no_replica_at_all_changes_nothing():
+    limits = KeyLimits(8.0, 8, num_replicas=2)
+    limits.share_among(0)
+    assert sum(admitted(limits, "a", *([0.0] * 9))) == 4
