@@ -1,6 +1,6 @@
 """The names that a workload file may import."""
 
-from heliostat.columns import Binary, Category, Number
+from heliostat.columns import Binary, Category, Number, Vector
 from heliostat.declared.cache import Cache
 from heliostat.declared.inputs import Cascade, Ensemble, Input
 from heliostat.declared.long_answers import LongAnswers
@@ -43,5 +43,6 @@ __all__ = [
     "Slack",
     "Training",
     "Trees",
+    "Vector",
     "Workload",
 ]

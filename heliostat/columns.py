@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from heliostat import vectors
 from heliostat.errors import ContractError, WorkloadError
 
 
@@ -46,7 +47,40 @@ class Category:
             )
 
 
-Column = Number | Category
+@dataclass(frozen=True)
+class Vector:
+    """A column of `length` float32 numbers a row: an embedding, pixels, a window of a series; all finite.
+
+    Numbers outside `low` to `high` (both allowed; none: any) break the contract.
+    """
+
+    name: str
+    length: int
+    low: float | None = None
+    high: float | None = None
+    optional: bool = False
+
+    arrow_type = vectors.KIND
+
+    def __post_init__(self) -> None:
+        low, high = self.limits
+        if not 0 < self.length <= LONGEST_VECTOR or not low < high:
+            raise WorkloadError(
+                f"Vector({self.name!r}, {self.length}, low={self.low}, high={self.high}): it needs 1 to "
+                f"{LONGEST_VECTOR:,} numbers, and low must be below high; correct them."
+            )
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest number that it may hold."""
+        low = -vectors.LARGEST if self.low is None else self.low
+        return low, vectors.LARGEST if self.high is None else self.high
+
+
+Column = Number | Category | Vector
+
+LONGEST_VECTOR = 1_000_000
+WORDS: dict[type, str] = {Number: "a number", Category: "text", Vector: "a list of numbers"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +104,7 @@ class Violation:
 
 
 def normalise(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
-    """The declared columns in declared order, Number as float64, Category as string, NaN as null.
+    """The declared columns in declared order: Number as float64 with NaN as null, Category as string, Vector as lists.
 
     Raises ContractError when a column is absent (optional ones become null) or of a type that cannot be cast.
     """
@@ -88,18 +122,15 @@ def _normalise_column(table: pa.Table, column: Column) -> pa.ChunkedArray:
         )
     values = table.column(column.name)
     try:
-        cast = values.cast(column.arrow_type)
+        # Of whole numbers in a vector the last digits may go, as of any other number.
+        cast = values.cast(column.arrow_type, safe=not isinstance(column, Vector))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ContractError(
-            f"Column {column.name!r} must be {_type_name(column)}; got {values.type} ({error})."
+            f"Column {column.name!r} must be {WORDS[type(column)]}; got {values.type} ({error})."
         ) from error
     if isinstance(column, Number):
         return pc.if_else(pc.is_nan(cast), pa.scalar(None, pa.float64()), cast)
     return cast
-
-
-def _type_name(column: Column) -> str:
-    return "a number" if isinstance(column, Number) else "text"
 
 
 def violations(table: pa.Table, columns: Sequence[Column]) -> list[Violation]:
@@ -114,6 +145,10 @@ def _column_violations(table: pa.Table, column: Column) -> Iterator[Violation]:
     if isinstance(column, Number):
         outside = pc.or_(pc.less(values, column.low), pc.greater(values, column.high))
         yield from _at(values, column, outside, f"must lie between {column.low} and {column.high}")
+    elif isinstance(column, Vector):
+        low, high = column.limits
+        for row, value, reason in vectors.faults(values, length=column.length, low=low, high=high):
+            yield Violation(row=row, column=column.name, value=value, reason=reason)
     elif column.closed is not None:
         known = pc.or_kleene(pc.is_in(values, value_set=pa.array(column.closed, pa.string())), pc.is_null(values))
         yield from _at(values, column, pc.invert(known), f"must be one of {', '.join(column.closed)}")

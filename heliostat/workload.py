@@ -31,7 +31,11 @@ if TYPE_CHECKING:  # torch takes seconds to import, and most parts that read a d
     from torch import nn
 
 Batch = Mapping[str, NDArray[np.generic]]
-"""Prepared columns: numbers float64 clamped to the range seen in training (NaN: missing), categories int64 codes."""
+"""Prepared columns: numbers float64 clamped to the range seen in training (NaN: missing), categories int64 codes.
+
+Vectors are float32 of shape (num_rows, length), a missing one NaN throughout, and may lie in memory that must not be
+written to: `heliostat.learn.network.tensor` makes a tensor of one without a copy.
+"""
 
 Encoded = Mapping[str, "torch.Tensor"]
 

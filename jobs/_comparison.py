@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from heliostat.columns import Category, Column
+from heliostat.columns import Category, Column, Vector
 from heliostat.learn.prepare import Preparation
 
 MAX_CATEGORIES = 255  # what HistGradientBoosting can hold
@@ -31,7 +31,7 @@ class Trees:
     def fit(cls, rows: pa.Table, columns: Sequence[Column], *, seed: int) -> "Trees":
         """Fitted on all `rows`, which have the declared columns and `label`."""
         preparation = Preparation.fit(rows, columns)
-        is_category = [isinstance(column, Category) for column in columns]
+        is_category = category_mask(columns)
         model = HistGradientBoostingClassifier(categorical_features=is_category, random_state=seed)
         model.fit(_matrix(preparation, rows, columns), rows["label"].to_numpy())
         return cls(preparation=preparation, model=model)
@@ -41,13 +41,19 @@ class Trees:
         return np.asarray(self.model.predict_proba(_matrix(self.preparation, rows, columns))[:, 1])
 
 
+def category_mask(columns: Sequence[Column]) -> list[bool]:
+    """Which columns of the matrix are codes; a vector has one column for each of its numbers."""
+    widths = [column.length if isinstance(column, Vector) else 1 for column in columns]
+    return [isinstance(column, Category) for column, width in zip(columns, widths, strict=True) for _ in range(width)]
+
+
 def _matrix(preparation: Preparation, rows: pa.Table, columns: Sequence[Column]) -> Values:
     batch = preparation.prepare(rows.select([column.name for column in columns]))
     arrays = [
         np.minimum(batch[column.name], MAX_CATEGORIES - 1) if isinstance(column, Category) else batch[column.name]
         for column in columns
     ]
-    return np.stack([array.astype(np.float64) for array in arrays], axis=1)
+    return np.column_stack([array.astype(np.float64) for array in arrays])
 
 
 def known_at(rows: pa.Table, at: datetime) -> pa.Table:

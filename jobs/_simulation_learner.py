@@ -8,8 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from heliostat.columns import Category, Column
+from heliostat.columns import Column
 from heliostat.learn.prepare import UNKNOWN_CODE, Preparation, Prepared
+from jobs._comparison import category_mask
 
 MAX_CODES = 255  # what HistGradientBoosting can hold
 Values = NDArray[np.float64]
@@ -46,7 +47,7 @@ class Trees:
         prepared = preparation.prepare(rows)
         sizes = preparation.sizes
         codes = {name: _frequent(prepared[name], size) for name, size in sizes.items() if size > MAX_CODES}
-        is_category = [isinstance(column, Category) for column in self._columns]
+        is_category = category_mask(self._columns)
         trees = HistGradientBoostingClassifier(
             categorical_features=is_category if any(is_category) else None, random_state=self._seed
         )
@@ -75,4 +76,4 @@ def _matrix(columns: Sequence[Column], prepared: Prepared, code_by_code: Mapping
         else prepared[column.name]
         for column in columns
     ]
-    return np.stack([array.astype(np.float64) for array in arrays], axis=1)
+    return np.column_stack([array.astype(np.float64) for array in arrays])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from heliostat.columns import Category, Column, Number
+from heliostat.columns import Category, Column, Number, Vector
 from heliostat.govern.roles import Role
 from heliostat.records import MOST_REQUESTS, SLOWEST_PER_S
 from heliostat.serving.admission import MAX_TIMEOUT_S
@@ -158,7 +158,7 @@ def infer_body(columns: Sequence[Column], extra_names: Sequence[str], *, current
 
     `columns` are those of all revisions, `current` those of the newest.
     """
-    tensors = [_tensor(column.name, NUMBERS if isinstance(column, Number) else TEXTS) for column in columns]
+    tensors = [_tensor(each.name, TEXTS if isinstance(each, Category) else NUMBERS, each) for each in columns]
     tensors += [_tensor(name, TEXTS) for name in extra_names]
     parameters = {"key": {"type": "string", "minLength": 1}, "binary_data_output": {"type": "boolean"}}
     return {
@@ -178,13 +178,20 @@ def _example(column: Column) -> Schema:
     """A tensor of one row that the column allows."""
     if isinstance(column, Number):
         return {"name": column.name, "shape": [1], "datatype": "FP64", "data": [(column.low + column.high) / 2]}
+    if isinstance(column, Vector):
+        middle = sum(column.limits) / 2
+        return {"name": column.name, "shape": [1, column.length], "datatype": "FP32", "data": [middle] * column.length}
     value = "example" if column.closed is None else column.closed[0]
     return {"name": column.name, "shape": [1], "datatype": "BYTES", "data": [value]}
 
 
-def _tensor(name: str, datatypes: frozenset[str]) -> Schema:
+def _tensor(name: str, datatypes: frozenset[str], column: Column | None = None) -> Schema:
     size = {"type": "integer", "minimum": 0, "description": "In place of `data`"}
-    element = {"type": ["string", "null"]} if datatypes == TEXTS else {"type": ["number", "null"]}
+    element: Schema = {"type": ["string", "null"]} if datatypes == TEXTS else {"type": ["number", "null"]}
+    data: Schema = {"type": "array", "items": element, "description": "[n], or [n, 1] nested"}
+    if isinstance(column, Vector):
+        data["description"] = f"[n, {column.length}], row after row or nested"
+        data["items"] = {"anyOf": [element, {"type": "array", "items": {"type": "number"}}]}
     return {
         "type": "object",
         "required": ["name", "shape", "datatype"],
@@ -192,7 +199,7 @@ def _tensor(name: str, datatypes: frozenset[str]) -> Schema:
             "name": {"const": name},
             "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
             "datatype": {"enum": sorted(datatypes)},
-            "data": {"type": "array", "items": element, "description": "[n], or [n, 1] nested"},
+            "data": data,
             "parameters": {"type": "object", "properties": {"binary_data_size": size}},
         },
     }
@@ -211,12 +218,18 @@ def columns_body(contract: Contract, extra_names: Sequence[str]) -> Schema:
 
 def _arrow_words(column: Column) -> str:
     words = "utf8, also dictionary-encoded" if isinstance(column, Category) else "float64, or another number"
+    if isinstance(column, Vector):
+        words = f"list of {column.length} float32 or other numbers, also of fixed size or as fixed-shape tensors"
     return f"{words}, may be null or left out" if column.optional else words
 
 
 def _column(column: Column) -> Schema:
     if isinstance(column, Category):
         schema: Schema = {"type": "string"} if column.closed is None else {"enum": list(column.closed)}
+    elif isinstance(column, Vector):
+        low, high = column.limits
+        number = {"type": "number", "minimum": low, "maximum": high}
+        schema = {"type": "array", "items": number, "minItems": column.length, "maxItems": column.length}
     else:
         schema = {"type": "number", "minimum": column.low, "maximum": column.high}
     return {"anyOf": [schema, {"type": "null"}]} if column.optional else schema

@@ -3,13 +3,14 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from heliostat.columns import Column, Vector
 from heliostat.declared.cache import Cache
 from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import BundleError, CatalogError, HeliostatError
@@ -83,8 +84,19 @@ def load_version(bundle: BundleRef, contract: Contract) -> LoadedVersion:
             "declare the contract revision that has them in Workload(earlier=...), or deploy the workload that it was "
             "trained with."
         )
+    _refuse_other_lengths(bundle, model.workload.columns, contract.logged)
     model.warm()
     return LoadedVersion(bundle=bundle, model=model, has_other_columns=bool(needed), renamed=renamed)
+
+
+def _refuse_other_lengths(bundle: BundleRef, needed: Sequence[Column], logged: Sequence[Column]) -> None:
+    lengths = {column.name: column.length for column in logged if isinstance(column, Vector)}
+    for column in needed:
+        if isinstance(column, Vector) and lengths.get(column.name, column.length) != column.length:
+            raise BundleError(
+                f"The bundle {bundle.uri} needs {column.length} numbers in {column.name!r}, requests carry "
+                f"{lengths[column.name]}; give the longer or shorter vector a name of its own."
+            )
 
 
 def refuse_unloadable(number: int, bundle: BundleRef, *, held: LoadedVersion | None, contract: Contract) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.columns import Column, normalise, violations
+from heliostat import vectors
+from heliostat.columns import WORDS, Column, Vector, normalise, violations
 from heliostat.errors import ContractError, WorkloadError
 
 Derive = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
@@ -21,7 +22,8 @@ class Revision:
 
     `renamed` gives today's name of a column. A column that only this or only the current contract has takes, in rows of
     the other, what `derive` makes of the other's columns (by name: numbers float64 with NaN for missing, texts as
-    objects with None), else the constant in `fill`, else null. A column that is not optional today needs one of them.
+    objects with None, vectors float32 of shape [rows, length]), else the constant in `fill`, else null. A column that
+    is not optional today needs one of them.
     """
 
     number: int
@@ -127,13 +129,13 @@ def refuse_unfit(columns: Sequence[Column], revisions: Sequence[Revision], *, cu
             f"Earlier revisions must have numbers of their own, below the current one ({current}); got {numbers}. "
             "Raise Workload(revision=...)."
         )
-    kind_by_name: dict[str, type] = {column.name: type(column) for column in columns}
+    kind_by_name = {column.name: _kind(column) for column in columns}
     for revision in revisions:
         for problem in _problems(columns, revision, kind_by_name):
             raise WorkloadError(f"Revision {revision.number}: {problem}")
 
 
-def _problems(columns: Sequence[Column], revision: Revision, kind_by_name: dict[str, type]) -> Iterator[str]:
+def _problems(columns: Sequence[Column], revision: Revision, kind_by_name: dict[str, str]) -> Iterator[str]:
     current = {column.name: column for column in columns}
     own = {column.name: column for column in revision.columns}
     for old, new in revision.renamed.items():
@@ -142,8 +144,9 @@ def _problems(columns: Sequence[Column], revision: Revision, kind_by_name: dict[
     for name, column in own.items():
         today = revision.renamed.get(name, name)
         # One lake holds all revisions, and a column of it has one type.
-        if kind_by_name.setdefault(today, type(column)) is not type(column):
-            yield f"column {today!r} changes from number to text or back; give the new one a name of its own."
+        kind = kind_by_name.setdefault(today, _kind(column))
+        if kind != _kind(column):
+            yield f"column {today!r} changes from {_kind(column)} to {kind}; give the new one a name of its own."
     mapped = set(revision.own_by_name)
     one_sided = {**{n: c for n, c in current.items() if n not in mapped}, **_retired(revision, current)}
     for name in [*revision.fill, *revision.derive]:
@@ -154,6 +157,11 @@ def _problems(columns: Sequence[Column], revision: Revision, kind_by_name: dict[
             yield f"its rows lack {name!r}, which is not optional; give it a value in `fill` or `derive`."
         if name in revision.fill:
             yield from _misfits(revision.fill[name], column)
+
+
+def _kind(column: Column) -> str:
+    """What a column of the lake cannot change: what it holds, and of a vector how many numbers."""
+    return f"a list of {column.length} numbers" if isinstance(column, Vector) else WORDS[type(column)]
 
 
 def _retired(revision: Revision, current: Mapping[str, Column]) -> dict[str, Column]:
@@ -185,7 +193,9 @@ def _fill_nulls(table: pa.Table, step: Step) -> pa.Table:
     if step.sent is not None:
         other = table[step.sent] if step.sent in table.column_names else None
     elif step.derive is not None:
-        other = pa.chunked_array([pa.array(step.derive(_arrays(table)), step.column.arrow_type, from_pandas=True)])
+        # A list, because Arrow makes no column of a matrix.
+        derived = list(step.derive(_arrays(table)))
+        other = pa.chunked_array([pa.array(derived, step.column.arrow_type, from_pandas=True)])
     else:
         # An optional column says by null that nothing is known, which a constant would hide.
         is_needed = step.fill is not None and not step.column.optional
@@ -197,4 +207,10 @@ def _fill_nulls(table: pa.Table, step: Step) -> pa.Table:
 
 
 def _arrays(table: pa.Table) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(table[name].to_numpy()) for name in table.column_names}
+    return {name: _array(table[name]) for name in table.column_names}
+
+
+def _array(values: pa.ChunkedArray) -> NDArray[Any]:
+    if pa.types.is_list(values.type):
+        return vectors.to_matrix(values, length=vectors.widest(values))
+    return np.asarray(values.to_numpy())

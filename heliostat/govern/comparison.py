@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from heliostat.columns import Category, Column
+from heliostat.columns import Category, Column, Vector
 from heliostat.gates import Paired
 from heliostat.govern.evidence import paired
 from heliostat.metrics import log_losses
+from heliostat.vectors import to_matrix
 
 Values = NDArray[np.float64]
 THRESHOLD = 0.5  # two versions agree on a row when both are on the same side of it
@@ -196,8 +197,12 @@ def _slices(
 
 
 def _coded(rows: pa.Table, column: Column) -> tuple[list[str], NDArray[np.intp]]:
-    """The names of a column's slices, and which of them each row is in."""
-    return _categories(rows[column.name]) if isinstance(column, Category) else _parts(_values(rows, column.name))
+    """The names of a column's slices, and which of them each row is in; vectors go by their norm."""
+    if isinstance(column, Category):
+        return _categories(rows[column.name])
+    if isinstance(column, Vector):
+        return _parts(np.linalg.norm(to_matrix(rows[column.name], length=column.length), axis=1).astype(np.float64))
+    return _parts(_values(rows, column.name))
 
 
 def _categories(values: pa.ChunkedArray) -> tuple[list[str], NDArray[np.intp]]:

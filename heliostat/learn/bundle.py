@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from heliostat.columns import Column, Number
+from heliostat.columns import Column
 from heliostat.learn import network_answers, source_code, trees
 from heliostat.learn.fit import Fitted
 from heliostat.learn.network_answers import NetworkAnswers
@@ -107,7 +107,7 @@ def _learn_digest() -> str:
 
 
 def _described(column: Column) -> dict[str, Any]:
-    return {"kind": "number" if isinstance(column, Number) else "category", **asdict(column)}
+    return {"kind": type(column).__name__.lower(), **asdict(column)}
 
 
 def _to_json(value: object) -> bytes:

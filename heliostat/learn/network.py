@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.dlpack import from_dlpack
 
 from heliostat.errors import WorkloadError
 
@@ -20,6 +21,12 @@ def circle(values: NDArray[np.generic], period: float) -> tuple[NDArray[np.float
     """Sine and cosine of a number that starts anew after `period`, so that 23:59 and 00:00 are neighbours."""
     angle = 2 * np.pi * values.astype(np.float64) / period
     return np.sin(angle), np.cos(angle)
+
+
+def tensor(values: NDArray[np.generic]) -> Tensor:
+    """A prepared column as a tensor of the same memory: write nothing into it, it may be a caller's request."""
+    found: Tensor = from_dlpack(values)  # takes what is read-only, as from_numpy does not
+    return found
 
 
 def stack(numbers: Sequence[NDArray[np.generic]], *, categories: Sequence[NDArray[np.generic]]) -> dict[str, Tensor]:

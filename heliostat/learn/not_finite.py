@@ -61,7 +61,7 @@ def _notes(chunk: Examples, row: int) -> str:
     """What may be behind it: inputs that are missing in the row, and columns that say nothing in all rows."""
     notes = dict(chunk.origin.notes)
     for name, values in chunk.batch.items():
-        if name not in notes and np.issubdtype(values.dtype, np.floating) and np.isnan(values[row]):
+        if name not in notes and np.issubdtype(values.dtype, np.floating) and np.isnan(values[row]).any():
             notes[name] = f"{name} is missing there"
     return "".join(f", {note}" for note in notes.values())
 

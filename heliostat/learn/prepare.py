@@ -1,4 +1,6 @@
-"""What a network may see: numbers clamped to the range of training, categories as codes that were all trained."""
+"""What a network may see: numbers clamped to the range of training, categories as codes that were all trained, vectors
+as they are.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from heliostat.columns import Category, Column, Number
+from heliostat.columns import Category, Column, Number, Vector
 from heliostat.errors import BundleError
+from heliostat.vectors import to_matrix
 
 UNKNOWN_CODE = 0
 MISSING_CODE = 1
@@ -67,18 +70,39 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VectorMean:
+    """What training saw of one vector: the mean of each component (0 when it saw no value); whether some were missing.
+
+    Components are not clamped: what the numbers of an embedding mean alone, nobody knows.
+    """
+
+    name: str
+    mean: tuple[float, ...]
+    missing_seen: bool
+
+    def prepare(self, values: pa.ChunkedArray) -> NDArray[np.float32]:
+        """Shape (num_rows, length), a view of the column where nothing is missing: it must not be changed in place."""
+        matrix = to_matrix(values, length=len(self.mean))
+        if values.null_count and not self.missing_seen:
+            matrix[np.isnan(matrix[:, 0])] = np.array(self.mean, np.float32)
+        return matrix
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preparation:
     """What was learned from the training rows about single columns; the same for a row whichever batch it is in."""
 
     numbers: tuple[NumberRange, ...]
     categories: tuple[Vocabulary, ...]
+    vectors: tuple[VectorMean, ...] = ()
 
     @classmethod
     def fit(cls, table: pa.Table, columns: Sequence[Column], *, rare_below: int = RARE_BELOW) -> "Preparation":
         """Learn from normalised training rows; their order does not matter."""
         numbers = [_number_range(table[c.name], c, rare_below) for c in columns if isinstance(c, Number)]
         categories = [_vocabulary(table[c.name], c, rare_below) for c in columns if isinstance(c, Category)]
-        return cls(numbers=tuple(numbers), categories=tuple(categories))
+        vectors = [_vector_mean(table[c.name], c, rare_below) for c in columns if isinstance(c, Vector)]
+        return cls(numbers=tuple(numbers), categories=tuple(categories), vectors=tuple(vectors))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -86,13 +110,17 @@ class Preparation:
         return {category.name: category.num_codes for category in self.categories}
 
     def prepare(self, table: pa.Table) -> Prepared:
-        """Normalised rows as arrays: numbers float64, NaN only where training saw NaN too; categories int64 codes."""
+        """Normalised rows as arrays: numbers float64, NaN only where training saw NaN too; categories int64 codes;
+        vectors float32 of shape (num_rows, length).
+        """
         batch: Prepared = {}
         if self.numbers:
             matrix = self._clamp(_matrix(table.select(self._number_names)))
             batch.update(zip(self._number_names, matrix, strict=True))
         for category in self.categories:
             batch[category.name] = category.codes(table.column(category.name))
+        for vector in self.vectors:
+            batch[vector.name] = vector.prepare(table.column(vector.name))
         return batch
 
     def unknown_counts(self, table: pa.Table) -> dict[str, int]:
@@ -138,6 +166,8 @@ class Preparation:
             categories=tuple(
                 Vocabulary(**{**category, "levels": tuple(category["levels"])}) for category in stored["categories"]
             ),
+            # Bundles from before there were vectors have none.
+            vectors=tuple(VectorMean(**{**each, "mean": tuple(each["mean"])}) for each in stored.get("vectors", [])),
         )
 
 
@@ -168,6 +198,12 @@ def _number_range(values: pa.ChunkedArray, column: Number, rare_below: int) -> N
         median=float(np.median(floats)),
         missing_seen=missing_seen,
     )
+
+
+def _vector_mean(values: pa.ChunkedArray, column: Vector, rare_below: int) -> VectorMean:
+    present = to_matrix(values.drop_null(), length=column.length)
+    mean = present.mean(axis=0, dtype=np.float64) if len(present) else np.zeros(column.length)
+    return VectorMean(name=column.name, mean=tuple(mean.tolist()), missing_seen=values.null_count >= rare_below)
 
 
 def _vocabulary(values: pa.ChunkedArray, column: Category, rare_below: int) -> Vocabulary:

@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from heliostat.columns import normalise
+from heliostat import vectors
+from heliostat.columns import Vector, normalise
 from heliostat.errors import TrainingError
 from heliostat.workload import Workload
 
@@ -48,4 +49,10 @@ def ordered(table: pa.Table, workload: Workload, *, purpose: str) -> pa.Table:
     for name in inputs.column_names:
         rows = rows.append_column(name, inputs[name])
     # All columns: two rows that tie on every one of them are the same row, so their order cannot matter.
-    return rows.sort_by([(name, "ascending") for name in rows.column_names])
+    lengths = {column.name: column.length for column in workload.columns if isinstance(column, Vector)}
+    sorted_by = rows
+    for name, length in lengths.items():
+        place = sorted_by.schema.get_field_index(name)
+        sorted_by = sorted_by.set_column(place, name, vectors.sort_keys(rows[name], length=length))
+    order = pc.sort_indices(sorted_by, [(name, "ascending") for name in rows.column_names])
+    return rows.take(order)

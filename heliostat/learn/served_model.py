@@ -133,7 +133,8 @@ class ServedModel:
             self.probabilities(self._middle_rows(num_rows))
 
     def _middle_rows(self, num_rows: int) -> pa.Table:
-        value_by_name = {number.name: number.median for number in self.preparation.numbers}
+        value_by_name: dict[str, Any] = {number.name: number.median for number in self.preparation.numbers}
+        value_by_name |= {vector.name: list(vector.mean) for vector in self.preparation.vectors}
         arrays = {
             column.name: pa.array([value_by_name.get(column.name)] * num_rows, column.arrow_type)
             for column in self.workload.columns

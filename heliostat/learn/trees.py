@@ -29,13 +29,16 @@ def xgboost() -> ModuleType:
 
 
 def encode(batch: Batch) -> Encoded:
-    """The prepared columns side by side as float32, shape (num_rows, num_columns): numbers, NaN if missing, codes."""
-    return {COLUMNS: torch.from_numpy(np.stack([each.astype(np.float32) for each in batch.values()], axis=1))}
+    """The prepared columns side by side as float32, shape (num_rows, num_columns): numbers, NaN if missing, codes, then
+    the numbers of vectors.
+    """
+    return {COLUMNS: torch.from_numpy(np.column_stack([each.astype(np.float32) for each in batch.values()]))}
 
 
 def column_types(preparation: Preparation) -> list[str]:
     """What each column of `encode` is to XGBoost: a quantity or a category."""
-    return ["q"] * len(preparation.numbers) + ["c"] * len(preparation.categories)
+    num_components = sum(len(vector.mean) for vector in preparation.vectors)
+    return ["q"] * len(preparation.numbers) + ["c"] * len(preparation.categories) + ["q"] * num_components
 
 
 class TreeAnswers:

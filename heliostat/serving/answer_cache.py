@@ -1,7 +1,8 @@
 """Answers that are given again: by version and by the values of a row, for a while, in bounded memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import orjson
@@ -60,10 +61,16 @@ class AnswerCache:
 
 def _keys(version: str, table: pa.Table) -> Iterator[bytes]:
     start = blake2b(version.encode(), digest_size=DIGEST_BYTES)
-    for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+    for row in zip(*map(_plain, table.columns), strict=True):
         digest = start.copy()
-        digest.update(orjson.dumps(row))
+        digest.update(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY))
         yield digest.digest()
+
+
+def _plain(column: pa.ChunkedArray) -> Sequence[Any]:
+    # A vector of a thousand numbers is one array here, and not a thousand objects.
+    values: Sequence[Any] = column.to_numpy() if pa.types.is_list(column.type) else column.to_pylist()
+    return values
 
 
 def _asked(ask: Callable[[pa.Table], Values], table: pa.Table, missing: list[int]) -> Values:

@@ -1,4 +1,4 @@
-"""One column of a request that came as an Arrow array, checked against the contract without leaving Arrow."""
+"""One column of a request, checked against the contract; what came as an Arrow array does not leave Arrow."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -7,9 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from heliostat.columns import Column, Number, normalise, violations
+from heliostat.columns import Column, Number, Vector, normalise, violations
 from heliostat.errors import ContractError
-from heliostat.serving.cells import refusal
+from heliostat.serving import vector_cells
+from heliostat.serving.cells import Values, checked, refusal
 
 # So many rows are checked at once, so that a table that is wrong everywhere costs no object a cell.
 _SLICE_ROWS = 4096
@@ -17,18 +18,33 @@ _LATEST = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
 _INSTANT = pa.timestamp("us", tz="UTC")
 
 
+def kept(values: Values | pa.Array, column: Column) -> Values | pa.Array:
+    """A column as the contract keeps it, vectors always as an Arrow array; ContractError naming the first broken."""
+    if isinstance(values, pa.Array):
+        return checked_array(values, column)
+    if isinstance(column, Vector):
+        return checked_array(vector_cells.from_lists(values, column), column)
+    return checked(values, column)
+
+
 def checked_array(values: pa.Array, column: Column) -> pa.Array:
     """The values as the contract keeps them, the same array when they are already; ContractError naming the first."""
+    if isinstance(column, Vector):
+        lists = vector_cells.as_lists(values, column)
+        return lists if vector_cells.are_all_kept(lists, column) else _without_broken(lists, column)
     quickly = _quickly_kept(values, column) if isinstance(column, Number) else None
     if quickly is not None:
         return quickly
-    kept = values if _fits(values, column) else _cast(values, column)
-    for start in range(0, len(kept), _SLICE_ROWS):
-        broken = violations(pa.table({column.name: kept.slice(start, _SLICE_ROWS)}), [column])
+    return _without_broken(values if _fits(values, column) else _cast(values, column), column)
+
+
+def _without_broken(values: pa.Array, column: Column) -> pa.Array:
+    for start in range(0, len(values), _SLICE_ROWS):
+        broken = violations(pa.table({column.name: values.slice(start, _SLICE_ROWS)}), [column])
         if broken:
             first = sorted(broken, key=lambda violation: violation.row)
             raise ContractError(refusal([replace(violation, row=violation.row + start) for violation in first]))
-    return kept
+    return values
 
 
 def plain_values(values: pa.Array, *, name: str) -> list[Any]:

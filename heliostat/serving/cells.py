@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from heliostat.columns import Category, Column, Number, Violation, violations
+from heliostat.columns import WORDS, Category, Column, Number, Violation, violations
 from heliostat.errors import ContractError
 
 Values = list[Any]
@@ -49,9 +49,9 @@ class NumberBlock:
         return dict(zip(self._names, matrix.tolist(), strict=True)) if inside.all() else {}
 
 
-def checked(values: Values, column: Column) -> Values:
+def checked(values: Values, column: Number | Category) -> Values:
     """The values as the contract keeps them (numbers as float); ContractError naming the first that breaks it."""
-    fast = _fast_number(values, column) if isinstance(column, Number) else _fast_category(values, column)
+    fast = _fast_number(values, column) if isinstance(column, Number) else _fast_text(values, column)
     return fast if fast is not None else _slow(values, column)
 
 
@@ -68,14 +68,14 @@ def _fast_number(values: Values, column: Number) -> Values | None:
     return floats if inside else None
 
 
-def _fast_category(values: Values, column: Category) -> Values | None:
+def _fast_text(values: Values, column: Category) -> Values | None:
     if set(map(type, values)) != _TEXTS:
         return None
     return values if column.closed is None or set(values).issubset(column.closed) else None
 
 
-def _slow(values: Values, column: Column) -> Values:
-    wanted, words = (_NUMBERS, "a number") if isinstance(column, Number) else (_TEXTS, "text")
+def _slow(values: Values, column: Number | Category) -> Values:
+    wanted, words = _NUMBERS if isinstance(column, Number) else _TEXTS, WORDS[type(column)]
     for index, value in enumerate(values):
         if value is not None and type(value) not in wanted:
             raise ContractError(refusal([_violation(index, column, value, f"must be {words}")]))

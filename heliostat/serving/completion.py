@@ -7,10 +7,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.columns import Number
+from heliostat.columns import Number, Vector
 from heliostat.declared.revisions import Derive, Step
 from heliostat.errors import ContractError
-from heliostat.serving.cells import Values, checked
+from heliostat.serving.arrow_cells import kept
+from heliostat.serving.cells import Values
+from heliostat.vectors import to_matrix
 
 Cells: TypeAlias = Values | pa.Array
 """One column of a request: plain values, or an Arrow array that stays one up to the model."""
@@ -22,23 +24,28 @@ class Completion:
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
         self._is_identity = all(step.sent == step.column.name for step in steps)
+        sent = [(step.sent, step.column) for step in steps if step.sent is not None]
+        self._lengths = {name: column.length for name, column in sent if isinstance(column, Vector)}
 
     def __call__(self, sent_by_name: Mapping[str, Cells], *, num_rows: int) -> Mapping[str, Cells]:
         """Every logged column; ContractError when a derived value breaks the contract of its column."""
         if self._is_identity:
             return sent_by_name
-        arrays = _Arrays(sent_by_name)
+        arrays = _Arrays(sent_by_name, self._lengths)
         return {step.column.name: _cells(step, sent_by_name, arrays, num_rows) for step in self._steps}
 
 
 class _Arrays(Mapping[str, NDArray[Any]]):
-    """The columns as numpy arrays, each made when it is asked for."""
+    """The columns as numpy arrays, each made when it is asked for; vectors as matrices."""
 
-    def __init__(self, sent_by_name: Mapping[str, Cells]) -> None:
+    def __init__(self, sent_by_name: Mapping[str, Cells], lengths: Mapping[str, int]) -> None:
         self._sent_by_name = sent_by_name
+        self._lengths = lengths
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         values = self._sent_by_name[name]
+        if name in self._lengths:
+            return to_matrix(values, length=self._lengths[name])
         if isinstance(values, pa.Array):
             return np.asarray(values.to_numpy(zero_copy_only=False))
         is_text = any(isinstance(value, str) for value in values)
@@ -59,12 +66,12 @@ def _cells(step: Step, sent_by_name: Mapping[str, Cells], arrays: _Arrays, num_r
     return [_plain(step.fill, step)] * num_rows
 
 
-def _derived(step: Step, derive: Derive, arrays: _Arrays, num_rows: int) -> Values:
+def _derived(step: Step, derive: Derive, arrays: _Arrays, num_rows: int) -> Cells:
     values = np.asarray(derive(arrays)).tolist()
     if not isinstance(values, list) or len(values) != num_rows:
         raise ContractError(f"`derive` of {step.column.name!r} must give one value for each of {num_rows} rows.")
     try:
-        return checked(values, step.column)
+        return kept(values, step.column)
     except ContractError as error:
         raise ContractError(f"Derived from what was sent: {error}") from error
 

@@ -1,10 +1,14 @@
-"""Open Inference Protocol v2 (REST, JSON or binary tensors): one input tensor per column, in and out of columns."""
+"""Open Inference Protocol v2 (REST, JSON or binary tensors): one input tensor per column, in and out of columns.
+
+A vector column is a tensor of shape [n, length], any other one of shape [n] or [n, 1].
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from heliostat.columns import Column, Number
+from heliostat import vectors
+from heliostat.columns import Category, Column, Number, Vector
 from heliostat.serving import binary_tensors
 from heliostat.serving.binary_tensors import Tail
 from heliostat.serving.cells import Values
@@ -15,6 +19,7 @@ INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UIN
 NUMBERS = INTEGERS | {"FP16", "FP32", "FP64"}
 TEXTS = frozenset({"BYTES"})
 OUTPUTS = {"probability": "FP64", "confidence": "FP64", "id": "BYTES", "model_version": "INT32"}
+_DATATYPES: dict[type, str] = {Number: "FP64", Category: "BYTES", Vector: "FP32"}
 _EXAMPLE = '{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [0.5]}]}'
 
 
@@ -37,15 +42,16 @@ def decode(document: Any, columns: Sequence[Column], *, tail: Tail | None = None
     tail = tail or Tail()
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list) or not document["inputs"]:
         raise MalformedError(f"An inference request looks like {_EXAMPLE}; got no list `inputs`.")
-    numeric_by_name = {column.name: isinstance(column, Number) for column in columns}
+    numeric_by_name = {column.name: isinstance(column, Number | Vector) for column in columns}
+    lengths = length_by_name(columns)
     values_by_name: dict[str, Cells] = {}
     for tensor in document["inputs"]:
         name = _name(tensor)
         if name in values_by_name:
             raise MalformedError(f"Input {name!r} is there twice; send one tensor a column.")
         datatype = _datatype(tensor, name, numeric=numeric_by_name.get(name, False))
-        num_rows = _num_rows(tensor, name, max_rows=max_rows)
-        values_by_name[name] = _values(tensor, name, datatype=datatype, num_rows=num_rows, tail=tail)
+        shape = _shape(tensor, name, length=lengths.get(name), max_rows=max_rows)
+        values_by_name[name] = _values(tensor, name, datatype=datatype, shape=shape, tail=tail)
     tail.refuse_rest()
     parameters = _optional(document, "parameters", dict) or {}
     all_binary = _flag(parameters, "binary_data_output", where="The request") or False
@@ -55,6 +61,11 @@ def decode(document: Any, columns: Sequence[Column], *, tail: Tail | None = None
         parameters=parameters,
         is_binary_by_output=_outputs(_optional(document, "outputs", list), all_binary=all_binary),
     )
+
+
+def length_by_name(columns: Sequence[Column]) -> dict[str, int]:
+    """How many numbers a row has in each vector column."""
+    return {column.name: column.length for column in columns if isinstance(column, Vector)}
 
 
 def encode(
@@ -84,18 +95,22 @@ def metadata(
     columns: Sequence[Column], extras: Sequence[str], *, model: str, versions: Sequence[int]
 ) -> dict[str, Any]:
     """What a model takes and gives, as the protocol words it; `extras` may be left out of a request."""
-    inputs = [(column.name, "FP64" if isinstance(column, Number) else "BYTES") for column in columns]
+    inputs = [_tensor(column.name, _DATATYPES[type(column)], *_lengths(column)) for column in columns]
     return {
         "name": model,
         "versions": [str(version) for version in versions],
         "platform": "heliostat",
-        "inputs": [_tensor(name, datatype) for name, datatype in [*inputs, *((name, "BYTES") for name in extras)]],
+        "inputs": [*inputs, *(_tensor(name, "BYTES") for name in extras)],
         "outputs": [_tensor(name, datatype) for name, datatype in OUTPUTS.items()],
     }
 
 
-def _tensor(name: str, datatype: str) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": [-1]}
+def _tensor(name: str, datatype: str, *lengths: int) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": [-1, *lengths]}
+
+
+def _lengths(column: Column) -> list[int]:
+    return [column.length] if isinstance(column, Vector) else []
 
 
 def _name(tensor: Any) -> str:
@@ -114,26 +129,42 @@ def _datatype(tensor: Mapping[str, Any], name: str, *, numeric: bool) -> str:
     return datatype
 
 
-def _num_rows(tensor: Mapping[str, Any], name: str, *, max_rows: int) -> int:
+@dataclass(frozen=True, kw_only=True)
+class _Shape:
+    """How many rows a tensor has, and how many numbers a row; None where that is one value and no vector."""
+
+    num_rows: int
+    length: int | None
+
+    @property
+    def num_elements(self) -> int:
+        return self.num_rows * (self.length or 1)
+
+
+def _shape(tensor: Mapping[str, Any], name: str, *, length: int | None, max_rows: int) -> _Shape:
     shape = tensor.get("shape")
-    is_shape = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
-    if not is_shape or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):  # type: ignore[arg-type, index]
-        raise MalformedError(f"Input {name!r:.80} must have the shape [n] or [n, 1] of its n rows; got {shape!r:.80}.")
+    is_shape = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape) and shape
+    inner = ([], [1]) if length is None else ([length],)
+    if not is_shape or shape[1:] not in inner:  # type: ignore[index]
+        wanted = "[n] or [n, 1]" if length is None else f"[n, {length}]"
+        raise MalformedError(f"Input {name!r:.80} must have the shape {wanted} of its n rows; got {shape!r:.80}.")
     num_rows = int(shape[0])  # type: ignore[index]
     if num_rows > max_rows:
         raise TooLargeError(f"Input {name!r:.80} has {num_rows} rows; a request may have {max_rows} rows.")
-    return num_rows
+    return _Shape(num_rows=num_rows, length=length)
 
 
-def _values(tensor: Mapping[str, Any], name: str, *, datatype: str, num_rows: int, tail: Tail) -> Cells:
+def _values(tensor: Mapping[str, Any], name: str, *, datatype: str, shape: _Shape, tail: Tail) -> Cells:
     parameters = _optional(tensor, "parameters", dict) or {}
     if "binary_data_size" in parameters:
-        return _binary(tensor, name, parameters["binary_data_size"], datatype=datatype, num_rows=num_rows, tail=tail)
+        return _binary(tensor, name, parameters["binary_data_size"], datatype=datatype, shape=shape, tail=tail)
     if not isinstance(tensor.get("data"), list):
         raise MalformedError(
             f"Input {name!r:.80} must carry its values as JSON in `data`, "
             "or as bytes behind the JSON with the parameter binary_data_size."
         )
+    if shape.length is not None:
+        return _lists(tensor["data"], name, shape)
     values = _flat(tensor["data"])
     require_shape(tensor["shape"], num_values=len(values), name=name)
     return values
@@ -145,15 +176,33 @@ def require_shape(shape: Sequence[int], *, num_values: int, name: str) -> None:
         raise MalformedError(f"Input {name!r:.80} must have the shape [{num_values}] of its data; got {shape!r:.80}.")
 
 
-def _binary(tensor: Mapping[str, Any], name: str, num_bytes: Any, *, datatype: str, num_rows: int, tail: Tail) -> Cells:
+def _lists(data: list[Any], name: str, shape: _Shape) -> Values:
+    """The vectors of `data`, which has them one after the other, or nested."""
+    length = shape.length or 1
+    if any(type(item) is list for item in data):
+        found, lists = len(data) * length, data
+    else:
+        found, lists = len(data), [data[start : start + length] for start in range(0, len(data), length)]
+    if found != shape.num_elements:
+        raise MalformedError(
+            f"Input {name!r:.80} of shape [{shape.num_rows}, {length}] takes {shape.num_elements} numbers in `data`; "
+            f"got {found}."
+        )
+    return lists
+
+
+def _binary(tensor: Mapping[str, Any], name: str, num_bytes: Any, *, datatype: str, shape: _Shape, tail: Tail) -> Cells:
     if type(num_bytes) is not int or num_bytes < 0:
         raise MalformedError(f"Input {name!r:.80}: binary_data_size must be a number of bytes; got {num_bytes!r:.40}.")
     if "data" in tensor:
         raise MalformedError(f"Input {name!r:.80} has both `data` and binary_data_size; send one of them.")
     raw = tail.take(num_bytes, name=name)
     if datatype in TEXTS:
-        return binary_tensors.decode_texts(raw, num_elements=num_rows, name=name)
-    return binary_tensors.decode_numbers(raw, datatype, num_elements=num_rows, name=name)
+        return binary_tensors.decode_texts(raw, num_elements=shape.num_rows, name=name)
+    numbers = binary_tensors.decode_numbers(raw, datatype, num_elements=shape.num_elements, name=name)
+    if shape.length is None:
+        return numbers
+    return vectors.from_flat(numbers, num_rows=shape.num_rows, length=shape.length)
 
 
 def _flat(data: list[Any]) -> Values:

@@ -53,7 +53,7 @@ class _Pieces(Tail):
 def decode(message: pb.ModelInferRequest, columns: Sequence[Column], *, max_rows: int) -> oip.Inference:
     """The request as `oip.decode` gives it, by the same checks with the same sentences."""
     _refuse_crowded(message, most_inputs=len(columns) + _MOST_BESIDE)
-    tail = _Pieces()
+    tail, lengths = _Pieces(), oip.length_by_name(columns)
     raw = list(message.raw_input_contents)
     if raw and len(raw) != len(message.inputs):
         raise MalformedError(
@@ -63,7 +63,7 @@ def decode(message: pb.ModelInferRequest, columns: Sequence[Column], *, max_rows
         "id": message.id or None,
         "parameters": _values_of(message.parameters),
         "inputs": [
-            _input(tensor, raw[index] if raw else None, tail=tail, max_rows=max_rows)
+            _input(tensor, raw[index] if raw else None, length=lengths.get(tensor.name), tail=tail, max_rows=max_rows)
             for index, tensor in enumerate(message.inputs)
         ],
         "outputs": [{"name": each.name, "parameters": _values_of(each.parameters)} for each in message.outputs],
@@ -125,7 +125,12 @@ def _refuse_crowded(message: pb.ModelInferRequest, *, most_inputs: int) -> None:
 
 
 def _input(
-    tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, *, tail: _Pieces, max_rows: int
+    tensor: pb.ModelInferRequest.InferInputTensor,
+    raw: bytes | None,
+    *,
+    length: int | None,
+    tail: _Pieces,
+    max_rows: int,
 ) -> dict[str, Any]:
     document = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
     found = [each.name for each, _ in tensor.contents.ListFields()]
@@ -145,12 +150,15 @@ def _input(
             f"Input {tensor.name!r:.80} must carry its {tensor.datatype} values in {where}, or as bytes in "
             f"raw_input_contents; got {', '.join(found) or 'neither'}."
         )
-    if len(values) > max_rows:
-        raise TooLargeError(f"Input {tensor.name!r:.80} has {len(values)} rows; a request may have {max_rows} rows.")
+    if len(values) > max_rows * (length or 1):
+        raise TooLargeError(
+            f"Input {tensor.name!r:.80} has {len(values)} values; a request may have {max_rows} rows of them."
+        )
     if datatype in oip.TEXTS:
         texts = [binary_tensors.text(value, index=index, name=tensor.name) for index, value in enumerate(values)]
         return {**document, "data": texts}
-    oip.require_shape(document["shape"], num_values=len(values), name=tensor.name)
+    if length is None:
+        oip.require_shape(document["shape"], num_values=len(values), name=tensor.name)
     array = np.asarray(values, binary_tensors.NUMPY_TYPES[datatype])
     return {**document, "datatype": datatype, "parameters": tail.add(array.view(np.uint8).data)}
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 from heliostat.columns import Column
 from heliostat.declared.revisions import Revision, logged_columns, steps
 from heliostat.errors import ContractError
-from heliostat.serving.arrow_cells import checked_array, plain_values
-from heliostat.serving.cells import NumberBlock, Values, checked
+from heliostat.serving.arrow_cells import kept, plain_values
+from heliostat.serving.cells import NumberBlock, Values
 from heliostat.serving.completion import Cells, Completion
 from heliostat.serving.instants import instants
 from heliostat.serving.problem import MalformedError
@@ -55,6 +55,8 @@ class Contract:
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """Checked rows, one value list a logged column: numbers are float, text is str, missing is None (in Arrow: null).
+
+    Vectors are always an Arrow array of lists.
 
     `revision` is the contract revision under which they were read.
     """
@@ -154,7 +156,7 @@ class RowReader:
         self._refuse_far_due(event_at, due_at)
         numbers = self._numbers.accepted(named, num_rows=num_rows)
         sent = {
-            column.name: numbers[column.name] if column.name in numbers else _kept(named[column.name], column)
+            column.name: numbers[column.name] if column.name in numbers else kept(named[column.name], column)
             for column in self.columns
         }
         return Rows(
@@ -186,10 +188,6 @@ class RowReader:
             f"{where}column {unknown!r:.80} is not declared; got {shown}. "
             f"Declared are: {', '.join(self._names)}; a row may carry {', '.join(self.extra_names)} too."
         )
-
-
-def _kept(values: Cells, column: Column) -> Cells:
-    return checked_array(values, column) if isinstance(values, pa.Array) else checked(values, column)
 
 
 def _plain(values: Cells, name: str) -> Values:

@@ -35,6 +35,11 @@ class NumberBins:
         return cls(name=name, cuts=tuple(cuts.tolist()))
 
     @property
+    def source(self) -> str:
+        """The column that is counted."""
+        return self.name
+
+    @property
     def num_bins(self) -> int:
         """How many bins there are, missing included."""
         return len(self.cuts) + 2
@@ -65,6 +70,11 @@ class CategoryBins:
         return cls(name=name, levels=tuple(entry["values"] for entry in tally[:NUM_LEVELS]))
 
     @property
+    def source(self) -> str:
+        """The column that is counted."""
+        return self.name
+
+    @property
     def num_bins(self) -> int:
         """How many bins there are, other and missing included."""
         return len(self.levels) + 2
@@ -79,16 +89,6 @@ class CategoryBins:
     def to_json(self) -> dict[str, Any]:
         """Plain values; `bins_from_json` reads them."""
         return {"name": self.name, "levels": list(self.levels)}
-
-
-Bins = NumberBins | CategoryBins
-
-
-def bins_from_json(value: dict[str, Any]) -> Bins:
-    """The bins that `to_json` wrote, bit for bit."""
-    if "cuts" in value:
-        return NumberBins(name=value["name"], cuts=tuple(value["cuts"]))
-    return CategoryBins(name=value["name"], levels=tuple(value["levels"]))
 
 
 def _to_numbers(values: pa.ChunkedArray) -> NDArray[np.float64]:

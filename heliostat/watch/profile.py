@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.columns import Column, Number
+from heliostat.columns import Column
 from heliostat.errors import ContractError
-from heliostat.watch.bins import Bins, CategoryBins, Codes, NumberBins, bins_from_json
+from heliostat.watch.all_bins import Bins, bins_from_json, fit_bins
+from heliostat.watch.bins import Codes, NumberBins
 from heliostat.watch.counts import Counts
 from heliostat.watch.drift import ColumnDrift, log_evidence, noise_floor, psi
 
@@ -45,7 +46,7 @@ class Profile:
         With `window` and a column `event_at`, each window of the reference is compared with the whole of it:
         what nineteen in twenty stay below is calm. Without it a day of one weather looks like drift.
         """
-        bins: list[Bins] = [_fit_bins(table, column) for column in columns]
+        bins = [one for column in columns for one in fit_bins(column, _column(table, column.name))]
         bins.append(NumberBins.fit(OUTPUT, pa.chunked_array([pa.array(probabilities, pa.float64())])))
         codes = _codes(tuple(bins), table, probabilities)
         reference = _tally(tuple(bins), codes)
@@ -111,11 +112,6 @@ class Profile:
         )
 
 
-def _fit_bins(table: pa.Table, column: Column) -> Bins:
-    values = _column(table, column.name)
-    return NumberBins.fit(column.name, values) if isinstance(column, Number) else CategoryBins.fit(column.name, values)
-
-
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
         raise ContractError(f"The rows lack {name!r}; they have {sorted(table.column_names)}. Normalise them first.")
@@ -126,7 +122,7 @@ def _codes(bins: tuple[Bins, ...], table: pa.Table, probabilities: Values) -> di
     if table.num_rows != len(probabilities):
         raise ContractError(f"{table.num_rows} rows need as many answers; got {len(probabilities)}.")
     *inputs, output = bins
-    codes = {one.name: one.codes(_column(table, one.name)) for one in inputs}
+    codes = {one.name: one.codes(_column(table, one.source)) for one in inputs}
     answers = pa.chunked_array([pa.array(probabilities, pa.float64())])
     return codes | {output.name: output.codes(answers)}
 
@@ -135,7 +131,8 @@ def _tally(
     bins: tuple[Bins, ...], codes: Mapping[str, Codes], unsent: Mapping[str, NDArray[np.bool_]] | None = None
 ) -> Counts:
     num_rows = len(codes[OUTPUT])
-    codes = {**codes, **{name: codes[name][~mask] for name, mask in (unsent or {}).items() if name in codes}}
+    masks = {one.name: mask for one in bins if (mask := (unsent or {}).get(one.source)) is not None}
+    codes = {**codes, **{name: codes[name][~mask] for name, mask in masks.items()}}
     described = json.dumps([one.to_json() for one in bins], sort_keys=True)
     by_column = {one.name: tuple(np.bincount(codes[one.name], minlength=one.num_bins).tolist()) for one in bins}
     return Counts(

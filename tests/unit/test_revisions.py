@@ -183,7 +183,7 @@ def test_rows_from_before_there_were_revisions_count_everywhere():
         ({"renamed": {"temp": "wind"}}, "must lead from a column of its own to a current one"),
         ({"renamed": {"temp": "site"}}, "must lead from"),
         ({"number": 2}, "numbers of their own, below the current one"),
-        ({"columns": (Category("load"), *FIRST.columns[1:])}, "'load' changes from number to text"),
+        ({"columns": (Category("load"), *FIRST.columns[1:])}, "'load' changes from text to a number"),
     ],
 )
 def test_a_revision_whose_rows_cannot_be_read_today_is_refused(changed, message):
