@@ -17,6 +17,7 @@ from heliostat.errors import SettingsError
 from heliostat.serving.combining import Reply
 from heliostat.settings import Settings
 from heliostat.workload import load
+from serve_apps import express_replica
 from serve_apps.composed import predictor_of
 from serve_apps.config import PredictorConfig
 from serve_apps.desk import ActorDesk
@@ -44,8 +45,13 @@ class Replica(InferenceService):
 
     def __serve_build_asgi_app__(self) -> HttpApp:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
-        desk = ActorDesk(self._predictor.config.workload)
-        return http_app(self._predictor, desk, desk)
+        config = self._predictor.config
+        desk = ActorDesk(config.workload)
+        app = http_app(self._predictor, desk, desk)
+        # One that asks other workloads calls them by Serve's handles, whose context only Serve's own way makes.
+        if not config.asks_others:
+            express_replica.install(app, ["/v1/predict", f"/v2/models/{config.workload}/infer"])
+        return app
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What the replica did since this was last asked, about once a second when the workload scales."""

@@ -58,10 +58,11 @@ class Call:
 
 @dataclass(kw_only=True, slots=True)
 class Request(Call):
-    """What a handler gets: the call, and the body on demand."""
+    """What a handler gets: the call, and the body on demand, from `receive` unless it is there."""
 
-    receive: Receive
+    receive: Receive | None
     max_body_bytes: int
+    whole_body: bytes | None = None
     parameters: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -95,17 +96,25 @@ class Request(Call):
             # Compared by length first: Python refuses to read a number of thousands of digits.
             if len(declared) > 18 or int(declared) > self.max_body_bytes:
                 raise self._too_large()
+        if self.receive is None:
+            return self._whole()
         try:
             async with asyncio.timeout(self.deadline_s - time.perf_counter()):
-                return await self._chunks()
+                return await self._chunks(self.receive)
         except TimeoutError as error:
             raise SlowBodyError(f"The body was not complete after {self.timeout_s:g} s; send it faster.") from error
 
-    async def _chunks(self) -> bytes:
+    def _whole(self) -> bytes:
+        body = self.whole_body or b""
+        if len(body) > self.max_body_bytes:
+            raise self._too_large()
+        return body
+
+    async def _chunks(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
         num_bytes, is_more = 0, True
         while is_more:
-            message = await self.receive()
+            message = await receive()
             if message["type"] != "http.request":
                 raise MalformedError("The connection was closed before the body was complete.")
             chunk = message.get("body", b"")

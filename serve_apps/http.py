@@ -100,37 +100,56 @@ class HttpApp:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.respond(
+            scope["method"],
+            _local_path(scope),
+            dict(scope["headers"]),
+            query=scope["query_string"],
+            receive=receive,
+        )
+        await response.send(send)
+
+    async def respond(
+        self,
+        method: str,
+        path: str,
+        header_by_name: Mapping[bytes, bytes],
+        *,
+        query: bytes = b"",
+        receive: Receive | None = None,
+        body: bytes | None = None,
+    ) -> Response:
+        """The answer to a request, errors too; its body is there already, or else `receive` gets it on demand."""
         started_s = time.perf_counter()
-        header_by_name = dict(scope["headers"])
-        request_id = str(uuid.uuid4())
+        request_id = ""
         try:
-            request_id = request_id_of(header_by_name) or request_id
+            request_id = request_id_of(header_by_name) or str(uuid.uuid4())
             request = Request(
                 header_by_name=header_by_name,
                 receive=receive,
+                whole_body=body,
                 request_id=request_id,
                 received_at=received_at_of(header_by_name),
                 started_s=started_s,
                 timeout_s=timeout_of(timeout_header_of(header_by_name), default_s=self._limits.request_timeout_s),
                 max_body_bytes=self._limits.max_body_bytes,
             )
-            response = await self._handle(scope, request)
+            return await self._handle(method, path, request, query=query)
         except HeliostatError as error:
-            response = self._problem(problem.of(error), error, request_id=request_id)
+            return self._problem(problem.of(error), error, request_id=request_id or str(uuid.uuid4()))
         # The outer edge of a request: whatever it was, it is in the log, and the next request is answered.
         except Exception as error:  # noqa: BLE001
-            response = self._problem(problem.internal(), error, request_id=request_id)
-        await response.send(send)
+            return self._problem(problem.internal(), error, request_id=request_id or str(uuid.uuid4()))
 
-    async def _handle(self, scope: Scope, request: Request) -> Response:
-        endpoint, request.parameters = self._router.find(scope["method"], _local_path(scope))
+    async def _handle(self, method: str, path: str, request: Request, *, query: bytes) -> Response:
+        endpoint, request.parameters = self._router.find(method, path)
         if endpoint.page is not None and request.accepts(HTML):
             return endpoint.page
         if endpoint.action is not None:
             authorization = request.header(b"authorization")
             request.caller = self._access.admit(authorization, endpoint.action, now_s=request.started_s)
         if endpoint.query:
-            request.parameters |= _queried(scope, endpoint.query)
+            request.parameters |= _queried(query, endpoint.query)
         return await endpoint.handler(request)
 
     def _problem(self, found: problem.Problem, error: Exception, *, request_id: str) -> Response:
@@ -160,9 +179,9 @@ def _local_path(scope: Scope) -> str:
     return local.rstrip("/") or "/"
 
 
-def _queried(scope: Scope, known: Mapping[str, Any]) -> dict[str, str]:
+def _queried(query: bytes, known: Mapping[str, Any]) -> dict[str, str]:
     """What the address says behind its `?`; MalformedError for a name that is not known or is there twice."""
-    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     found: dict[str, str] = {}
     for name, value in pairs:
         if name not in known or name in found:

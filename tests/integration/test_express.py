@@ -1,0 +1,231 @@
+"""The short way from a socket to the answer, byte by byte, on a real predictor."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests import toy
+from tests.integration.http_server import express_server, no_books
+from tests.integration.predictor_fixture import ROW, make_bundle, plaintext, record, run, serving
+
+BODY = json.dumps({"rows": [ROW]}).encode()
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    return {1: make_bundle(tmp_path_factory.mktemp("express"), "tests.toy", seed=1)}
+
+
+class Books:
+    """Counts the requests that went the short way; may hold them up."""
+
+    def __init__(self):
+        self.num_taken = self.num_ended = 0
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def __call__(self, answering):
+        self.num_taken += 1
+        try:
+            answer = await no_books(answering)
+            await self.go_on.wait()
+            return answer
+        finally:
+            self.num_ended += 1
+
+
+@asynccontextmanager
+async def server(bundles, home):
+    """The port, the books, and what ends the server."""
+    books = Books()
+    async with serving(toy.workload, home, record(bundles)) as served:
+        running = express_server(served.app, toy.workload, kept=books)
+        task = asyncio.ensure_future(running.serve())
+        while not running.started:
+            await asyncio.sleep(0.01)
+        try:
+            yield running.servers[0].sockets[0].getsockname()[1], books, running
+        finally:
+            running.should_exit = True
+            await asyncio.wait_for(task, timeout=20)
+
+
+def request(path="/v1/predict", *, body=BODY, headers=(), version="1.1", method="POST"):
+    lines = [f"{method} {path} HTTP/{version}", "Host: toy", f"Authorization: Bearer {plaintext('caller')}"]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+async def answer(reader):
+    """Status, headers and body of the next answer."""
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout=20)).decode()
+    status, *lines = head.strip().split("\r\n")
+    header_by_name = dict(line.lower().split(": ", 1) for line in lines)
+    body = await asyncio.wait_for(reader.readexactly(int(header_by_name.get("content-length", 0))), timeout=20)
+    return int(status.split()[1]), header_by_name, body
+
+
+def test_a_request_that_comes_whole_and_one_in_pieces_get_the_same_answer(bundles, tmp_path):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, books, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            asked = request(headers=["X-Request-Id: same"])
+            writer.write(asked)
+            whole = await answer(reader)
+            assert (whole[0], books.num_taken) == (200, 1)
+            for start in range(0, len(asked), 40):
+                writer.write(asked[start : start + 40])
+                await asyncio.sleep(0.002)
+            pieces = await answer(reader)
+            assert books.num_taken == 1
+            documents = [json.loads(found[2]) for found in (whole, pieces)]
+            for document in documents:
+                del document["processing_time_ms"]
+            assert documents[0] == documents[1]
+            assert whole[1]["x-request-id"] == "same"
+            assert whole[1].keys() - {"x-request-id"} == pieces[1].keys()
+            writer.close()
+
+    run(scenario)
+
+
+def test_requests_that_come_together_are_answered_in_their_order(bundles, tmp_path):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, books, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            status = request("/v2/health/ready", body=b"", method="GET")
+            writer.write(
+                b"".join([request(headers=["X-Request-Id: r1"]), status, request(headers=["X-Request-Id: r3"])])
+            )
+            found = [await answer(reader) for _ in range(3)]
+            assert [each[0] for each in found] == [200, 200, 200]
+            assert [json.loads(each[2]).get("id") for each in found] == ["r1", None, "r3"]
+            assert books.num_taken == 1
+            writer.write(request(headers=["X-Request-Id: r4"]))
+            assert json.loads((await answer(reader))[2])["id"] == "r4"
+            assert books.num_taken == 2
+            writer.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_body_in_chunks_is_read_to_its_end(bundles, tmp_path, is_whole):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, books, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = request(body=b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+            chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:30], BODY[30:])]
+            for part in [b"".join([head, *chunks, b"0\r\n\r\n"])] if is_whole else [head, *chunks, b"0\r\n\r\n"]:
+                writer.write(part)
+                await asyncio.sleep(0.02)
+            assert (await answer(reader))[0] == 200
+            assert books.num_taken == is_whole
+            writer.close()
+
+    run(scenario)
+
+
+def test_who_waits_for_100_continue_is_told_to(bundles, tmp_path):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, _, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head, _, body = request(headers=["Expect: 100-continue"]).partition(b"\r\n\r\n")
+            writer.write(head + b"\r\n\r\n")
+            assert (await answer(reader))[0] == 100
+            writer.write(body)
+            assert (await answer(reader))[0] == 200
+            writer.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("version", "headers"), [("1.0", []), ("1.1", ["Connection: close"])])
+def test_a_connection_that_shall_end_does(bundles, tmp_path, version, headers):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, _, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request(version=version, headers=headers))
+            status, header_by_name, _ = await answer(reader)
+            assert (status, header_by_name["connection"]) == (200, "close")
+            assert await asyncio.wait_for(reader.read(), timeout=20) == b""
+            writer.close()
+
+    run(scenario)
+
+
+def test_a_caller_who_leaves_ends_the_request_and_nothing_else(bundles, tmp_path):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, books, _):
+            stays, leaves = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            books.go_on.clear()
+            for _, writer in (stays, leaves):
+                writer.write(request())
+            while books.num_taken < 2:
+                await asyncio.sleep(0.01)
+            leaves[1].transport.abort()
+            while not books.num_ended:
+                await asyncio.sleep(0.01)
+            books.go_on.set()
+            assert (await answer(stays[0]))[0] == 200
+            assert books.num_ended == 2
+            stays[1].close()
+
+    run(scenario)
+
+
+def test_a_server_that_ends_answers_what_it_has_taken(bundles, tmp_path):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, books, running):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            books.go_on.clear()
+            writer.write(request())
+            while not books.num_taken:
+                await asyncio.sleep(0.01)
+            running.should_exit = True
+            await asyncio.sleep(0.3)
+            books.go_on.set()
+            status, header_by_name, _ = await answer(reader)
+            assert (status, header_by_name["connection"]) == (200, "close")
+            writer.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        (request(body=b"{"), 400),
+        (request().replace(b"Bearer hel_", b"Bearer no_"), 401),
+        (request().replace(b"application/json", b"text/plain"), 415),
+        (request(headers=["X-Request-Timeout-Seconds: soon"]), 400),
+        (request(headers=[f"X-Request-Id: {'r' * 201}"]), 400),
+    ],
+)
+def test_what_is_refused_is_told_and_the_connection_goes_on(bundles, tmp_path, changed, status):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, _, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(changed)
+            found = await answer(reader)
+            assert (found[0], found[1]["content-type"]) == (status, "application/problem+json")
+            writer.write(request())
+            assert (await answer(reader))[0] == 200
+            writer.close()
+
+    run(scenario)
+
+
+def test_bytes_that_are_no_http_end_the_connection(bundles, tmp_path):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, books, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request().replace(b"Content-Length: ", b"Content-Length: x"))
+            assert (await answer(reader))[0] == 400
+            assert await asyncio.wait_for(reader.read(), timeout=20) == b""
+            assert books.num_taken == 0
+            writer.close()
+
+    run(scenario)
