@@ -5,31 +5,17 @@ Writes: nothing
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from actors.proxy import catalog
 from actors.trial import compare, on_trial, refuse_nothing
 from heliostat.columns import Column
+from heliostat.govern.asked_comparison import AskedComparison
 from heliostat.govern.comparison import Comparison
 from heliostat.store.catalog import Catalog
 from heliostat.store.lake import Lake
 
 LAST = datetime(2200, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AskedComparison:
-    """Which versions are compared, and on which rows; `version` None: the one on trial, `against` None: whichever.
-
-    `since` None is what the version was trained until, for it answered nothing before; `until` None has no end.
-    """
-
-    lake_uri: str
-    version: int | None = None
-    against: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 def compare_live(workload: str, columns: Sequence[Column], asked: AskedComparison) -> Comparison:

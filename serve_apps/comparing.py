@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from actors.comparing import AskedComparison
+from heliostat.govern.asked_comparison import AskedComparison
 from heliostat.govern.roles import Action
 from heliostat.serving.instants import instant
 from heliostat.serving.problem import MalformedError, OverloadedError

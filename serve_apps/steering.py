@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import ray
 
-from actors.comparing import AskedComparison, compare_live
 from cluster import names
 from cluster.resources import READ_BESIDE
 from heliostat.columns import Column
+from heliostat.govern.asked_comparison import AskedComparison
 from heliostat.govern.comparison import Comparison
 from heliostat.records import KeyRecord, KeyTerms, ModelVersion, Run
 from heliostat.serving.problem import UnavailableError
@@ -114,7 +114,7 @@ class ActorSteering:
     async def compare(self, asked: AskedComparison, columns: Sequence[Column], *, timeout_s: float) -> Comparison:
         """Two versions on the same live rows, read in a process of its own: a replica has no time for whole tables."""
         # One call a process: the memory of whole tables is given back.
-        task = ray.remote(num_cpus=0, max_retries=0, max_calls=1)(compare_live)
+        task = ray.remote(num_cpus=0, max_retries=0, max_calls=1)(_compared)
         answer = task.remote(self._workload, tuple(columns), asked)
         try:
             found: Comparison = await _within(answer, timeout_s)
@@ -171,6 +171,13 @@ class ActorSteering:
             raise error.cause from None
         except (ValueError, ray.exceptions.RayActorError) as error:
             raise UnavailableError(f"The actor {actor!r} is not up. Start it: jobs.deploy.") from error
+
+
+def _compared(workload: str, columns: Sequence[Column], asked: AskedComparison) -> Comparison:
+    # Imported by the task alone: a replica has no use for the catalog's database code, which a cold start would load.
+    from actors.comparing import compare_live
+
+    return compare_live(workload, columns, asked)
 
 
 async def _within(answer: Awaitable[Any], timeout_s: float) -> Any:
