@@ -4,8 +4,8 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import ray.train
 import ray.train.torch
+import torch
 from numpy.typing import NDArray
 from ray.train import Checkpoint
 
@@ -23,17 +24,18 @@ from heliostat.learn.calibrate import Calibration
 from heliostat.learn.faults import NEXT, StepFaultError, said
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
-from heliostat.learn.rows import split_by_time
 from heliostat.learn.state import FitState
 from heliostat.metrics import Metric, stored
 from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.store.lake import Lake
 from heliostat.watch.profile import Profile
 from heliostat.workload import Workload, load
+from jobs._contest import Contest, Version
 from jobs._inputs import Pinned, with_inputs
+from jobs._windows import Candidate, Parts, candidates, holdout_at, parts
 
-MIN_ROWS = 100  # before the hold-out; fewer fit nothing
 REFIT = "-refit"
+CPU_S = "cpu_s"  # of all workers of an attempt so far, as reported with each candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,60 +51,9 @@ class FitRun:
     code_revision: str
     tables: Mapping[str, int | None]
     inputs: Pinned = field(default_factory=dict)  # the versions of other workloads that old rows are put to
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One fit of a run: its name, the start of its training rows (None: all history), and what is fitted."""
-
-    name: str
-    since: datetime | None
-    kind: str = "network"
-
-
-def candidates(workload: Workload, *, as_of: datetime, onset_at: datetime | None) -> list[Candidate]:
-    """The fits of one run, for each kind of model: the declared windows, and the rows since an onset."""
-    found = [_window(span, as_of) for span in workload.training.windows]
-    if onset_at is not None and as_of - onset_at >= workload.loop.holdout_span * 3:
-        found.append(Candidate(name=f"since-{onset_at:%Y-%m-%d}", since=onset_at))
-    return [_of_kind(candidate, kind) for kind in workload.kinds for candidate in found]
-
-
-def _of_kind(candidate: Candidate, kind: str) -> Candidate:
-    return candidate if kind == "network" else replace(candidate, name=f"{kind}-{candidate.name}", kind=kind)
-
-
-def _window(span: timedelta | None, as_of: datetime) -> Candidate:
-    if span is None:
-        return Candidate(name="all", since=None)
-    hours = span / timedelta(hours=1)
-    # The name tells candidates of one run apart, so a span that is not whole days must not lose its hours.
-    return Candidate(name=f"last-{hours / 24:g}d" if hours % 24 == 0 else f"last-{hours:g}h", since=as_of - span)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The rows of one candidate: fitted on `train`, chosen and calibrated on `validation`; `all`: the hold-out too."""
-
-    train: pa.Table
-    validation: pa.Table
-    all: pa.Table
-    holdout_since: datetime
-
-
-def parts(workload: Workload, rows: pa.Table, candidate: Candidate) -> Parts:
-    """The candidate's span, parted by time: training, the newest share as validation, then the hold-out."""
-    until = cohorts.holdout_since(rows, workload.loop.holdout_span)
-    if candidate.since is not None:
-        _, rows = cohorts.parted(rows, at=candidate.since)
-    usable, _ = cohorts.parted(rows, at=until)
-    if usable.num_rows < MIN_ROWS:
-        raise TrainingError(
-            f"Candidate {candidate.name!r} has {usable.num_rows} labelled rows before the hold-out that starts at "
-            f"{until:%Y-%m-%d}; at least {MIN_ROWS} are needed. Ingest more, or train at a later instant."
-        )
-    train, validation = split_by_time(usable, share=workload.training.validation_share)
-    return Parts(train=train, validation=validation, all=rows, holdout_since=until)
+    is_in_doubt: bool = False
+    num_recent: int | None = None  # rows of the recent window; None: no such candidate
+    champion: Mapping[str, Any] | None = None  # the fields of a `Version`: what candidates have to beat, if any
 
 
 def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -124,10 +75,10 @@ def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _fit_all(run: FitRun) -> list[dict[str, Any]]:
-    """Fit all candidates of a run; every worker returns the same list, two entries a candidate.
+    """Fit the candidates of a run that can win; every worker returns the same list.
 
-    The first was fitted without the hold-out and is what the gates judge. The second is the same fit done again with
-    the hold-out, and is what takes traffic when the first passed.
+    Each is fitted without the hold-out, which is what the gates judge. Then the winner, or before the first champion
+    each of them, is fitted again with the hold-out, and that takes traffic when the first fit passed.
     """
     started_s = time.monotonic()
     workload = load(run.module)
@@ -135,20 +86,55 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     known = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned)
     rows = with_inputs(known, workload, run.inputs)
     progress = Progress.resumed()
+    contest = Contest(
+        workload,
+        rows,
+        champion=None if run.champion is None else Version(**run.champion),
+        holdout_at=holdout_at(workload, rows, run.onset_at),
+    )
+    planned = candidates(
+        workload,
+        contest.rows_before,
+        as_of=run.as_of,
+        onset_at=run.onset_at,
+        num_recent=run.num_recent if run.is_in_doubt else None,
+        is_contest=contest.is_open,
+    )
     limit = workload.training.fit_time
-    for candidate in candidates(workload, as_of=run.as_of, onset_at=run.onset_at):
+    for candidate in planned:
         is_late = limit is not None and bool(progress.done) and time.monotonic() - started_s > limit.total_seconds()
         if candidate.name not in progress.done and parallel.first_says(is_late):
             print(f"candidate {candidate.name} is left out: {limit} have passed", flush=True)
             continue
-        chosen = parts(workload, rows, candidate)
-        again = f"{candidate.name}{REFIT}"
+        is_older = run.onset_at is None or candidate.since is None or candidate.since < run.onset_at
+        if not contest.can_win(is_older=is_older):
+            print(f"candidate {candidate.name} is left out: a shorter window surely beats the champion", flush=True)
+            continue
         if candidate.name not in progress.done:
+            chosen = parts(workload, rows, candidate, holdout_at=contest.holdout_at)
             progress.finish(candidate.name, _fit_judged(run, workload, chosen, progress, candidate=candidate))
-        if again not in progress.done:
-            judged = progress.done[candidate.name]
-            progress.finish(again, _fit_again(run, workload, chosen, progress, name=again, judged=judged))
+        contest.add(candidate, progress.done[candidate.name])
+        if not contest.is_open:
+            _finish_again(run, workload, rows, progress, contest=contest, candidate=candidate)
+    if contest.is_open:
+        _finish_again(run, workload, rows, progress, contest=contest, candidate=contest.winner())
     return list(progress.done.values())
+
+
+def _finish_again(
+    run: FitRun,
+    workload: Workload,
+    rows: pa.Table,
+    progress: "Progress",
+    *,
+    contest: Contest,
+    candidate: Candidate,
+) -> None:
+    again = f"{candidate.name}{REFIT}"
+    if again not in progress.done:
+        chosen = parts(workload, rows, candidate, holdout_at=contest.holdout_at)
+        judged = progress.done[candidate.name]
+        progress.finish(again, _fit_again(run, workload, chosen, progress, name=again, judged=judged))
 
 
 def _fit_judged(
@@ -282,7 +268,8 @@ class Progress:
         """Checkpoint that a candidate is written."""
         self.done[candidate] = result
         self.state = None
-        self._report(None, {"num_candidates": len(self.done)})
+        cpu_s = float(parallel.sum_over_ranks(torch.tensor(time.process_time())))
+        self._report(None, {"num_candidates": len(self.done), CPU_S: cpu_s})
 
     def _report(self, state: FitState | None, values: dict[str, float]) -> None:
         with tempfile.TemporaryDirectory() as name:

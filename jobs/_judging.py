@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from heliostat import cohorts, gates
+from heliostat.blocks import NORMAL_95
 from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import TrainingError
 from heliostat.govern.evidence import evidence
@@ -40,6 +41,19 @@ class Judgement:
     inputs: Mapping[str, Any]
 
     @property
+    def loss(self) -> float:
+        """The mean loss on the hold-out."""
+        return self.evidence.candidate["log_loss"]
+
+    @property
+    def sure_gain(self) -> float:
+        """By how much a row it is surely (one-sided 95%) better than the champion; 0 without one to compare with."""
+        paired = self.evidence.paired
+        if paired is None or not np.isfinite(paired.standard_error):
+            return 0.0
+        return -(paired.mean_difference + NORMAL_95 * paired.standard_error)
+
+    @property
     def is_promote(self) -> bool:
         """True when every gate held."""
         return isinstance(self.verdict, gates.Promote)
@@ -52,6 +66,7 @@ class Judgement:
             "verdict": "promote" if self.is_promote else "hold",
             "reasons": list(self.verdict.reasons),
             "holdout_rows": self.evidence.num_rows,
+            "sure_gain": self.sure_gain,
             "scores": stored(self.evidence.candidate),
             "constant": stored(self.evidence.constant),
             "inputs": dict(self.inputs),
@@ -68,13 +83,17 @@ def judge(job: _entry.Job, numbers: Sequence[int], *, as_of: datetime) -> list[J
     for number in numbers:
         version = versions[number]
         if "refit_of" not in version.lineage:
-            rows = _judged_rows(job, version, as_of=as_of)
+            rows = known_rows(job, version, as_of=as_of)
             traffic = refitted.get((version.run_id, version.candidate), version)
-            found.append(_judge_one(job, version, rows, champion=champion, traffic=traffic))
+            is_own = champion is None or champion.number == traffic.number
+            # Judged again, a champion is compared with nobody: the rows that its twin did not see are enough.
+            other = None if is_own else champion
+            holdout = _holdout(rows, version, champion=other)
+            found.append(judge_on(job, version, holdout, champion=other, traffic=traffic))
     return found
 
 
-def _judged_rows(job: _entry.Job, version: ModelVersion, *, as_of: datetime) -> pa.Table:
+def known_rows(job: _entry.Job, version: ModelVersion, *, as_of: datetime) -> pa.Table:
     """Every labelled row up to `as_of`; at the instant of the fit itself, from the very tables that it saw."""
     is_own = datetime.fromisoformat(version.lineage["as_of"]) == as_of
     tables = {name: number for name, number in version.lineage["snapshot"].items() if number is not None}
@@ -93,24 +112,22 @@ def judged_twin(job: _entry.Job, number: int) -> int:
     return twins[0] if twins else number
 
 
-def _judge_one(
+def judge_on(
     job: _entry.Job,
     version: ModelVersion,
-    rows: pa.Table,
+    holdout: pa.Table,
     *,
     champion: ModelVersion | None,
     traffic: ModelVersion,
 ) -> Judgement:
-    is_own = champion is None or champion.number == traffic.number
-    # Judged again, a champion is compared with nobody: the rows that its twin did not see are enough.
-    holdout = _holdout(rows, version, champion=None if is_own else champion)
+    """The judgement on a hold-out that neither was fitted to; `traffic` is what would answer in the version's place."""
     labels, answers = holdout["label"].to_numpy(), _answers(job, version, holdout)
-    theirs = None if champion is None or is_own else _answers(job, champion, holdout)
+    theirs = None if champion is None else _answers(job, champion, holdout)
     days = holdout["event_at"].cast(pa.date32()).to_numpy()
     found = evidence(
         labels,
         answers,
-        champion=None if champion is None or is_own else champion.number,
+        champion=None if champion is None else champion.number,
         champion_probabilities=theirs,
         train_rate=float(version.lineage["label_rate"]),
         blocks=days,
@@ -149,11 +166,7 @@ def _window(rows: pa.Table) -> list[str]:
 def _holdout(rows: pa.Table, version: ModelVersion, *, champion: ModelVersion | None) -> pa.Table:
     """Rows that neither the judged version nor the champion was fitted to."""
     since = datetime.fromisoformat(version.lineage["holdout_since"])
-    _, holdout = cohorts.parted(rows, at=since)
-    if champion is not None:
-        last = datetime.fromisoformat(champion.lineage["last_event_at"])
-        # A champion judged on rows that it was fitted to looks better than it is.
-        _, holdout = cohorts.parted(holdout, at=last + timedelta(microseconds=1))
+    holdout = answered_rows(rows, [] if champion is None else [champion], since=since)
     if holdout.num_rows == 0:
         raise TrainingError(
             f"No labelled row from {since:%Y-%m-%d} on was known by then, so version {version.number} cannot be "
@@ -162,11 +175,21 @@ def _holdout(rows: pa.Table, version: ModelVersion, *, champion: ModelVersion | 
     return holdout
 
 
+def answered_rows(rows: pa.Table, versions: Sequence[ModelVersion], *, since: datetime) -> pa.Table:
+    """The rows since then that none of the versions was fitted to: judged on those it would look better than it is."""
+    lasts = [datetime.fromisoformat(version.lineage["last_event_at"]) for version in versions]
+    _, unseen = cohorts.parted(rows, at=max([since, *(last + timedelta(microseconds=1) for last in lasts)]))
+    return unseen
+
+
 def _answers(job: _entry.Job, version: ModelVersion, rows: pa.Table) -> NDArray[np.float64]:
     model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
     return model.probabilities(as_trained(rows, model.columns, renamed=renamed_since(job.workload.earlier)))
 
 
 def best(judgements: Sequence[Judgement]) -> Judgement:
-    """The one to go on with: those that passed before those that did not, then the lowest log loss."""
-    return min(judgements, key=lambda each: (not each.is_promote, each.evidence.candidate["log_loss"]))
+    """The one to go on with: those that passed before those that did not, then what was fitted again, then the loss.
+
+    Among candidates of one run only those that could win were fitted again.
+    """
+    return min(judgements, key=lambda each: (not each.is_promote, each.version == each.judged_version, each.loss))

@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 
 from heliostat.errors import TrainingError
 from jobs import _entry
-from jobs._judging import best, judge
-from jobs.train import FitFailedError, fit_versions
+from jobs._archive import returned
+from jobs._judging import Judgement, best, judge
+from jobs.train import FitFailedError, fit_run, started
 
 
 def retrain(job: _entry.Job) -> _entry.Result:
-    """The best candidate of this run and its verdict."""
+    """The best candidate of this turn and its verdict."""
     options = job.options
     try:
-        versions = fit_versions(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset)
-        judgements = judge(job, versions, as_of=options.as_of)
+        judgements = _judged(job)
     except TrainingError as error:
         # The same rows would fail again: the turn is over, and the reason is its result.
         status = "failed" if isinstance(error, FitFailedError) else "succeeded"
@@ -35,6 +35,17 @@ def retrain(job: _entry.Job) -> _entry.Result:
         }
     job.catalog.end_run(options.run, status=status, result=result, by=job.by, at=datetime.now(UTC))
     return result
+
+
+def _judged(job: _entry.Job) -> list[Judgement]:
+    """A champion of before whose world is back, or else what a run has fitted."""
+    options = job.options
+    run = started(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset, is_in_doubt=options.in_doubt)
+    back = returned(job, as_of=options.as_of, onset_at=options.onset) if options.in_doubt else None
+    if back is not None:
+        print(f"version {back.version} answers as well as in its time, and better than the champion", flush=True)
+        return [back]
+    return judge(job, fit_run(job, run), as_of=options.as_of)
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -19,10 +19,12 @@ from ray.train.torch import TorchTrainer
 from cluster import resources, submit
 from heliostat.errors import HeliostatError, TrainingError
 from jobs import _entry
-from jobs._fitting import FitRun, fit_candidates
+from jobs._contest import Version
+from jobs._fitting import CPU_S, FitRun, fit_candidates
 from jobs._inputs import champions
 
 MAX_WORKER_FAILURES = 5
+RUN_COST = "run_cost"
 
 
 def train(job: _entry.Job) -> _entry.Result:
@@ -42,14 +44,24 @@ class FitFailedError(TrainingError):
     """A run that was started gives no candidate; the same rows and code would fail again."""
 
 
-def fit_versions(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetime | None = None) -> list[int]:
+def fit_versions(job: _entry.Job, *, run_id: str, as_of: datetime) -> list[int]:
     """The version numbers of the candidates of one run; FitFailedError when it gives none."""
-    fitted = _run_train(job, _started(job, run_id=run_id, as_of=as_of, onset_at=onset_at))
+    return fit_run(job, started(job, run_id=run_id, as_of=as_of))
+
+
+def fit_run(job: _entry.Job, run: FitRun) -> list[int]:
+    """The version numbers of the candidates of a run that was started; FitFailedError when it gives none.
+
+    What it cost is in the journal: CPU-seconds of the workers' last attempt.
+    """
+    fitted, cpu_s = _run_train(job, run)
     now = datetime.now(UTC)
+    cost = {"run": run.run_id, "cpu_s": round(cpu_s, 3), "num_fits": len(fitted)}
+    job.catalog.append(RUN_COST, job.workload.name, cost, by=job.by, at=now)
     return [
         job.catalog.register(
             job.workload.name,
-            run_id=run_id,
+            run_id=run.run_id,
             candidate=candidate["candidate"],
             kind=candidate["kind"],
             bundle_uri=candidate["bundle_uri"],
@@ -63,7 +75,9 @@ def fit_versions(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: dat
     ]
 
 
-def _started(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetime | None) -> FitRun:
+def started(
+    job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetime | None = None, is_in_doubt: bool = False
+) -> FitRun:
     """The run as it was first started under that name: an attempt that goes on must see the same rows."""
     name = job.workload.name
     params = {
@@ -71,6 +85,7 @@ def _started(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetim
         "onset_at": None if onset_at is None else onset_at.isoformat(),
         "tables": {table: job.lake.version(name, table) for table in ("raw", "predictions", "labels")},
         "inputs": champions(job.catalog, job.workload),
+        "champion": job.catalog.aliases(name).get("champion"),
         "code_revision": submit.code_revision(submit.code_package()),
     }
     run = job.catalog.start_run(run_id, name, job="train", params=params, by=job.by, at=datetime.now(UTC))
@@ -86,13 +101,36 @@ def _started(job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetim
         bundles_uri=job.settings.bundles_uri,
         as_of=as_of,
         onset_at=onset_at,
+        is_in_doubt=is_in_doubt,
+        num_recent=_first_rows(job),
+        champion=_champion(job, run.params.get("champion")),
         code_revision=run.params["code_revision"],
         tables=run.params["tables"],
         inputs=run.params.get("inputs", {}),
     )
 
 
-def _run_train(job: _entry.Job, run: FitRun) -> list[dict[str, Any]]:
+def _champion(job: _entry.Job, number: int | None) -> dict[str, Any] | None:
+    if number is None:
+        return None
+    found = job.catalog.version(job.workload.name, number)
+    version = Version(
+        number=number,
+        bundle_uri=found.bundle_uri,
+        bundle_hash=found.bundle_hash,
+        last_event_at=datetime.fromisoformat(found.lineage["last_event_at"]),
+    )
+    return asdict(version)
+
+
+def _first_rows(job: _entry.Job) -> int | None:
+    """How many rows the first version learned from: once that was enough, so it is what recent means."""
+    versions = job.catalog.versions(job.workload.name)
+    return int(versions[0].lineage["num_rows"]) if versions else None
+
+
+def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], float]:
+    """What was fitted, and the CPU-seconds that it took."""
     training = job.workload.training
     num_gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
     trainer = TorchTrainer(
@@ -124,7 +162,7 @@ def _run_train(job: _entry.Job, run: FitRun) -> list[dict[str, Any]]:
         )
     if "error" in fitted[0]:
         raise FitFailedError(fitted[0]["error"])
-    return list(fitted)
+    return list(fitted), float((result.metrics or {}).get(CPU_S, 0.0))
 
 
 def given_up(run_id: str, error: Exception) -> str:

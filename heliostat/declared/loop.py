@@ -13,12 +13,14 @@ class Loop:
     For `shadow_span` a candidate answers nobody and is asked for the same rows; zero leaves that out. Then it answers
     each of `canary_shares` for `canary_span`. All the while three in four of its batches must be scored within
     `max_model_ms`, unless the champion takes nearly as long. After a change, `follow_ups` are turns at growing
-    numbers of labelled rows since it; they stand in for `Growth`.
+    numbers of labelled rows since it; they stand in for `Growth`. The last `max_archived` champions compete in every
+    turn that something besides growth asked for.
     """
 
     cooldown: timedelta = timedelta(days=14)
     max_turns: int | None = None
     follow_ups: bool = True
+    max_archived: int = 4
     min_holdout_rows: int = 200
     shadow_span: timedelta = timedelta(0)
     canary_shares: tuple[float, ...] = (0.25,)

@@ -8,8 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat.gates import Hold, Promote, decide
-from heliostat.govern.evidence import evidence, paired
-from heliostat.metrics import log_loss
+from heliostat.govern.candidates import ALL, RECENT, SINCE, Contender, best, can_win, returns, windows
+from heliostat.govern.evidence import evidence
+from heliostat.metrics import log_loss, log_losses
 from heliostat.simulate.learner import Learner, Model
 from heliostat.simulate.policy import GATES, Policy
 from heliostat.simulate.stream import MIN_LABELLED, Stream
@@ -20,10 +21,7 @@ Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 NUM_BLOCKS = 20  # of a hold-out: rows near in time are alike
 HOLDOUT_PART = 3  # of the rows that are new at most a third judges, the rest teaches
-ALL, SINCE, RECENT = "all history", "since the change", "recent rows"
 REFIT_SHARE = 0.15  # a hold-out below that share of the rows it judged adds too little to fit again for
-RETURN_ERRORS = 2.0  # an archived champion returns where it scores within so many errors of what it did in its time
-ALIKE = 0.8  # a window with that share of the rows of another is the same candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +58,13 @@ class Judged:
     verdict: Promote | Hold
     sure_gain: float
     of: Champion | None
+    losses: Values
+
+    @property
+    def contender(self) -> Contender:
+        """The candidate as the rules see it."""
+        is_passed = isinstance(self.verdict, Promote)
+        return Contender(name=self.name, losses=self.losses, is_passed=is_passed, sure_gain=self.sure_gain)
 
     @property
     def as_champion(self) -> Champion:
@@ -155,23 +160,23 @@ class Trainer:
             try_recent=is_in_doubt,
         ):
             is_older = change_row is None or part[0] < change_row
-            if not (is_older and any(one.sure_gain > 0 for one in judged)):
+            if can_win([one.contender for one in judged], is_older=is_older):
                 judged.append(self._judge(name, part, trial))
         if not judged:
             why = f"fewer than {MIN_LABELLED} rows of both kinds before the hold-out"
             return TurnResult(verdict=Hold((why,)), champion=None, num_fits=0, num_labels=len(rows))
-        best = _best(judged, trial.labels)
-        if not isinstance(best.verdict, Promote):
-            return TurnResult(verdict=best.verdict, champion=None, num_fits=len(judged), num_labels=len(rows))
-        is_refitted = len(holdout) > REFIT_SHARE * len(best.rows) or is_in_doubt
-        fitted = self._refitted(best, step) if is_refitted else best.as_champion
-        reference = log_loss_reference(trial.labels, best.answers, blocks=_blocks(len(holdout)))
+        winner = judged[best([one.contender for one in judged], _blocks(len(holdout)))]
+        if not isinstance(winner.verdict, Promote):
+            return TurnResult(verdict=winner.verdict, champion=None, num_fits=len(judged), num_labels=len(rows))
+        is_refitted = len(holdout) > REFIT_SHARE * len(winner.rows) or is_in_doubt
+        fitted = self._refitted(winner, step) if is_refitted else winner.as_champion
+        reference = log_loss_reference(trial.labels, winner.answers, blocks=_blocks(len(holdout)))
         return TurnResult(
-            verdict=best.verdict,
+            verdict=winner.verdict,
             champion=replace(fitted, number=champion.number + 1, reference=reference),
             num_fits=len(judged) + is_refitted,
             num_labels=len(rows),
-            gain=best.sure_gain,
+            gain=winner.sure_gain,
         )
 
     def _trial(self, holdout: Index, champion: Champion) -> Trial:
@@ -184,11 +189,11 @@ class Trainer:
         passed = [one for one in judged if one.sure_gain > 0 and isinstance(one.verdict, Promote)]
         if not passed:
             return None
-        best = min(passed, key=lambda one: one.loss)
-        known = None if best.of is None else best.of.reference
-        if known is None or best.loss > known.score + RETURN_ERRORS * max(known.standard_error, 0.01):
+        lowest = min(passed, key=lambda one: one.loss)
+        known = None if lowest.of is None else lowest.of.reference
+        if known is None or not returns(lowest.loss, reference=known.score, error=known.standard_error):
             return None
-        return best
+        return lowest
 
     def _refitted(self, best: Judged, step: int) -> Champion:
         """The winner fitted again on all rows since its first one, hold-out included."""
@@ -205,18 +210,14 @@ class Trainer:
         return new[-min(size, self._policy.max_holdout_rows, len(new)) :] if len(new) else new
 
     def _spans(self, rows: Index, *, change_row: int | None, try_recent: bool) -> list[tuple[str, Index]]:
-        """Named training rows, the shortest first; one that nearly equals another is left out."""
-        wanted = [(ALL, rows)]
-        if change_row is not None:
-            wanted.append((SINCE, rows[rows >= change_row]))
-        if try_recent:
-            wanted.append((RECENT, rows[-self._policy.window_rows :]))
-        kept: list[tuple[str, Index]] = []
-        for name, part in wanted:
-            is_alike = any(min(len(part), len(other)) >= ALIKE * max(len(part), len(other)) for _, other in kept)
-            if self._can_learn(part) and not is_alike:
-                kept.append((name, part))
-        return sorted(kept, key=lambda one: len(one[1]))
+        """Named training rows, the shortest first."""
+        wanted = {
+            ALL: len(rows),
+            SINCE: None if change_row is None else int((rows >= change_row).sum()),
+            RECENT: min(self._policy.window_rows, len(rows)) if try_recent else None,
+        }
+        found = windows(wanted, can_learn=lambda size: self._can_learn(rows[-size:]))
+        return [(name, rows[-size:]) for name, size in found]
 
     def _can_learn(self, rows: Index) -> bool:
         return len(rows) >= MIN_LABELLED and len(np.unique(self._stream.labels[rows])) == 2
@@ -245,31 +246,8 @@ class Trainer:
             verdict=decide(GATES, found),
             sure_gain=-(found.paired.mean_difference + 1.64 * found.paired.standard_error),
             of=of,
+            losses=log_losses(trial.labels, answers),
         )
-
-
-def _best(judged: Sequence[Judged], labels: Values) -> Judged:
-    """Those that passed before those that did not; then the widest window, unless a shorter one is surely better.
-
-    The newest rows flatter whoever learned from the rows next to them, and conditions come back.
-    """
-    passed = [one for one in judged if isinstance(one.verdict, Promote)]
-    if not passed:
-        return min(judged, key=lambda one: one.loss)
-    lowest, widest = min(passed, key=lambda one: one.loss), passed[-1]
-    return lowest if widest.name != ALL or _is_better(lowest, widest, labels) else widest
-
-
-def _is_better(one: Judged, other: Judged, labels: Values) -> bool:
-    found = paired(
-        labels,
-        one.answers,
-        champion=0,
-        champion_probabilities=other.answers,
-        blocks=_blocks(len(labels)),
-        metrics=(log_loss,),
-    )
-    return found.mean_difference + found.standard_error < 0
 
 
 def _blocks(num_rows: int) -> Index:

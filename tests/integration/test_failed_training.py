@@ -29,7 +29,7 @@ class HereTrainer:
         self.work, self.config = work, train_loop_config
 
     def fit(self):
-        return SimpleNamespace(return_value=self.work(self.config))
+        return SimpleNamespace(return_value=self.work(self.config), metrics={"cpu_s": 1.5})
 
 
 @pytest.fixture
@@ -52,7 +52,9 @@ def job(stage, module, **options):
         workload=load(module),
         lake=stage.lake,
         catalog=stage.catalog,
-        options=argparse.Namespace(by="admin", as_of=AS_OF, **{"run": "broken", "onset": None, **options}),
+        options=argparse.Namespace(
+            by="admin", as_of=AS_OF, **{"run": "broken", "onset": None, "in_doubt": False, **options}
+        ),
     )
 
 

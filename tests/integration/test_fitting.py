@@ -12,7 +12,9 @@ from heliostat import cohorts
 from heliostat.errors import TrainingError
 from heliostat.learn.bundle import ServedModel
 from heliostat.store.bundles import read_bundle
-from jobs._fitting import Candidate, Progress, candidates, fit_candidates, parts
+from jobs._fitting import Progress, fit_candidates
+from jobs._windows import Candidate, candidates, holdout_at
+from jobs._windows import parts as parts_of
 from tests.ray_train import Attempts, Killed
 from tests.toy_quick import workload
 
@@ -24,6 +26,10 @@ def with_windows(*windows):
     return replace(workload, training=replace(workload.training, windows=windows))
 
 
+def parts(own, rows, candidate):
+    return parts_of(own, rows, candidate, holdout_at=holdout_at(own, rows))
+
+
 def names_of(found):
     return [candidate.name for candidate in found]
 
@@ -33,20 +39,43 @@ def rows(first_run):
     return cohorts.training_rows(first_run.lake, workload, as_of=AS_OF)
 
 
-def test_every_declared_window_is_a_candidate():
-    found = candidates(workload, as_of=AS_OF, onset_at=None)
+@pytest.fixture(scope="module")
+def before(rows):
+    return cohorts.parted(rows, at=holdout_at(workload, rows))[0]
+
+
+def test_every_declared_window_is_a_candidate(before):
+    found = candidates(workload, before, as_of=AS_OF, onset_at=None)
     assert found == [Candidate(name="all", since=None), Candidate(name="last-35d", since=AS_OF - 35 * DAY)]
 
 
-def test_an_onset_adds_a_candidate_only_when_enough_came_since():
-    span = workload.loop.holdout_span
-    assert names_of(candidates(workload, as_of=AS_OF, onset_at=AS_OF - 3 * span))[2:] == ["since-2024-02-09"]
-    assert names_of(candidates(workload, as_of=AS_OF, onset_at=AS_OF - 3 * span + timedelta(seconds=1)))[2:] == []
+def test_an_onset_adds_a_candidate_only_when_enough_came_since(before):
+    assert names_of(candidates(workload, before, as_of=AS_OF, onset_at=AS_OF - 21 * DAY))[2:] == ["since-2024-02-09"]
+    assert names_of(candidates(workload, before, as_of=AS_OF, onset_at=AS_OF - 13 * DAY))[2:] == []
 
 
-def test_spans_of_less_than_a_day_are_different_candidates():
+def test_in_doubt_the_recent_rows_are_one_more_candidate_and_the_shortest_comes_first(before):
+    found = candidates(workload, before, as_of=AS_OF, onset_at=None, num_recent=200, is_contest=True)
+    assert names_of(found) == ["recent-200", "last-35d", "all"]
+
+
+def test_recent_rows_that_nearly_are_a_declared_window_are_no_candidate(before):
+    assert len(candidates(workload, before, as_of=AS_OF, onset_at=None, num_recent=before.num_rows - 1)) == 2
+
+
+def test_soon_after_a_change_a_third_of_the_rows_since_judges(rows):
+    usual = holdout_at(workload, rows)
+    onset_at = AS_OF - 16 * DAY
+    _, since = cohorts.parted(rows, at=onset_at)
+    later = holdout_at(workload, rows, onset_at)
+    _, holdout = cohorts.parted(rows, at=later)
+    assert holdout.num_rows == max(workload.loop.min_holdout_rows, since.num_rows // 3)
+    assert later > usual == holdout_at(workload, rows, AS_OF - 60 * DAY)
+
+
+def test_spans_of_less_than_a_day_are_different_candidates(before):
     hours = with_windows(timedelta(hours=6), timedelta(hours=12), timedelta(hours=36), timedelta(days=2))
-    found = names_of(candidates(hours, as_of=AS_OF, onset_at=None))
+    found = names_of(candidates(hours, before, as_of=AS_OF, onset_at=None))
     assert found == ["last-6h", "last-12h", "last-36h", "last-2d"]
 
 

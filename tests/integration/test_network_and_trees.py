@@ -14,7 +14,8 @@ from heliostat.learn.rows import split_by_time
 from heliostat.serving.routing import arm, route_of
 from heliostat.store.bundles import read_bundle, write_bundle
 from jobs import _fitting
-from jobs._fitting import candidates, fit_candidates, parts
+from jobs._fitting import fit_candidates
+from jobs._windows import candidates, holdout_at, parts
 from tests.integration.predictor_fixture import ROW, make_bundle, record, run, serving
 from tests.integration.test_predictor_http import expected
 from tests.integration.test_shadow import settled, shadows
@@ -56,7 +57,8 @@ def test_a_run_fits_trees_first_and_then_the_network_each_with_its_refit(fitted,
         ("all-refit", "network"),
     ]
     rows = cohorts.training_rows(first_run.lake, workload, as_of=AS_OF)
-    chosen = parts(workload, rows, candidates(workload, as_of=AS_OF, onset_at=None)[0])
+    first = candidates(workload, rows, as_of=AS_OF, onset_at=None)[0]
+    chosen = parts(workload, rows, first, holdout_at=holdout_at(workload, rows))
     for each in found:
         files = read_bundle(each["bundle_uri"], each["bundle_hash"])
         assert json.loads(files["model.json"])["kind"] == each["kind"]

@@ -1,0 +1,79 @@
+"""The candidates of one run against the champion on the hold-out, while they are fitted: what cannot win is not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from heliostat import cohorts
+from heliostat.declared.revisions import as_trained, renamed_since
+from heliostat.govern.candidates import ALL, Contender, best, can_win, sure_gain
+from heliostat.learn.bundle import ServedModel
+from heliostat.metrics import log_losses
+from heliostat.store.bundles import read_bundle
+from heliostat.workload import Workload
+from jobs._windows import Candidate
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A version as a worker needs it: its bundle, and the last event that it learned from."""
+
+    number: int
+    bundle_uri: str
+    bundle_hash: str
+    last_event_at: datetime
+
+
+class Contest:
+    """Rules of `govern.candidates` on one run; open where there is a champion and rows to judge on.
+
+    While it is not, everybody can win.
+    """
+
+    def __init__(self, workload: Workload, rows: pa.Table, *, champion: Version | None, holdout_at: datetime) -> None:
+        self.holdout_at = holdout_at
+        self.rows_before, holdout = cohorts.parted(rows, at=holdout_at)
+        self._workload, self._champion = workload, champion
+        self._fitted: list[Candidate] = []
+        self._contenders: list[Contender] = []
+        if champion is not None:
+            _, holdout = cohorts.parted(holdout, at=champion.last_event_at + timedelta(microseconds=1))
+        self._holdout = holdout
+        self._blocks = holdout["event_at"].cast(pa.date32()).to_numpy()
+        self.is_open = champion is not None and holdout.num_rows >= workload.loop.min_holdout_rows
+        if self.is_open and champion is not None:
+            self._theirs = self._losses(champion.bundle_uri, champion.bundle_hash)
+
+    def can_win(self, *, is_older: bool) -> bool:
+        """Whether one more candidate is worth its fit."""
+        return can_win(self._contenders, is_older=is_older)
+
+    def add(self, candidate: Candidate, fitted: Mapping[str, Any]) -> None:
+        """Judge one that was fitted without the hold-out."""
+        self._fitted.append(candidate)
+        if self.is_open:
+            losses = self._losses(fitted["bundle_uri"], fitted["bundle_hash"])
+            self._contenders.append(
+                Contender(
+                    name=ALL if candidate.since is None else candidate.name,
+                    losses=losses,
+                    is_passed=True,  # the gates come later, and look at more
+                    sure_gain=sure_gain(losses, self._theirs, self._blocks),
+                )
+            )
+
+    def winner(self) -> Candidate:
+        """The one that is fitted again on all rows."""
+        return self._fitted[best(self._contenders, self._blocks)]
+
+    def _losses(self, bundle_uri: str, bundle_hash: str) -> Values:
+        model = ServedModel.load(read_bundle(bundle_uri, bundle_hash))
+        rows = as_trained(self._holdout, model.columns, renamed=renamed_since(self._workload.earlier))
+        return log_losses(self._holdout["label"].to_numpy(), model.probabilities(rows))
