@@ -11,6 +11,7 @@ from cluster import applications, names, submit
 from heliostat.errors import NotFoundError
 from heliostat.govern.commands import (
     Command,
+    Declined,
     Deferred,
     Ended,
     MakeChampion,
@@ -21,6 +22,7 @@ from heliostat.govern.commands import (
     TurnRecord,
     Withdraw,
 )
+from heliostat.govern.numbers import numbers
 from heliostat.govern.stored import record_to_json
 from heliostat.settings import Settings
 
@@ -61,7 +63,7 @@ class Commander:
                 self._trial(None, 0.0, reasons=command.reasons, clock=clock)
             case Ended():
                 self._write_down(command.record)
-            case Deferred() | Refused():
+            case Deferred() | Declined() | Refused():
                 self._note(command, clock=clock)
 
     def promote(
@@ -148,7 +150,7 @@ class Commander:
         stored = catalog().get_state(self._name, TURNS) or {"turns": []}
         if any(turn["turn"] == record.turn for turn in stored["turns"]):
             return
-        written = record_to_json(record)
+        written = {**record_to_json(record), "numbers": numbers(record)}
         catalog().put_state(
             self._name,
             TURNS,
@@ -159,11 +161,10 @@ class Commander:
             journal=[("turn_ended", {"at": written["ended_at"], **written})],
         )
 
-    def _note(self, command: Deferred | Refused, *, clock: datetime) -> None:
+    def _note(self, command: Deferred | Declined | Refused, *, clock: datetime) -> None:
         """In the journal once: what was noted at this clock is kept beside it, because a journal row has no name."""
-        why = command.why if isinstance(command, Refused) else f"waits until {command.until.isoformat()}"
-        kind = "ask_refused" if isinstance(command, Refused) else "ask_deferred"
-        note = {"kind": kind, "reasons": list(command.reasons), "why": why, "clock": clock.isoformat()}
+        note = {**_noted(command), "reasons": list(command.reasons), "clock": clock.isoformat()}
+        kind = note["kind"]
         stored = catalog().get_state(self._name, NOTES) or {"notes": []}
         notes = [earlier for earlier in stored["notes"] if earlier["clock"] == note["clock"]]
         if note in notes:
@@ -177,3 +178,15 @@ class Commander:
             lease=self._holder.lease(),
             journal=[(kind, {name: value for name, value in note.items() if name != "kind"})],
         )
+
+
+def _noted(command: Deferred | Declined | Refused) -> dict[str, Any]:
+    """The kind of journal row, why, and the figures where there are any."""
+    match command:
+        case Deferred():
+            return {"kind": "ask_deferred", "why": f"waits until {command.until.isoformat()}"}
+        case Refused():
+            return {"kind": "ask_refused", "why": command.why}
+        case Declined():
+            figures = {name: getattr(command, name) for name in ("expected_gain", "worth", "cost", "spent")}
+            return {"kind": "ask_declined", "why": command.why, **figures}

@@ -4,6 +4,7 @@ Reads:  catalog: journal, runs; lake: predictions, shadows, labels; Ray's job AP
 Writes: nothing; a job that hangs is stopped
 """
 
+import math
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,6 +23,7 @@ from heliostat.govern.turn import LoopState
 from heliostat.records import JournalEntry
 from heliostat.settings import Settings
 from heliostat.store.lake import Lake
+from heliostat.triggers import Decay
 
 ATTEMPT_TIMEOUT_S = 3600.0  # a job that hangs must not hold the loop for ever
 
@@ -33,13 +35,17 @@ class Hearing:
         self._watch, self._settings, self._lake = watch, settings, lake
         self._waiting_since: dict[str, float] = {}
 
+    @property
+    def _margin(self) -> float:
+        """A gain of more than that may mean that the world still moves; without `Decay` no gain does."""
+        margins = [trigger.margin for trigger in self._watch.triggers if isinstance(trigger, Decay)]
+        return min(margins, default=math.inf)
+
     def matured(self, state: LoopState, clock: datetime) -> list[Event]:
-        """How many rows since the last change are labelled, where one is followed up."""
+        """How many rows since the last change are labelled, and how many are asked a day."""
         changed_at = state.world.changed_at
-        if changed_at is None or not self._watch.loop.follow_ups:
-            return []
-        num_rows = Proxy(names.monitor(self._watch.workload)).num_labelled(changed_at)
-        return [Matured(at=clock, num_since_change=num_rows)]
+        num_rows, per_day = Proxy(names.monitor(self._watch.workload)).matured(changed_at or clock)
+        return [Matured(at=clock, num_since_change=0 if changed_at is None else num_rows, rows_per_day=per_day)]
 
     def seen(self, state: LoopState, clock: datetime) -> list[Event]:
         """How the turn's job or its trial does."""
@@ -83,6 +89,11 @@ class Hearing:
                     verdict=kind(tuple(result["reasons"])),
                     retrained_at=clock,
                     distance=result.get("inputs", {}).get("distance"),
+                    is_moving=result.get("sure_gain", 0.0) > self._margin,
+                    gain=result.get("gain"),
+                    num_labels=result.get("labels"),
+                    num_fits=result.get("fits"),
+                    cpu_s=result.get("cpu_s"),
                 )
             ]
         identifier = submission_id(self._watch.workload, turn, attempt)
@@ -112,10 +123,12 @@ class Hearing:
 def asked(entry: JournalEntry) -> Asked:
     """What the monitor wrote down, as the loop hears it."""
     detected_at = datetime.fromisoformat(entry.payload["detected_at"])
+    conditions = entry.payload["evidence"].get("conditions", ())
     return Asked(
         at=detected_at,
         reasons=tuple(entry.payload["reasons"]),
-        triggers=tuple(condition["trigger"] for condition in entry.payload["evidence"].get("conditions", ())),
+        triggers=tuple(condition["trigger"] for condition in conditions),
+        gap=max((one["excess"] for one in conditions if one["trigger"] == "decay" and "excess" in one), default=None),
         onset_at=datetime.fromisoformat(entry.payload["onset_at"]),
         detected_at=detected_at,
     )

@@ -25,7 +25,7 @@ from heliostat.store.bundles import read_bundle
 from heliostat.store.lake import Lake
 from heliostat.store.schema import prediction_schema
 from heliostat.triggers import Trigger
-from heliostat.watch import answers
+from heliostat.watch import answers, turns
 from heliostat.watch.answers import Answers
 from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.events import ChampionChanged, Decision, Event, ReferenceScore, Retrain, Tick, TurnEnded
@@ -39,6 +39,7 @@ from heliostat.watch.windows import Windows, unsent_cells, window_start
 
 STATE = "monitor"
 RETRAIN, ALERT = "retrain_asked", "alert"
+TRAFFIC_SPAN = timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class Monitor:
         self._seen_sequence = 0
         self._answers: dict[int, Answers] = {}
         self._num_by_decision: dict[str, int] = {}
-        self._labelled = Labelled()
+        self._labelled, self._due = Labelled(), Labelled()
         self._metrics: str | None = None
 
     def observe(self, clock: datetime) -> datetime:
@@ -97,10 +98,12 @@ class Monitor:
             "num_too_late": 0 if self._windows is None else self._windows.num_too_late,
         }
 
-    def num_labelled(self, since: datetime) -> int:
-        """How many rows of cohorts since then have a label, as of the last observation."""
+    def matured(self, since: datetime) -> tuple[int, float | None]:
+        """(labelled rows of cohorts since then, rows asked a day in the newest ones), as of the last observation."""
         self._restored()
-        return self._labelled.since(since)
+        until = self._matured_until
+        per_day = None if until is None else self._due.per_day(until=until, span=TRAFFIC_SPAN)
+        return self._labelled.since(since), per_day
 
     def metrics(self) -> str:
         """The figures of the last observation in Prometheus' text format.
@@ -112,11 +115,13 @@ class Monitor:
 
     def _exposition(self, clock: datetime) -> str:
         state = self._restored()
+        ended = catalog().get_state(self._watch.workload, "turns") or {"turns": []}
+        told = measurements(
+            champion=state.champion, window=state.newest_window, cohort=state.newest_cohort, clock=clock
+        )
         return exposition(
             self._watch.workload,
-            measured=measurements(
-                champion=state.champion, window=state.newest_window, cohort=state.newest_cohort, clock=clock
-            ),
+            measured=[*told, *turns.measured(ended["turns"])],
             answers_by_version=self._answers,
             num_by_decision=self._num_by_decision,
         )
@@ -196,6 +201,7 @@ class Monitor:
                 scored = score_cohort(due, since=since, until=until, metrics=self._watch.metrics)
                 num_labelled = sum(score.num_labelled for score in scored.score_by_version.values())
                 self._labelled = self._labelled.added(since, num_labelled)
+                self._due = self._due.added(since, due.num_rows)
                 events.append(scored)
             since = until
         self._matured_until = since
@@ -215,7 +221,7 @@ class Monitor:
             self._read_until = self._matured_until = None
             self._seen_sequence, self._longest_due = 0, timedelta(0)
             self._answers, self._num_by_decision = {}, dict.fromkeys((RETRAIN, ALERT), 0)
-            self._labelled = Labelled()
+            self._labelled, self._due = Labelled(), Labelled()
             return self._state
         self._state = MonitorState.from_json(stored["state"], triggers=self._watch.triggers)
         self._read_until, self._seen_sequence = stored["read_until"], stored["seen_sequence"]
@@ -224,7 +230,7 @@ class Monitor:
         # Counted from here on by an installation whose monitor was stored before there were such counts.
         self._answers = {int(number): Answers.from_json(one) for number, one in stored.get("answers", {}).items()}
         self._num_by_decision = stored.get("num_by_decision", dict.fromkeys((RETRAIN, ALERT), 0))
-        self._labelled = Labelled.from_json(stored.get("labelled", []))
+        self._labelled, self._due = (Labelled.from_json(stored.get(name, [])) for name in ("labelled", "due"))
         if stored["windows"] is not None:
             profile = self._profile(stored["windows"]["version"])
             self._windows = Windows.from_json(stored["windows"], profile=profile, span=self._watch.loop.window)
@@ -245,6 +251,7 @@ class Monitor:
             "answers": {str(version): one.to_json() for version, one in self._answers.items()},
             "num_by_decision": self._num_by_decision,
             "labelled": self._labelled.to_json(),
+            "due": self._due.to_json(),
         }
         catalog().put_state(
             self._watch.workload,

@@ -10,7 +10,7 @@ out, and every command may be carried out twice, so a killed steward goes on whe
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from actors.monitor import RETRAIN, Watch
 from actors.proxy import Proxy, catalog
 from cluster import names
 from heliostat.govern.events import Cancelled, Ticked
+from heliostat.govern.numbers import numbers
 from heliostat.govern.turn import LoopState
 from heliostat.settings import Settings
 from heliostat.store.lake import Lake
@@ -29,6 +30,7 @@ from heliostat.store.lake import Lake
 STATE, CLOCK = "steward", "clock"
 WALL = "wall"  # whoever else moves the clock calls `advance` himself
 TICK_S = 10.0
+NUM_SHOWN = 10  # turns of the status
 logger = logging.getLogger(__name__)
 
 
@@ -41,6 +43,8 @@ class StewardStatus:
     clock: datetime | None
     busy: bool
     summary: str
+    declined: str | None = None  # why a turn that was asked for does not start
+    turns: tuple[Mapping[str, Any], ...] = ()  # the numbers of the last ones, the newest last
 
 
 class Steward:
@@ -196,6 +200,8 @@ class Steward:
             clock=self._clock,
             busy=state.phase == "retraining",
             summary=summary,
+            declined=state.declined,
+            turns=tuple(numbers(turn) for turn in state.turns[-NUM_SHOWN:]),
         )
 
     def _now(self) -> datetime:

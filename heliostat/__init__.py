@@ -2,6 +2,7 @@
 
 from heliostat.columns import Binary, Category, Number, Vector
 from heliostat.declared.cache import Cache
+from heliostat.declared.economics import Economics
 from heliostat.declared.inputs import Cascade, Ensemble, Input
 from heliostat.declared.long_answers import LongAnswers
 from heliostat.declared.loop import Loop
@@ -27,6 +28,7 @@ __all__ = [
     "Category",
     "Decay",
     "Drift",
+    "Economics",
     "Encoded",
     "Ensemble",
     "Growth",

@@ -67,6 +67,7 @@ class Judgement:
             "reasons": list(self.verdict.reasons),
             "holdout_rows": self.evidence.num_rows,
             "sure_gain": self.sure_gain,
+            "gain": None if self.evidence.paired is None else -self.evidence.paired.mean_difference,
             "scores": stored(self.evidence.candidate),
             "constant": stored(self.evidence.constant),
             "inputs": dict(self.inputs),

@@ -8,13 +8,16 @@ The steward submits it and reads the run's result from the catalog; by hand it c
 
 import argparse
 import sys
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from heliostat.errors import TrainingError
 from jobs import _entry
 from jobs._archive import returned
 from jobs._judging import Judgement, best, judge
-from jobs.train import FitFailedError, fit_run, started
+from jobs.train import RUN_COST, FitFailedError, fit_run, started
 
 
 def retrain(job: _entry.Job) -> _entry.Result:
@@ -32,6 +35,7 @@ def retrain(job: _entry.Job) -> _entry.Result:
             "run": options.run,
             **best(judgements).as_dict(),
             "judged": [each.as_dict() for each in judgements],
+            **_cost(job, judgements),
         }
     job.catalog.end_run(options.run, status=status, result=result, by=job.by, at=datetime.now(UTC))
     return result
@@ -46,6 +50,19 @@ def _judged(job: _entry.Job) -> list[Judgement]:
         print(f"version {back.version} answers as well as in its time, and better than the champion", flush=True)
         return [back]
     return judge(job, fit_run(job, run), as_of=options.as_of)
+
+
+def _cost(job: _entry.Job, judgements: Sequence[Judgement]) -> dict[str, Any]:
+    """Labelled rows that were used, fits, and the CPU-seconds of workers and of this job; none without a fit."""
+    name, run = job.workload.name, job.options.run
+    costs = [entry.payload for entry in job.catalog.entries(name, kind=RUN_COST) if entry.payload["run"] == run]
+    lineages = [job.catalog.version(name, each.version).lineage for each in judgements]
+    fitted = costs[-1] if costs else {"cpu_s": 0.0, "num_fits": 0}
+    return {
+        "labels": max(int(lineage["num_rows"]) for lineage in lineages),
+        "fits": fitted["num_fits"],
+        "cpu_s": round(fitted["cpu_s"] + time.process_time(), 3),
+    }
 
 
 def arguments() -> argparse.ArgumentParser:

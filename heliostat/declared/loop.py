@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from heliostat.declared.economics import Economics
 from heliostat.errors import WorkloadError
 
 
@@ -15,12 +16,14 @@ class Loop:
     `max_model_ms`, unless the champion takes nearly as long. After a change, `follow_ups` are turns at growing
     numbers of labelled rows since it; they stand in for `Growth`. The last `max_archived` champions compete in every
     turn that something besides growth asked for.
+    With `economics` a turn starts only when it is worth its run.
     """
 
     cooldown: timedelta = timedelta(days=14)
     max_turns: int | None = None
     follow_ups: bool = True
     max_archived: int = 4
+    economics: Economics | None = None
     min_holdout_rows: int = 200
     shadow_span: timedelta = timedelta(0)
     canary_shares: tuple[float, ...] = (0.25,)

@@ -14,6 +14,8 @@ class TurnRecord:
     `changed_at` is since when the world is another one, as far as the loop knows, and `is_in_doubt` whether every
     candidate was tried. `expected_distance` is how far the candidate's answers were from the champion's on the
     hold-out, on average; `is_moving` that it won much there. The same reason is not heard before `rests_until`.
+    `gap` is the loss a row above what was expected that a trigger saw, `gain` what the candidate took off on the
+    hold-out, `quality_lost` the gap summed over the rows answered from onset to end, `cpu_s` what the run cost.
     """
 
     turn: int
@@ -33,6 +35,12 @@ class TurnRecord:
     candidate: int | None = None
     expected_distance: float | None = None
     is_moving: bool = False
+    gap: float | None = None
+    gain: float | None = None
+    quality_lost: float | None = None
+    num_labels: int | None = None
+    num_fits: int | None = None
+    cpu_s: float | None = None
     rests_until: datetime | None = None
     outcome: Outcome | None = None
     outcome_reasons: tuple[str, ...] = ()
@@ -111,4 +119,16 @@ class Refused:
     why: str
 
 
-Command = Submit | Stop | Route | MakeChampion | Withdraw | Ended | Deferred | Refused
+@dataclass(frozen=True, kw_only=True)
+class Declined:
+    """A turn waits because it is not worth its run, or the budget is spent; the figures are those looked at."""
+
+    reasons: tuple[str, ...]
+    why: str
+    expected_gain: float | None
+    worth: float | None
+    cost: float | None
+    spent: float
+
+
+Command = Submit | Stop | Route | MakeChampion | Withdraw | Ended | Deferred | Declined | Refused

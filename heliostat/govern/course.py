@@ -89,6 +89,10 @@ class Course:
                 candidate=event.candidate,
                 expected_distance=event.distance,
                 is_moving=event.is_moving,
+                gain=event.gain,
+                num_labels=event.num_labels,
+                num_fits=event.num_fits,
+                cpu_s=event.cpu_s,
             ),
         )
         if not isinstance(event.verdict, Promote):

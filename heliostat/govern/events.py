@@ -11,6 +11,7 @@ class Asked:
     """Somebody asks for a new candidate: why, since when it is so, and when it was seen.
 
     `triggers` names what kind of trigger each reason is of ("decay", "growth"); without it each may mean a change.
+    `gap` is by how much a row's loss exceeds what was expected, where that was seen.
     """
 
     at: datetime
@@ -18,6 +19,7 @@ class Asked:
     onset_at: datetime
     detected_at: datetime
     triggers: tuple[str, ...] = ()
+    gap: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,8 @@ class RunEnded:
     """The job of a turn's attempt came to its end; `candidate` is None when it registered no version.
 
     `distance` is the mean distance of its answers from the champion's on the hold-out; `is_moving` says that it won
-    more than a trigger's margin there, so the world may move still.
+    more than a trigger's margin there, so the world may move still; `gain` is what it took off the champion's loss a
+    row. The run used `num_labels` labelled rows for `num_fits` fits in `cpu_s`.
     """
 
     at: datetime
@@ -36,6 +39,10 @@ class RunEnded:
     retrained_at: datetime | None = None
     distance: float | None = None
     is_moving: bool = False
+    gain: float | None = None
+    num_labels: int | None = None
+    num_fits: int | None = None
+    cpu_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +85,11 @@ class Cancelled:
 
 @dataclass(frozen=True, kw_only=True)
 class Matured:
-    """So many rows since the last change are labelled by now."""
+    """So many rows since the last change are labelled by now; `rows_per_day` are asked, where that is known."""
 
     at: datetime
     num_since_change: int
+    rows_per_day: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

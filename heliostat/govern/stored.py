@@ -7,6 +7,7 @@ from typing import Any
 
 from heliostat.govern.commands import (
     Command,
+    Declined,
     Deferred,
     Ended,
     MakeChampion,
@@ -20,7 +21,7 @@ from heliostat.govern.commands import (
 from heliostat.govern.events import Asked
 
 COMMAND_BY_NAME = {
-    kind.__name__: kind for kind in (Submit, Stop, Route, MakeChampion, Withdraw, Ended, Deferred, Refused)
+    kind.__name__: kind for kind in (Submit, Stop, Route, MakeChampion, Withdraw, Ended, Deferred, Declined, Refused)
 }
 INSTANTS = frozenset({"at", "as_of", "until", "rests_until"})  # every other instant ends in _at
 

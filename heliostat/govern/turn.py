@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from heliostat.declared.loop import Loop
-from heliostat.govern.commands import Command, Deferred, Ended, Refused, TurnRecord
+from heliostat.govern.commands import Command, Declined, Deferred, Ended, Refused, TurnRecord
 from heliostat.govern.course import SHADOW, Course
+from heliostat.govern.economics import worth
 from heliostat.govern.events import Asked, Cancelled, Event, Matured
+from heliostat.govern.numbers import quality_lost
 from heliostat.govern.stored import (
     ask_from_json,
     ask_to_json,
@@ -25,6 +27,7 @@ from heliostat.govern.stored import (
 )
 from heliostat.govern.world import World
 
+MAX_KEPT = 200  # turns that expectations and the budget are made from
 Phase = Literal["idle", "retraining", "shadow", "canary"]
 
 
@@ -35,8 +38,9 @@ class LoopState:
         self._loop = loop
         self._num_turns = 0
         self._course: Course | None = None
-        self._last: TurnRecord | None = None
+        self._turns: tuple[TurnRecord, ...] = ()
         self._waiting: Asked | None = None
+        self._declined: str | None = None
         self._world = World()
         self._unfinished: tuple[Command, ...] = ()
 
@@ -53,7 +57,17 @@ class LoopState:
     @property
     def last_turn(self) -> TurnRecord | None:
         """The turn that ended last; None before the first end."""
-        return self._last
+        return self._turns[-1] if self._turns else None
+
+    @property
+    def turns(self) -> tuple[TurnRecord, ...]:
+        """The turns that ended, the newest last; not all of them after very many."""
+        return self._turns
+
+    @property
+    def declined(self) -> str | None:
+        """Why the turn that waits does not start; None when none waits, or only for the cooldown."""
+        return self._declined
 
     @property
     def num_turns(self) -> int:
@@ -92,7 +106,7 @@ class LoopState:
 
     def _told(self, event: Asked | Matured) -> tuple[World, Asked | None]:
         if isinstance(event, Matured):
-            return self._world.matured(event.num_since_change, at=event.at)
+            return self._world.matured(event.num_since_change, rows_per_day=event.rows_per_day, at=event.at)
         return self._world.heard(event, is_followed_up=self._loop.follow_ups)
 
     def _went_on(self, course: Course, commands: list[Command]) -> list[Command]:
@@ -105,15 +119,17 @@ class LoopState:
         self._world = self._world.turned(is_in_vain=is_in_vain, is_moving=record.is_moving)
         assert record.ended_at is not None  # set together with the outcome
         rests_until = record.ended_at + self._world.rest(self._loop.cooldown)
-        self._course, self._last = None, replace(record, rests_until=rests_until)
-        return [*commands, Ended(record=self._last)]
+        lost = quality_lost(record, rows_per_day=self._world.rows_per_day)
+        ended = replace(record, rests_until=rests_until, quality_lost=lost)
+        self._course, self._turns = None, (*self._turns, ended)[-MAX_KEPT:]
+        return [*commands, Ended(record=ended)]
 
     def _cancel(self, event: Cancelled) -> list[Command]:
         """End the turn that runs, or drop the ask that waits."""
         why = f"cancelled by {event.by}: {event.why}"
         if self._course is not None:
             return self._went_on(*self._course.cancelled(at=event.at, why=why))
-        waiting, self._waiting = self._waiting, None
+        waiting, self._waiting, self._declined = self._waiting, None, None
         return [] if waiting is None else [Refused(reasons=waiting.reasons, why=why)]
 
     def _ask(self, event: Asked) -> list[Command]:
@@ -128,7 +144,7 @@ class LoopState:
         is_first = self._waiting is None
         self._waiting = event if self._waiting is None else _joined(self._waiting, event)
         started = self._start_waiting(event.at)
-        if started or not is_first or self._cooldown_until is None:
+        if started or not is_first or self._cooldown_until is None or event.at >= self._cooldown_until:
             return started
         return [Deferred(reasons=event.reasons, until=self._cooldown_until)]
 
@@ -138,16 +154,18 @@ class LoopState:
 
     @property
     def _cooldown_until(self) -> datetime | None:
-        if self._last is None or self._last.ended_at is None:
-            return None
-        return self._last.ended_at + self._loop.cooldown
+        last = self.last_turn
+        return None if last is None or last.ended_at is None else last.ended_at + self._loop.cooldown
 
     def _start_waiting(self, at: datetime) -> list[Command]:
-        """Start the turn that waits, unless none does or the cooldown is not over."""
+        """Start the turn that waits, unless none does, the cooldown is not over, or it is not worth its run."""
         ask, cooldown_until = self._waiting, self._cooldown_until
         if ask is None or self._is_spent or (cooldown_until is not None and at < cooldown_until):
             return []
-        self._waiting = None
+        declined = self._decline(ask, at)
+        if declined is not None:
+            return declined
+        self._waiting, self._declined = None, None
         self._num_turns += 1
         self._course = Course(
             record=TurnRecord(
@@ -158,10 +176,33 @@ class LoopState:
                 started_at=at,
                 changed_at=self._world.changed_at,
                 is_in_doubt=self._world.is_in_doubt,
+                gap=ask.gap,
             )
         )
         self._world = self._world.turning()
         return [self._course.submit()]
+
+    def _decline(self, ask: Asked, at: datetime) -> list[Command] | None:
+        """None when the turn is worth its run, or nobody declared what things cost; said once an ask."""
+        if self._loop.economics is None:
+            return None
+        traffic = self._world.rows_per_day
+        found = worth(self._loop.economics, self._turns, gap=ask.gap, rows_per_day=traffic, at=at)
+        if found.may_start:
+            return None
+        is_said, self._declined = self._declined is not None, found.reason
+        if is_said:
+            return []
+        return [
+            Declined(
+                reasons=ask.reasons,
+                why=found.reason,
+                expected_gain=found.expected_gain,
+                worth=found.worth,
+                cost=found.cost,
+                spent=found.spent,
+            )
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """What to store after every `handle` and `finish`; the loop's limits are in the workload."""
@@ -169,7 +210,8 @@ class LoopState:
         return {
             "num_turns": self._num_turns,
             "record": None if course is None else record_to_json(course.record),
-            "last": None if self._last is None else record_to_json(self._last),
+            "turns": [record_to_json(turn) for turn in self._turns],
+            "declined": self._declined,
             "waiting": None if self._waiting is None else ask_to_json(self._waiting),
             "step": SHADOW if course is None else course.step,
             "step_at": None if course is None or course.step_at is None else course.step_at.isoformat(),
@@ -188,12 +230,20 @@ class LoopState:
                 step=value["step"],
                 step_at=None if value["step_at"] is None else datetime.fromisoformat(value["step_at"]),
             )
-        state._last = None if value["last"] is None else record_from_json(value["last"])
+        state._turns = tuple(record_from_json(turn) for turn in _turns(value))
+        state._declined = value.get("declined")
         state._waiting = None if value["waiting"] is None else ask_from_json(value["waiting"])
         # States of before the loop kept what it believes go on without it.
         state._world = World.from_json(value["world"]) if "world" in value else World()
         state._unfinished = tuple(command_from_json(command) for command in value["unfinished"])
         return state
+
+
+def _turns(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The turns that ended; in states of before only the last was kept."""
+    if "turns" in value:
+        return list(value["turns"])
+    return [] if value["last"] is None else [value["last"]]
 
 
 def _joined(first: Asked, second: Asked) -> Asked:
@@ -202,6 +252,7 @@ def _joined(first: Asked, second: Asked) -> Asked:
         reasons=_union(first.reasons, second.reasons),
         onset_at=min(first.onset_at, second.onset_at),
         detected_at=min(first.detected_at, second.detected_at),
+        gap=max((gap for gap in (first.gap, second.gap) if gap is not None), default=None),
     )
 
 

@@ -24,6 +24,7 @@ class World:
     changed_at: datetime | None = None
     is_in_doubt: bool = False
     num_since_change: int = 0
+    rows_per_day: float | None = None
     num_in_vain: int = 0
     follow_ups: FollowUps = field(default_factory=FollowUps)
 
@@ -45,9 +46,11 @@ class World:
             ask, reasons=tuple(reason for reason, _ in kept), triggers=tuple(kind for _, kind in kept)
         )
 
-    def matured(self, num_since_change: int, *, at: datetime) -> tuple["World", Asked | None]:
+    def matured(
+        self, num_since_change: int, *, rows_per_day: float | None, at: datetime
+    ) -> tuple["World", Asked | None]:
         """The world after more rows were labelled, and the ask for a follow-up when it is due."""
-        counted = replace(self, num_since_change=num_since_change)
+        counted = replace(self, num_since_change=num_since_change, rows_per_day=rows_per_day)
         reason = self.follow_ups.due(num_since_change)
         if reason is None:
             return counted, None
@@ -77,6 +80,7 @@ class World:
             "changed_at": None if self.changed_at is None else self.changed_at.isoformat(),
             "is_in_doubt": self.is_in_doubt,
             "num_since_change": self.num_since_change,
+            "rows_per_day": self.rows_per_day,
             "num_in_vain": self.num_in_vain,
             "follow_ups": self.follow_ups.to_json(),
         }
