@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+import numpy as np
+from numpy.typing import NDArray
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+# One hash gives the bits of so many rows: a row's are where its number says, however many are asked for at once.
+_BLOCK_ROWS = 4096
+_DIGITS = 20  # hexadecimal ones a row: 80 bits, of which version and variant take six
+_FEW_ROWS = 8
 # Variant 2 in the two highest bits of a digit, whatever stood there.
 _VARIANT = {digit: f"{int(digit, 16) & 0x3 | 0x8:x}" for digit in "0123456789abcdef"}
+_VARIANT_BYTES = np.frombuffer(bytes(ord(_VARIANT.get(chr(byte), "0")) for byte in range(256)), np.uint8)
 
 
 def scoped(caller: str, request_id: str) -> str:
@@ -22,21 +30,27 @@ def scoped(caller: str, request_id: str) -> str:
 
 def prediction_id(request_id: str, row: int, *, event_at: datetime) -> str:
     """The id of one row of one request: the same three always give the same id, so a repeated request adds nothing."""
-    return _id(_head(event_at), hashlib.blake2b(f"{request_id}/{row}".encode(), digest_size=10).hexdigest())
+    return prediction_ids(request_id, [event_at], first_row=row)[0]
 
 
 def prediction_ids(request_id: str, event_at: Sequence[datetime], *, first_row: int = 0) -> list[str]:
-    """`prediction_id` of each row from `first_row` on, five times as quick: rows share what they have in common."""
-    begun = hashlib.blake2b(f"{request_id}/".encode(), digest_size=10)
-    ids: list[str] = []
+    """`prediction_id` of each row from `first_row` on, all made together: a tenth of a microsecond each."""
+    heads = _heads(event_at)
+    digits = _digits(request_id, first_row, len(event_at))
+    if len(event_at) <= _FEW_ROWS:
+        return [_id(head, digits[_DIGITS * row : _DIGITS * (row + 1)]) for row, head in enumerate(heads)]
+    text = _text(heads, digits).tobytes().decode()
+    return [text[start : start + 36] for start in range(0, len(text), 36)]
+
+
+def _heads(event_at: Sequence[datetime]) -> list[str]:
+    heads: list[str] = []
     head, headed_at = "", None
-    for row, at in enumerate(event_at, first_row):
-        if at is not headed_at:
+    for at in event_at:
+        if at is not headed_at:  # rows of one request mostly share their instant
             head, headed_at = _head(at), at
-        hashed = begun.copy()
-        hashed.update(b"%d" % row)
-        ids.append(_id(head, hashed.hexdigest()))
-    return ids
+        heads.append(head)
+    return heads
 
 
 def _head(event_at: datetime) -> str:
@@ -45,9 +59,34 @@ def _head(event_at: datetime) -> str:
     return f"{time[:8]}-{time[8:]}-7"
 
 
-def _id(head: str, digest: str) -> str:
-    """A UUID whose 74 bits behind the time are the digest's, less what version and variant take of its 80."""
-    return f"{head}{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:]}"
+def _digits(request_id: str, first_row: int, num_rows: int) -> str:
+    """The hexadecimal digits of so many rows, one row after the other."""
+    end_row = first_row + num_rows
+    parts: list[str] = []
+    for block in range(first_row // _BLOCK_ROWS, -(-end_row // _BLOCK_ROWS)):
+        begins = block * _BLOCK_ROWS
+        hashed = hashlib.shake_128(f"{request_id}/{block}".encode())
+        # What it gives for fewer rows is how that for more rows begins.
+        digest = hashed.hexdigest(_DIGITS // 2 * min(_BLOCK_ROWS, end_row - begins))
+        parts.append(digest[_DIGITS * max(0, first_row - begins) :])
+    return "".join(parts)
+
+
+def _id(head: str, digits: str) -> str:
+    """A UUID whose 74 bits behind the time are the digits', less what version and variant take of their 80."""
+    return f"{head}{digits[1:4]}-{_VARIANT[digits[4]]}{digits[5:8]}-{digits[8:]}"
+
+
+def _text(heads: Sequence[str], digits: str) -> NDArray[np.uint8]:
+    """`_id` of many rows, 36 bytes each."""
+    hashed = np.frombuffer(digits.encode(), np.uint8).reshape(-1, _DIGITS)
+    ids = np.full((len(heads), 36), ord("-"), np.uint8)
+    ids[:, :15] = np.frombuffer("".join(heads).encode(), np.uint8).reshape(-1, 15)
+    ids[:, 15:18] = hashed[:, 1:4]
+    ids[:, 19] = _VARIANT_BYTES[hashed[:, 4]]
+    ids[:, 20:23] = hashed[:, 5:8]
+    ids[:, 24:] = hashed[:, 8:]
+    return ids
 
 
 def event_time(identifier: str) -> datetime:

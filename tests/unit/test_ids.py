@@ -64,7 +64,7 @@ def test_ids_made_together_are_those_made_one_by_one():
 
 
 def test_ids_stay_what_they_were():
-    assert prediction_id("caller/request", 7, event_at=AT) == "013d5319-4d7f-78a2-b3ce-2ea6849ac630"
+    assert prediction_id("caller/request", 7, event_at=AT) == "013d5319-4d7f-78e4-9bf0-755a514947ac"
 
 
 def test_no_two_callers_and_requests_make_the_same_text():
@@ -75,3 +75,12 @@ def test_no_two_callers_and_requests_make_the_same_text():
 
 def test_the_ids_of_ordinary_names_stay_what_they_were():
     assert scoped("caller-key", "r/1") == "caller-key/r/1"
+
+
+def test_ids_from_any_row_on_are_those_of_the_whole_request():
+    event_at = [AT + timedelta(seconds=row % 3) for row in range(9000)]
+    together = prediction_ids("caller/r", event_at)
+    assert len(set(together)) == 9000
+    for first_row, num_rows in [(0, 9), (4000, 200), (4095, 1), (4096, 5), (8999, 1)]:
+        rows = slice(first_row, first_row + num_rows)
+        assert prediction_ids("caller/r", event_at[rows], first_row=first_row) == together[rows]
