@@ -16,7 +16,6 @@ from heliostat.settings import Settings
 
 JOB_TIMEOUT_S = 240.0
 RUNNING_TIMEOUT_S = 120.0
-WORKLOAD = "benchmarks.mlp"
 # What Heliostat sets beyond Ray's own HAProxy mode: without these the ingress is as Ray ships it.
 OURS = (
     "RAY_SERVE_HAPROXY_BINARY_PATH",
@@ -29,17 +28,17 @@ OURS = (
 
 
 @contextmanager
-def heliostat(places: Places) -> Iterator[Callable[[int], str]]:
-    """The whole installation; so many replicas on call, which gives a caller's key."""
+def heliostat(places: Places, module: str) -> Iterator[Callable[[int], str]]:
+    """The whole installation with that module's workload; so many replicas on call, which gives a caller's key."""
     settings = places.settings
     local.start(settings)
 
     def scale(num_replicas: int) -> str:
-        _job(settings, "benchmarks.publish", ["--replicas", str(num_replicas)])
+        _job(settings, "benchmarks.publish", [module, "--replicas", str(num_replicas)])
         return (settings.keys_dir / "caller").read_text().strip()
 
     try:
-        _job(settings, "jobs.deploy", ["--clock", "wall"])
+        _job(settings, "jobs.deploy", [module, "--clock", "wall"])
         yield scale
     finally:
         local.stop(settings)
@@ -98,10 +97,10 @@ def _start_bare(settings: Settings) -> None:
             return
 
 
-def _job(settings: Settings, module: str, options: Sequence[str]) -> None:
-    tags = submit.JobTags(job_class="benchmark", workload=WORKLOAD)
+def _job(settings: Settings, module: str, arguments: Sequence[str]) -> None:
+    tags = submit.JobTags(job_class="benchmark", workload=arguments[0])
     name = f"benchmark-{uuid.uuid4().hex[:8]}"
-    submit.submit(settings, module, arguments=[WORKLOAD, *options], submission_id=name, tags=tags, working_dir=ROOT)
+    submit.submit(settings, module, arguments=list(arguments), submission_id=name, tags=tags, working_dir=ROOT)
     state = submit.wait(settings, name, timeout_s=JOB_TIMEOUT_S)
     if state.status != submit.SUCCEEDED:
         raise ClusterError(f"The job {module} failed: {submit.logs(settings, name)[-3000:]}")

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from benchmarks import clusters, questions
 from benchmarks.places import ROOT, Places
-from benchmarks.questions import Protocol
+from benchmarks.questions import FLOAT64, Protocol
 
 STOP_GRACE_S = 5.0
 PEERS = ROOT / "benchmarks" / "peers"
+_OURS = "auth key, contract, write-ahead log, recorder, monitor and steward on; replicas = workers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +49,20 @@ def all_contenders() -> list[Contender]:
     return [
         Contender(
             name="heliostat",
-            configuration="auth key, contract, write-ahead log, recorder, monitor and steward on; replicas = workers",
+            configuration=_OURS,
+            row_protocol=questions.vectors_v1("/vector/v1/predict"),
+            column_protocols=(questions.one_tensor("/vector/v2/models/vector/infer", kind=FLOAT64),),
+            up=_heliostat("benchmarks.mlp_vector", "/vector/v2/health/ready"),
+        ),
+        Contender(
+            name="heliostat, 32 named columns",
+            configuration="the same, but that each number is a column with its own name, limits, and place in the log",
             row_protocol=questions.rows_v1("/mlp/v1/predict"),
             column_protocols=(
                 questions.arrow("/mlp/v1/predict"),
                 questions.tensor_a_column("/mlp/v2/models/mlp/infer"),
             ),
-            up=_heliostat,
+            up=_heliostat("benchmarks.mlp", "/mlp/v2/health/ready"),
         ),
         Contender(
             name="ray serve, bare",
@@ -126,15 +134,18 @@ def install(contender: Contender, places: Places) -> None:
     stamp.write_text(wanted)
 
 
-@contextmanager
-def _heliostat(places: Places) -> Iterator[Scale]:
-    with clusters.heliostat(places) as scale:
+def _heliostat(module: str, ready_path: str) -> Up:
+    @contextmanager
+    def up(places: Places) -> Iterator[Scale]:
+        with clusters.heliostat(places, module) as scale:
 
-        def scaled(num_workers: int) -> Address:
-            headers = (f"Authorization: Bearer {scale(num_workers)}",)
-            return Address(url=places.settings.http_url, ready_path="/mlp/v2/health/ready", headers=headers)
+            def scaled(num_workers: int) -> Address:
+                headers = (f"Authorization: Bearer {scale(num_workers)}",)
+                return Address(url=places.settings.http_url, ready_path=ready_path, headers=headers)
 
-        yield scaled
+            yield scaled
+
+    return up
 
 
 @contextmanager

@@ -8,22 +8,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.mlp import NAMES, workload
+from benchmarks.mlp_vector import NAME, workload
 from benchmarks.network import network, probabilities
 from benchmarks.publish import fitted
 from heliostat.learn import bundle
+from heliostat.vectors import from_matrix
 
 NUM_CALLS = 40
 
 
 def measure(inputs: np.ndarray) -> dict[str, Any]:
-    """Milliseconds a call with these rows: the network on a ready matrix; the bundle's model on Arrow columns.
+    """Milliseconds a call with these rows: the network on a ready matrix; the bundle's model on a column of vectors.
 
     The second includes what the network needs to get at its inputs: preparation, `encode`, calibration.
     """
     layers, model = network(), bundle.served(workload, fitted(workload))
     model.warm()
-    table = pa.table(dict(zip(NAMES, inputs.astype(np.float64).T.copy(), strict=True)))
+    table = pa.table({NAME: from_matrix(inputs)})
     return {
         "server": "in process",
         "rows": len(inputs),

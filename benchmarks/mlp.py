@@ -1,6 +1,7 @@
 """The workload of `benchmarks/serving.py`: 32 numbers, the network of `benchmarks/network.py`, rows from a seed."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -16,6 +17,7 @@ NUM_ROWS = 400
 FIRST_AT = np.datetime64("2024-01-01", "us")
 
 
+@dataclass(frozen=True)
 class Rows:
     """Rows of a standard normal distribution; the label is the sign of the first number."""
 

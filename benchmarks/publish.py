@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 
 from actors import handles
 from cluster import applications, names
+from heliostat.columns import Number, Vector
 from heliostat.intake import take
 from heliostat.learn import bundle
 from heliostat.learn.calibrate import Calibration
 from heliostat.learn.fit import Fitted
-from heliostat.learn.prepare import NumberRange, Preparation
+from heliostat.learn.prepare import NumberRange, Preparation, VectorMean
 from heliostat.store.bundles import write_bundle
 from heliostat.watch.profile import Profile
 from heliostat.workload import Workload
@@ -42,7 +43,7 @@ def fitted(workload: Workload) -> Fitted:
     """The network as its seed made it, as if it had been fitted."""
     at = datetime(2024, 1, 1, tzinfo=UTC)
     return Fitted(
-        preparation=Preparation(numbers=tuple(_unclamped(column.name) for column in workload.columns), categories=()),
+        preparation=_preparation(workload),
         calibration=Calibration(),
         weights=workload.model({}).state_dict(),
         history=(),
@@ -79,9 +80,19 @@ def _register(job: _entry.Job, now: datetime) -> int:
     )
 
 
-def _unclamped(name: str) -> NumberRange:
+def _preparation(workload: Workload) -> Preparation:
     """Every value that the contract lets in goes to the network as it is, as it does in the other servers."""
-    return NumberRange(name=name, low=-100.0, high=100.0, median=0.0, missing_seen=False)
+    numbers = [
+        NumberRange(name=column.name, low=-100.0, high=100.0, median=0.0, missing_seen=False)
+        for column in workload.columns
+        if isinstance(column, Number)
+    ]
+    vectors = [
+        VectorMean(name=column.name, mean=(0.0,) * column.length, missing_seen=False)
+        for column in workload.columns
+        if isinstance(column, Vector)
+    ]
+    return Preparation(numbers=tuple(numbers), categories=(), vectors=tuple(vectors))
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -10,11 +10,13 @@ import orjson
 import pyarrow as pa
 
 from benchmarks.mlp import NAMES
+from benchmarks.mlp_vector import NAME as VECTOR
 from benchmarks.network import NUM_INPUTS
 
 JSON = "Content-Type: application/json"
 OCTETS = "Content-Type: application/octet-stream"
 ARROW = "application/vnd.apache.arrow.stream"
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,15 @@ def rows_v1(path: str) -> Protocol:
     return Protocol(name="rows as JSON", path=path, encode=encode, decode=_field("predictions"))
 
 
+def vectors_v1(path: str) -> Protocol:
+    """Heliostat's rows where all numbers are one vector."""
+
+    def encode(inputs: np.ndarray) -> tuple[bytes, list[str]]:
+        return orjson.dumps({"rows": [{VECTOR: row} for row in _lists(inputs)]}), [JSON]
+
+    return Protocol(name="vectors as JSON", path=path, encode=encode, decode=_field("predictions"))
+
+
 def arrow(path: str) -> Protocol:
     """Heliostat's columns: an Arrow stream in, an Arrow stream out."""
 
@@ -66,17 +77,17 @@ def tensor_a_column(path: str) -> Protocol:
         outputs = [{"name": "probability", "parameters": {"binary_data": True}}]
         return _tensors(columns, shape=[len(inputs)], datatype="FP32", outputs=outputs)
 
-    return Protocol(name="binary tensors", path=path, encode=encode, decode=_binary(np.dtype(np.float64)))
+    return Protocol(name="binary tensors", path=path, encode=encode, decode=_binary(FLOAT64))
 
 
-def one_tensor(path: str) -> Protocol:
-    """The Open Inference Protocol with one binary tensor that holds the whole matrix."""
+def one_tensor(path: str, *, kind: np.dtype = FLOAT32) -> Protocol:
+    """The Open Inference Protocol with one binary tensor that holds the whole matrix; probabilities are of `kind`."""
 
     def encode(inputs: np.ndarray) -> tuple[bytes, list[str]]:
         outputs = [{"name": "probability", "parameters": {"binary_data": True}}]
         return _tensors({"inputs": inputs}, shape=list(inputs.shape), datatype="FP32", outputs=outputs)
 
-    return Protocol(name="binary tensor", path=path, encode=encode, decode=_binary(np.dtype(np.float32)))
+    return Protocol(name="binary tensor", path=path, encode=encode, decode=_binary(kind))
 
 
 def one_tensor_json(path: str) -> Protocol:

@@ -2,7 +2,7 @@
 
 Every server is started with 1 and with 2 workers, asked for an answer that is compared with the network's own, loaded,
 and stopped; rounds over all of them share what noise the machine has. Results pile up in build/bench-serving, the
-tables made of all of them are written into docs/benchmarks.md. `make bench-serving` does three rounds.
+tables made of all of them are written into docs/benchmarks.md. `make bench-serving` does two rounds.
 """
 
 import argparse
@@ -148,7 +148,7 @@ def _keep(places: Places, result: dict[str, Any]) -> None:
 
 def _arguments() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--rounds", type=int, default=3, help="times that every server is measured (default: 3)")
+    made.add_argument("--rounds", type=int, default=2, help="times that every server is measured (default: 2)")
     made.add_argument("--seconds", type=int, default=3, help="length of one load (default: 3)")
     made.add_argument("--only", nargs="+", metavar="NAME", help="first words of names: heliostat ray fastapi ...")
     made.add_argument("--fresh", action="store_true", help="forget earlier results")

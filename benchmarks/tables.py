@@ -113,8 +113,8 @@ def _in_process(results: Sequence[Row]) -> list[str]:
         return []
     network, model = (median(each[name] for each in found) for name in ("network_ms", "model_ms"))
     return [
-        f"In process, 4,096 rows: the network on a ready matrix {network:.2f} ms, the bundle's model on Arrow columns "
-        f"{model:.2f} ms.",
+        f"In process, 4,096 rows: the network on a ready matrix {network:.2f} ms, the bundle's model on a column of "
+        f"vectors {model:.2f} ms.",
         "",
     ]
 
