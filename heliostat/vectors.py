@@ -4,6 +4,7 @@ Lists of any length, because a row of another length must be told from the other
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +26,13 @@ def from_matrix(matrix: Matrix) -> pa.Array:
 
 def from_flat(values: pa.Array, *, num_rows: int, length: int) -> pa.Array:
     """One list a row of numbers that lie row after row; of float32 they are not copied."""
-    offsets = pa.array(np.arange(num_rows + 1, dtype=np.int32) * np.int32(length))
-    return pa.ListArray.from_arrays(offsets, values.cast(KIND.value_type, safe=False))
+    numbers = values if values.type == KIND.value_type else values.cast(KIND.value_type, safe=False)
+    return pa.ListArray.from_arrays(_offsets(num_rows, length), numbers)
+
+
+@lru_cache(maxsize=256)
+def _offsets(num_rows: int, length: int) -> pa.Array:
+    return pa.array(np.arange(num_rows + 1, dtype=np.int32) * np.int32(length))
 
 
 def to_matrix(values: pa.ChunkedArray | pa.Array, *, length: int) -> Matrix:

@@ -23,7 +23,8 @@ def kept(values: Values | pa.Array, column: Column) -> Values | pa.Array:
     if isinstance(values, pa.Array):
         return checked_array(values, column)
     if isinstance(column, Vector):
-        return checked_array(vector_cells.from_lists(values, column), column)
+        plain = vector_cells.plainly_kept(values, column)
+        return checked_array(vector_cells.from_lists(values, column), column) if plain is None else plain
     return checked(values, column)
 
 
