@@ -62,7 +62,7 @@ def _register(job: _entry.Job, now: datetime) -> int:
     workload, network = job.workload, fitted(job.workload)
     rows = take(workload, workload.source.read("all"), since=None, until=now).good
     answers = bundle.served(workload, network).probabilities(rows)
-    profile = Profile.fit(rows, workload.columns, probabilities=answers, window=workload.loop.window)
+    profile = Profile.fit(rows, workload.columns, answers=answers, window=workload.loop.window)
     lineage = {"run": "benchmark", "candidate": "fixed"}
     files = bundle.to_files(job.module, network, profile=profile.to_json(), lineage=lineage)
     written = write_bundle(f"{job.settings.bundles_uri}/{workload.name}", files)

@@ -1,6 +1,6 @@
 """The names that a workload file may import."""
 
-from heliostat.columns import Binary, Category, Number, Vector
+from heliostat.columns import Category, Number, Vector
 from heliostat.declared.cache import Cache
 from heliostat.declared.economics import Economics
 from heliostat.declared.inputs import Cascade, Ensemble, Input
@@ -14,6 +14,7 @@ from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
+from heliostat.labels import Binary, Classes, Quantity
 from heliostat.triggers import Age, Decay, Drift, Growth, Slack
 from heliostat.workload import Batch, Encoded, Workload
 
@@ -26,6 +27,7 @@ __all__ = [
     "Cache",
     "Cascade",
     "Category",
+    "Classes",
     "Decay",
     "Drift",
     "Economics",
@@ -38,6 +40,7 @@ __all__ = [
     "NoWorseThanChampion",
     "Number",
     "Pool",
+    "Quantity",
     "Replay",
     "Revision",
     "Scaling",

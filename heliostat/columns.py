@@ -83,13 +83,6 @@ LONGEST_VECTOR = 1_000_000
 WORDS: dict[type, str] = {Number: "a number", Category: "text", Vector: "a list of numbers"}
 
 
-@dataclass(frozen=True)
-class Binary:
-    """A label that is 0 or 1."""
-
-    name: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Violation:
     """One cell that breaks the contract: which row, which column, what it holds, and why."""

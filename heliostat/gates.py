@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from heliostat.errors import WorkloadError
-from heliostat.metrics import Metric, log_loss
+from heliostat.metrics import Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +90,10 @@ class NoWorseThanChampion:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.metric.name != log_loss.name:
+        if self.metric.losses is None:
             raise WorkloadError(
-                f"NoWorseThanChampion({self.metric}) cannot be judged: only log_loss is compared row by row. "
-                "Use NoWorseThanChampion(log_loss), with AtMost for other metrics."
+                f"NoWorseThanChampion({self.metric}) cannot be judged: only a loss is compared row by row. "
+                "Use NoWorseThanChampion(log_loss), for quantities NoWorseThanChampion(mse), with AtMost for others."
             )
 
     def check(self, evidence: Evidence) -> Finding:

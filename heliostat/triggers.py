@@ -56,7 +56,7 @@ class Decay:
 
 @dataclass(frozen=True)
 class Slack:
-    """The answers became too cautious: their log loss is lower than they expect by more than `margin`.
+    """The answers became too cautious: their loss is lower than they expect by more than `margin`.
 
     Then the world became easier than it was when the champion learned, and learning again has something to gain. Tested
     as `Decay` is.
@@ -65,15 +65,13 @@ class Slack:
     margin: float
     min_rows: int = 1000
     run_length: int = 1000
+    metric: Metric = log_loss
 
     def __post_init__(self) -> None:
         if self.margin <= 0 or self.min_rows < 1 or self.run_length < 2:
             raise WorkloadError(f"{self}: margin and min_rows must be above 0, run_length at least 2.")
-
-    @property
-    def metric(self) -> Metric:
-        """The only metric whose expectation is known."""
-        return log_loss
+        if self.metric.losses is None:
+            raise WorkloadError(f"{self}: answers expect a loss of themselves; give log_loss, or mse of a quantity.")
 
 
 @dataclass(frozen=True)

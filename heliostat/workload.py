@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat import metrics as metrics_module
-from heliostat.columns import Binary, Column
+from heliostat.columns import Column
 from heliostat.declared.inputs import Combine, Input, asked, refuse_unfit_inputs
 from heliostat.declared.long_answers import LongAnswers
 from heliostat.declared.loop import Loop
@@ -23,6 +23,7 @@ from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.errors import WorkloadError
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
+from heliostat.labels import Binary
 from heliostat.metrics import Metric
 from heliostat.triggers import Age, Decay, Trigger
 

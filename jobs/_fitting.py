@@ -226,7 +226,7 @@ def _write(
 ) -> dict[str, Any]:
     """The bundle with the profile of `rows`. Written by every worker: the same bytes under the same name."""
     answers = bundle.served(workload, fitted).probabilities(rows)
-    profile = Profile.fit(rows, workload.columns, probabilities=answers, window=workload.loop.window)
+    profile = Profile.fit(rows, workload.columns, answers=answers, window=workload.loop.window)
     files = bundle.to_files(run.module, fitted, profile=profile.to_json(), lineage=lineage)
     ref = write_bundle(f"{run.bundles_uri}/{workload.name}", files)
     return {

@@ -20,7 +20,7 @@ from heliostat.metrics import stored
 from heliostat.records import ModelVersion
 from heliostat.store.bundles import read_bundle
 from heliostat.watch.monitor_json import reference_to_json
-from heliostat.watch.reference import log_loss_reference
+from heliostat.watch.reference import loss_reference
 from heliostat.workload import Workload
 from jobs import _entry
 from jobs._inputs import with_inputs
@@ -129,8 +129,8 @@ def judge_on(
         labels,
         answers,
         champion=None if champion is None else champion.number,
-        champion_probabilities=theirs,
-        train_rate=float(version.lineage["label_rate"]),
+        champion_answers=theirs,
+        constant=np.asarray(version.lineage["label_rate"], np.float64),
         blocks=days,
         metrics=job.workload.scored_by,
     )
@@ -145,7 +145,7 @@ def judge_on(
             "window": _window(holdout),
             # What a trial on live rows is compared with: answers of another kind are a fault.
             "distance": None if theirs is None else float(np.abs(answers - theirs).mean()),
-            "log_loss": reference_to_json(log_loss_reference(labels, answers, blocks=days)),
+            "log_loss": reference_to_json(loss_reference(labels, answers, blocks=days)),
         },
     )
 

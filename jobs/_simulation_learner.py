@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from heliostat.columns import Column
 from heliostat.learn.prepare import UNKNOWN_CODE, Preparation, Prepared
+from heliostat.tasks import BINARY, Task
 from jobs._comparison import category_mask
+from jobs._simulation_trees import FittedTrees, fit_trees
 
 MAX_CODES = 255  # what HistGradientBoosting can hold
 Values = NDArray[np.float64]
@@ -25,37 +26,33 @@ class TreesModel:
     preparation: Preparation
     code_by_code: Mapping[str, Codes]
     is_empty: NDArray[np.bool_]
-    trees: HistGradientBoostingClassifier
+    fitted: FittedTrees
 
-    def probabilities(self, rows: pa.Table) -> Values:
-        """The probability of label 1 for each row, shape (num_rows,)."""
-        if not rows.num_rows:
-            return np.empty(0)
+    def answers(self, rows: pa.Table) -> Values:
+        """The answer to each row, in the shape of the task."""
         matrix = _matrix(self.columns, self.preparation.prepare(rows), self.code_by_code)
-        return np.asarray(self.trees.predict_proba(np.where(self.is_empty, 0.0, matrix))[:, 1], np.float64)
+        return self.fitted.answers(np.where(self.is_empty, 0.0, matrix))
 
 
 class Trees:
     """Fits boosted trees; the same rows give the same model."""
 
-    def __init__(self, columns: Sequence[Column], *, seed: int = 0) -> None:
-        self._columns, self._seed = tuple(columns), seed
+    def __init__(self, columns: Sequence[Column], *, task: Task = BINARY, seed: int = 0) -> None:
+        self._columns, self._task, self._seed = tuple(columns), task, seed
 
     def fit(self, rows: pa.Table, labels: Values) -> TreesModel:
-        """A model of rows of inputs with labels 0 and 1, both of which occur."""
+        """A model of rows of inputs with labels that are not all the same."""
         preparation = Preparation.fit(rows, self._columns)
         prepared = preparation.prepare(rows)
         sizes = preparation.sizes
         codes = {name: _frequent(prepared[name], size) for name, size in sizes.items() if size > MAX_CODES}
         is_category = category_mask(self._columns)
-        trees = HistGradientBoostingClassifier(
-            categorical_features=is_category if any(is_category) else None, random_state=self._seed
-        )
         matrix = _matrix(self._columns, prepared, codes)
         is_empty = np.asarray(np.isnan(matrix).all(axis=0))  # scikit-learn cannot bin a column without any value
-        trees.fit(np.where(is_empty, 0.0, matrix), labels)
+        options = {"categorical_features": is_category if any(is_category) else None, "random_state": self._seed}
+        fitted = fit_trees(self._task, np.where(is_empty, 0.0, matrix), labels, **options)
         return TreesModel(
-            columns=self._columns, preparation=preparation, code_by_code=codes, is_empty=is_empty, trees=trees
+            columns=self._columns, preparation=preparation, code_by_code=codes, is_empty=is_empty, fitted=fitted
         )
 
 

@@ -1,11 +1,11 @@
 """The outcome of a simulation as text for people and as JSON for programs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from heliostat.simulate.outcome import LOOP, NEVER, Outcome, verdict
+from heliostat.simulate.outcome import LOOP, NEVER, Interval, Outcome, verdict
 from heliostat.simulate.play import Account, TurnNote
 
 NUM_SHOWN = 12
@@ -25,12 +25,12 @@ TITLE_BY_POLICY = {
 def render(found: Outcome, *, title: str, remarks: Sequence[str]) -> str:
     """All of it on one screen or two; the answer comes last."""
     lines = [
-        f"{title}: {found.num_scored:,} scored rows after the first part, {found.label_rate:.1%} of them labelled 1",
+        f"{title}: {found.num_scored:,} scored rows after the first part{_labelled(found)}",
         *remarks,
         "",
         *_table(found),
         "",
-        "accuracy by tenth of the scored rows",
+        f"{found.task.score.title} by tenth of the scored rows",
         *_deciles(found),
         "",
         *_turns(found.accounts[LOOP]),
@@ -41,15 +41,16 @@ def render(found: Outcome, *, title: str, remarks: Sequence[str]) -> str:
 
 
 def _table(found: Outcome) -> list[str]:
-    head = ("accuracy (95% interval)", "log loss", "AUC", "turns", "fits", "promoted", "labels", "CPU-s")
+    loss, score = found.task.loss.title, found.task.score.title
+    head = (f"{score} (95% interval)", loss, "AUC", "turns", "fits", "promoted", "labels", "CPU-s")
     lines = [f"{'':32}{head[0]:>27}" + "".join(f"{name:>10}" for name in head[1:])]
     for policy, title in TITLE_BY_POLICY.items():
         scores, account = found.scores[policy], found.accounts[policy]
-        accuracy = scores.accuracy
-        interval = f"{accuracy.mean:.4f} ({accuracy.low:.4f}-{accuracy.high:.4f})"
+        interval = f"{scores.score.mean:.4f} ({scores.score.low:.4f}-{scores.score.high:.4f})"
+        ranked = "" if scores.auc is None else f"{scores.auc:.4f}"
         counts = (account.num_turns, account.num_fits, account.num_promotions, f"{account.num_labels:,}")
         lines.append(
-            f"{title:32}{interval:>27}{scores.log_loss.mean:>10.4f}{scores.auc:>10.4f}"
+            f"{title:32}{interval:>27}{scores.loss.mean:>10.4g}{ranked:>10}"
             + "".join(f"{count:>10}" for count in counts)
             + f"{account.cpu_s:>10.1f}"
         )
@@ -59,7 +60,7 @@ def _table(found: Outcome) -> list[str]:
 def _deciles(found: Outcome) -> list[str]:
     shown = (NEVER, found.best_schedule, LOOP)
     return [
-        f"{TITLE_BY_POLICY[policy]:32}" + "".join(f"{one:>7.3f}" for one in found.scores[policy].decile_accuracy)
+        f"{TITLE_BY_POLICY[policy]:32}" + "".join(f"{one:>7.3f}" for one in found.scores[policy].decile_score)
         for policy in shown
     ]
 
@@ -75,16 +76,17 @@ def _turns(account: Account) -> list[str]:
 
 
 def as_json(found: Outcome, *, remarks: Sequence[str]) -> dict[str, Any]:
-    """Plain values; `score` is the accuracy, higher is better."""
+    """Plain values; `score` is the metric that is named, higher is better, `loss` lower."""
     scores, accounts = found.scores, found.accounts
-    loop = accounts[LOOP]
+    loop, loss = accounts[LOOP], found.task.loss.name
     return {
-        "score": {name: one.accuracy.mean for name, one in scores.items()},
-        "score_interval": {name: [one.accuracy.low, one.accuracy.high] for name, one in scores.items()},
-        "metric": "accuracy",
-        "log_loss": {name: one.log_loss.mean for name, one in scores.items()},
-        "log_loss_interval": {name: [one.log_loss.low, one.log_loss.high] for name, one in scores.items()},
-        "auc": {name: None if math.isnan(one.auc) else one.auc for name, one in scores.items()},
+        "score": {name: one.score.mean for name, one in scores.items()},
+        "score_interval": {name: [one.score.low, one.score.high] for name, one in scores.items()},
+        "metric": found.task.score.name,
+        "loss_metric": loss,
+        loss: {name: one.loss.mean for name, one in scores.items()},
+        f"{loss}_interval": {name: [one.loss.low, one.loss.high] for name, one in scores.items()},
+        "auc": {name: None if one.auc is None or math.isnan(one.auc) else one.auc for name, one in scores.items()},
         "turns": {name: one.num_turns for name, one in accounts.items()},
         "fits": {name: one.num_fits for name, one in accounts.items()},
         "promotions": {name: one.num_promotions for name, one in accounts.items()},
@@ -94,20 +96,31 @@ def as_json(found: Outcome, *, remarks: Sequence[str]) -> dict[str, Any]:
         "best_schedule": found.best_schedule,
         "best_gain": found.best_gain,
         "gain_share": found.gain_share,
-        "gain_share_log_loss": found.gain_share_log_loss,
-        "loop_less_never": {name: asdict(one) for name, one in found.loop_less_never.items()},
-        "loop_less_even": {name: asdict(one) for name, one in found.loop_less_even.items()},
-        "loop_less_best_schedule": {name: asdict(one) for name, one in found.loop_less_best.items()},
+        f"gain_share_{loss}": found.gain_share_loss,
+        "loop_less_never": _differences(found, found.loop_less_never),
+        "loop_less_even": _differences(found, found.loop_less_even),
+        "loop_less_best_schedule": _differences(found, found.loop_less_best),
         "alarms": len(loop.alarms),
         "alarm_list": [_note(alarm) for alarm in loop.alarms],
         "turn_list": [_note(turn) for turn in loop.turns],
-        "deciles": {name: list(one.decile_accuracy) for name, one in scores.items()},
-        "deciles_log_loss": {name: list(one.decile_log_loss) for name, one in scores.items()},
+        "deciles": {name: list(one.decile_score) for name, one in scores.items()},
+        f"deciles_{loss}": {name: list(one.decile_loss) for name, one in scores.items()},
         "num_rows": found.num_rows,
         "num_scored": found.num_scored,
         "remarks": list(remarks),
         "verdict": list(verdict(found)),
     }
+
+
+def _differences(found: Outcome, interval_by_name: Mapping[str, Interval]) -> dict[str, Any]:
+    name_by_role = {"score": found.task.score.name, "loss": found.task.loss.name}
+    return {name_by_role[role]: asdict(one) for role, one in interval_by_name.items()}
+
+
+def _labelled(found: Outcome) -> str:
+    if found.task.kind == "binary":
+        return f", {found.label_mean:.1%} of them labelled 1"
+    return f", whose labels are {found.label_mean:.4g} on average" if found.task.kind == "quantity" else ""
 
 
 def _note(note: TurnNote) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def simulate(options: argparse.Namespace) -> None:
     roles = Roles(label=options.label, event_time=options.event_time, label_time=options.label_time, key=options.key)
     prepared = prepare(table, roles, first=options.first, max_rows=options.max_rows or None)
     stream = prepared.stream
-    found = compare(stream, Trees(stream.columns), clock=time.process_time, tell=_teller())
+    found = compare(stream, Trees(stream.columns, task=stream.task), clock=time.process_time, tell=_teller())
     title = f"{options.data.name}, label {options.label}"
     print(_simulation_text.render(found, title=title, remarks=prepared.remarks), flush=True)
     if options.json is not None:

@@ -13,12 +13,12 @@ from scipy.special import ndtr
 from scipy.stats import ks_2samp
 
 from heliostat.metrics import log_loss, log_losses
+from heliostat.tasks.expected import expected
 from heliostat.triggers import Decay
 from heliostat.watch.drift import psi
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, Retrain
-from heliostat.watch.expected import expected
 from heliostat.watch.monitor import MonitorState
-from heliostat.watch.reference import log_loss_reference
+from heliostat.watch.reference import loss_reference
 
 Values = NDArray[np.float64]
 BLOCK_ROWS, REFERENCE_ROWS, WINDOW_ROWS = 100, 2000, 1000
@@ -44,7 +44,7 @@ def stream(num_rows: int, *, rho: float, seed: int, change_at: int | None = None
 
 def ours(answers: Values, labels: Values) -> Iterator[int]:
     """The rows after which the live monitor asks for a turn; after each it starts anew."""
-    known = log_loss_reference(
+    known = loss_reference(
         labels[:REFERENCE_ROWS], answers[:REFERENCE_ROWS], blocks=np.arange(REFERENCE_ROWS) // BLOCK_ROWS
     )
     state, version = MonitorState([TRIGGER]), 1

@@ -155,7 +155,7 @@ def _losses(judged: pa.Table, against: int) -> Paired | None:
         _values(judged, "label"),
         _values(judged, "own"),
         champion=against,
-        champion_probabilities=_values(judged, "other"),
+        champion_answers=_values(judged, "other"),
         # Hours, because a trial may last a day only, and one block has no scatter.
         blocks=pc.floor_temporal(judged["event_at"], unit="hour").to_numpy(),
     )

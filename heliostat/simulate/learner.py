@@ -12,12 +12,12 @@ Values = NDArray[np.float64]
 class Model(Protocol):
     """Something that was fitted."""
 
-    def probabilities(self, rows: pa.Table) -> Values:
-        """The probability of label 1 for each row of inputs, shape (num_rows,)."""
+    def answers(self, rows: pa.Table) -> Values:
+        """The answer to each row of inputs, as the stream's task has them: (num_rows, *task.shape)."""
 
 
 class Learner(Protocol):
     """Fits models; the same rows give the same model."""
 
     def fit(self, rows: pa.Table, labels: Values) -> Model:
-        """A model of rows of inputs with labels 0 and 1, both of which occur."""
+        """A model of rows of inputs with labels that are not all the same."""

@@ -65,7 +65,7 @@ class Loop:
             self._watched = Watched(self._stream, champion)
             judged = self._first = replace(champion, reference=self._trainer.first_reference(first_step))
             self.account.num_fits += judged.reference is not None
-            event = changed(judged, step=first_step, trained_step=first_step)
+            event = changed(judged, step=first_step, trained_step=first_step, loss=self._stream.task.loss)
             self._warn(self._monitor.handle(event) + self._warner.handle(event), step=first_step)
         return self._watched
 

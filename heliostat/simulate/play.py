@@ -62,12 +62,12 @@ class Played:
 
 def play(stream: Stream, first: Champion, policy: Turning, *, clock: Clock, tell: Tell) -> Played:
     """Answer every row after the first part; `clock` gives CPU-seconds, `tell` is given the progress."""
-    answers = np.empty(stream.num_rows - stream.first_rows)
+    answers = np.empty((stream.num_rows - stream.first_rows, *stream.task.shape))
     champion = first
     policy.account.num_labels = first.num_rows
     for step in range(stream.first_step + 1, stream.num_steps + 1):
         since, until = stream.rows_at(step - 1), stream.rows_at(step)
-        told = champion.model.probabilities(stream.slice(since, until))
+        told = champion.model.answers(stream.slice(since, until))
         answers[since - stream.first_rows : until - stream.first_rows] = told
         started_s = clock()
         if step < stream.num_steps:  # after the last row nobody asks any more

@@ -3,20 +3,20 @@
 The numbers were set on principle before any stream was played: see each field.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heliostat.declared.loop import Loop
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
-from heliostat.metrics import log_loss
 from heliostat.simulate.stream import Stream
+from heliostat.tasks import BINARY, Task, repeated
 from heliostat.triggers import Age, Decay, Drift, Growth, Slack, Trigger
 
-GATES: tuple[Gate, ...] = (BetterThanConstant(log_loss), NoWorseThanChampion(log_loss))
+Values = NDArray[np.float64]
 MAX_HOLDOUT_SHARE = 0.05
 MIN_STEPS_OF_DECAY = 10  # the scatter between fewer steps is too rough to be looked at again and again
 
@@ -28,29 +28,30 @@ class Policy:
     growth_share: float = 0.5  # error falls with a power of the rows, so turns belong at growing distances
     age_share: float = 0.2  # of the stream, as rare as the rarest schedule: a safety net, not a calendar
     cooldown_share: float = 0.02  # of the stream
-    decay_entropy_share: float = 0.03  # of what always answering the rate costs: less is not worth a turn
+    decay_share: float = 0.03  # of what the best constant answer costs: less is not worth a turn
     min_holdout_rows: int
     max_holdout_rows: int
     window_rows: int
     decay_min_rows: int
     decay_margin: float
     num_steps: int
+    task: Task = BINARY
 
     @classmethod
     def of(cls, stream: Stream) -> "Policy":
         """The defaults for a stream, from its length and from the labels of its first part."""
         num_rows = stream.num_rows
         known = stream.usable(stream.first_step)
-        rate = float(np.mean(stream.labels[known]))
-        entropy = -rate * math.log(rate) - (1 - rate) * math.log(1 - rate)
+        constant_loss = _constant_loss(stream.task, stream.labels[known])
         min_holdout = min(200, max(50, num_rows // 100))
         return cls(
             min_holdout_rows=min_holdout,
             max_holdout_rows=max(min_holdout, int(MAX_HOLDOUT_SHARE * num_rows)),
             window_rows=len(known),
             decay_min_rows=min(Decay.min_rows, max(MIN_STEPS_OF_DECAY * stream.step_rows, num_rows // 20)),
-            decay_margin=round(cls.decay_entropy_share * entropy, 4) or 1e-4,
+            decay_margin=float(f"{cls.decay_share * constant_loss:.3g}"),
             num_steps=stream.num_steps,
+            task=stream.task,
         )
 
     @property
@@ -58,10 +59,15 @@ class Policy:
         """What asks for a turn."""
         return (
             Growth(self.growth_share),
-            Decay(log_loss, margin=self.decay_margin, min_rows=self.decay_min_rows),
-            Slack(margin=self.decay_margin, min_rows=self.decay_min_rows),
+            Decay(self.task.loss, margin=self.decay_margin, min_rows=self.decay_min_rows),
+            Slack(margin=self.decay_margin, min_rows=self.decay_min_rows, metric=self.task.loss),
             Age(self._steps(self.age_share)),
         )
+
+    @property
+    def gates(self) -> Sequence[Gate]:
+        """What a candidate must pass."""
+        return (BetterThanConstant(self.task.loss), NoWorseThanChampion(self.task.loss))
 
     @property
     def warnings(self) -> Sequence[Trigger]:
@@ -79,3 +85,7 @@ class Policy:
 
     def _steps(self, share: float) -> timedelta:
         return timedelta(days=max(1, round(share * self.num_steps)))
+
+
+def _constant_loss(task: Task, labels: Values) -> float:
+    return float(np.mean(task.losses(labels, repeated(task.constant(labels), len(labels)))))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from heliostat.columns import Column
 from heliostat.errors import ContractError
 from heliostat.simulate.delays import due_rows
+from heliostat.tasks import BINARY, Task
 
 Values = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -29,7 +30,7 @@ MAX_FIRST_SHARE = 0.6  # a first part that is longer leaves too little to compar
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """Rows in order; `labels` holds 0, 1 or NaN (never known), `known_step` when each is known."""
+    """Rows in order; `labels` holds those of `task`, NaN for never known, `known_step` when each is known."""
 
     inputs: pa.Table
     columns: tuple[Column, ...]
@@ -38,6 +39,7 @@ class Stream:
     due_rows: Index
     first_step: int
     step_rows: int
+    task: Task = BINARY
 
     @property
     def num_rows(self) -> int:
@@ -98,6 +100,7 @@ def stream(
     first: float,
     event_at: Values | None = None,
     label_at: Values | None = None,
+    task: Task = BINARY,
 ) -> Stream:
     """The stream of rows that are in order; times are numbers of one unit, NaN in `label_at`: never known.
 
@@ -125,6 +128,7 @@ def stream(
         due_rows=due.astype(np.int64),
         first_step=min(max(1, round(first * num_rows / step_rows)), num_steps - 1),
         step_rows=step_rows,
+        task=task,
     )
     made = replace(made, first_step=_first_step(made))
     num_scored = int(np.isfinite(labels[made.first_rows :]).sum())
@@ -145,12 +149,11 @@ def _first_step(made: Stream) -> int:
     usable = made.usable(last)
     raise ContractError(
         f"At the end of the first {made.rows_at(last):,} rows {len(usable):,} are due with a known label, of "
-        f"{len(np.unique(made.labels[usable]))} kinds; at least {MIN_LABELLED} of both kinds are needed. Give more "
-        "rows or labels."
+        f"{len(np.unique(made.labels[usable]))} kinds; at least {MIN_LABELLED} that are not all alike are needed. Give "
+        "more rows or labels."
     )
 
 
 def _can_start(made: Stream, step: int) -> bool:
     usable = made.usable(step)
-    counts = np.unique(made.labels[usable], return_counts=True)[1]
-    return len(usable) >= MIN_LABELLED and len(counts) > 1
+    return len(usable) >= MIN_LABELLED and made.task.can_learn(made.labels[usable])

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from heliostat.gates import Hold, Promote, decide
 from heliostat.govern.candidates import ALL, RECENT, SINCE, Contender, best, can_win, returns, windows
 from heliostat.govern.evidence import evidence
-from heliostat.metrics import log_loss, log_losses
 from heliostat.simulate.learner import Learner, Model
-from heliostat.simulate.policy import GATES, Policy
+from heliostat.simulate.policy import Policy
 from heliostat.simulate.stream import MIN_LABELLED, Stream
+from heliostat.tasks import repeated
 from heliostat.watch.events import ReferenceScore
-from heliostat.watch.reference import log_loss_reference
+from heliostat.watch.reference import loss_reference
 
 Values = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -89,6 +89,7 @@ class Trainer:
 
     def __init__(self, stream: Stream, learner: Learner, policy: Policy) -> None:
         self._stream, self._learner, self._policy = stream, learner, policy
+        self._task = stream.task
 
     def fit_unjudged(self, step: int, *, number: int, is_recent: bool = False) -> Champion:
         """A model of every row that is usable at the end of a step, or of as many of them as the first model had.
@@ -121,11 +122,10 @@ class Trainer:
         if size < self._policy.min_holdout_rows or not self._can_learn(earlier):
             return None
         labels = self._stream.labels[later]
-        found = log_loss_reference(
-            labels, self._fit(earlier).probabilities(self._stream.take(later)), blocks=_blocks(size)
-        )
-        constant = log_loss_reference(labels, np.full(size, self._stream.labels[earlier].mean()), blocks=_blocks(size))
-        return min(found, constant, key=lambda one: one.score)
+        told = self._fit(earlier).answers(self._stream.take(later))
+        always = repeated(self._task.constant(self._stream.labels[earlier]), size)
+        found = [loss_reference(labels, one, blocks=_blocks(size), task=self._task) for one in (told, always)]
+        return min(found, key=lambda one: one.score)
 
     def turn(
         self,
@@ -170,7 +170,7 @@ class Trainer:
             return TurnResult(verdict=winner.verdict, champion=None, num_fits=len(judged), num_labels=len(rows))
         is_refitted = len(holdout) > REFIT_SHARE * len(winner.rows) or is_in_doubt
         fitted = self._refitted(winner, step) if is_refitted else winner.as_champion
-        reference = log_loss_reference(trial.labels, winner.answers, blocks=_blocks(len(holdout)))
+        reference = loss_reference(trial.labels, winner.answers, blocks=_blocks(len(holdout)), task=self._task)
         return TurnResult(
             verdict=winner.verdict,
             champion=replace(fitted, number=champion.number + 1, reference=reference),
@@ -181,7 +181,7 @@ class Trainer:
 
     def _trial(self, holdout: Index, champion: Champion) -> Trial:
         labels, table = self._stream.labels[holdout], self._stream.take(holdout)
-        return Trial(labels=labels, table=table, champion=champion.number, answers=champion.model.probabilities(table))
+        return Trial(labels=labels, table=table, champion=champion.number, answers=champion.model.answers(table))
 
     def _returned(self, trial: Trial, archive: Sequence[Champion]) -> Judged | None:
         """The best archived champion, if it surely beats the present one and does about as well as in its time."""
@@ -220,21 +220,22 @@ class Trainer:
         return [(name, rows[-size:]) for name, size in found]
 
     def _can_learn(self, rows: Index) -> bool:
-        return len(rows) >= MIN_LABELLED and len(np.unique(self._stream.labels[rows])) == 2
+        return len(rows) >= MIN_LABELLED and self._task.can_learn(self._stream.labels[rows])
 
     def _judge(self, name: str, rows: Index, trial: Trial) -> Judged:
         return self._judge_model(name, self._fit(rows), trial, rows=rows, of=None)
 
     def _judge_model(self, name: str, model: Model, trial: Trial, *, rows: Index, of: Champion | None) -> Judged:
-        answers = model.probabilities(trial.table)
+        answers = model.answers(trial.table)
         found = evidence(
             trial.labels,
             answers,
             champion=trial.champion,
-            champion_probabilities=trial.answers,
-            train_rate=float(self._stream.labels[rows].mean()) if len(rows) else float(trial.labels.mean()),
+            champion_answers=trial.answers,
+            constant=self._task.constant(self._stream.labels[rows] if len(rows) else trial.labels),
             blocks=_blocks(len(trial.labels)),
-            metrics=(log_loss,),
+            task=self._task,
+            metrics=(self._task.loss,),
         )
         assert found.paired is not None  # a champion was given
         return Judged(
@@ -242,11 +243,11 @@ class Trainer:
             rows=rows,
             model=model,
             answers=answers,
-            loss=found.candidate[log_loss.name],
-            verdict=decide(GATES, found),
+            loss=found.candidate[self._task.loss.name],
+            verdict=decide(self._policy.gates, found),
             sure_gain=-(found.paired.mean_difference + 1.64 * found.paired.standard_error),
             of=of,
-            losses=log_losses(trial.labels, answers),
+            losses=self._task.losses(trial.labels, answers),
         )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.metrics import log_loss
+from heliostat.metrics import Metric
 from heliostat.simulate.stream import DAY, EPOCH, Stream, instant
 from heliostat.simulate.turns import Champion
 from heliostat.watch.cohorts import score_cohort
@@ -23,12 +23,10 @@ class Watched:
 
     def __init__(self, stream: Stream, first: Champion) -> None:
         self._stream = stream
-        self._answers = np.full(stream.num_rows, np.nan)
+        self._answers = np.full((stream.num_rows, *stream.task.shape), np.nan)
         self._versions = np.zeros(stream.num_rows, np.int64)
         # Rows of the first part that fall due later: the first champion was not fitted to them either.
-        self._take_in(
-            first, first.model.probabilities(stream.slice(first.until_row, stream.first_rows)), first.until_row
-        )
+        self._take_in(first, first.model.answers(stream.slice(first.until_row, stream.first_rows)), first.until_row)
         self._windows = self._windows_of(first, step=stream.first_step)
 
     def answered(self, step: int, champion: Champion, answers: Values) -> list[WindowClosed]:
@@ -36,32 +34,32 @@ class Watched:
         since = self._stream.rows_at(step - 1)
         self._take_in(champion, answers, since)
         rows = np.arange(since, since + len(answers))
-        self._windows.add(self._told(rows), answers)
+        self._windows.add(self._told(rows), self._stream.task.output(answers))
         return self._windows.close(instant(step))
 
     def matured(self, step: int) -> CohortMatured | None:
         """The rows that fell due in a step, scored with the labels known at its end; None when there are none."""
         since, until = int(self._stream.due_rows[step - 1]), int(self._stream.due_rows[step])
-        is_answered = np.isfinite(self._answers[since:until])
+        is_answered = self._versions[since:until] > 0
         if not is_answered.any():
             return None
         labels = self._stream.labels_known(since, until, step=step)[is_answered]
-        num_rows = int(is_answered.sum())
+        num_rows, task = int(is_answered.sum()), self._stream.task
         joined = pa.table(
             {
                 "matures_at": pa.array([instant(step - 1)] * num_rows, INSTANT),
                 "degraded": pa.array(np.zeros(num_rows, bool)),
                 "version": self._versions[since:until][is_answered],
-                "probability": self._answers[since:until][is_answered],
                 "label": pa.array(labels, mask=np.isnan(labels)),
+                **task.columns(self._answers[since:until][is_answered]),
             }
         )
-        return score_cohort(joined, since=instant(step - 1), until=instant(step), metrics=(log_loss,))
+        return score_cohort(joined, since=instant(step - 1), until=instant(step), task=task, metrics=(task.loss,))
 
     def change(self, champion: Champion, *, step: int) -> ChampionChanged:
         """Another champion answers from the end of a step on."""
         self._windows = self._windows_of(champion, step=step)
-        return changed(champion, step=step, trained_step=step)
+        return changed(champion, step=step, trained_step=step, loss=self._stream.task.loss)
 
     def _take_in(self, champion: Champion, answers: Values, since: int) -> None:
         self._answers[since : since + len(answers)] = answers
@@ -69,8 +67,8 @@ class Watched:
 
     def _windows_of(self, champion: Champion, *, step: int) -> Windows:
         rows = self._stream.usable(step)[-min(champion.num_rows, PROFILE_ROWS) :]
-        answers = champion.model.probabilities(self._stream.take(rows))
-        profile = Profile.fit(self._told(rows), self._stream.columns, answers, window=DAY)
+        answers = champion.model.answers(self._stream.take(rows))
+        profile = Profile.fit(self._told(rows), self._stream.columns, answers, task=self._stream.task, window=DAY)
         return Windows(profile, version=champion.number, span=DAY)
 
     def _told(self, rows: Index) -> pa.Table:
@@ -80,7 +78,7 @@ class Watched:
         return self._stream.take(rows).append_column("event_at", event_at)
 
 
-def changed(champion: Champion, *, step: int, trained_step: int) -> ChampionChanged:
+def changed(champion: Champion, *, step: int, trained_step: int, loss: Metric) -> ChampionChanged:
     """What the monitor is told of a champion; without a reference its decay cannot be seen."""
     reference = champion.reference
     return ChampionChanged(
@@ -88,5 +86,5 @@ def changed(champion: Champion, *, step: int, trained_step: int) -> ChampionChan
         version=champion.number,
         trained_until=instant(trained_step),
         num_training_rows=champion.num_rows,
-        reference_by_metric={} if reference is None else {log_loss.name: reference},
+        reference_by_metric={} if reference is None else {loss.name: reference},
     )

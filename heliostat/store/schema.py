@@ -56,7 +56,7 @@ _LABEL = [
     pa.field("received_at", INSTANT),
     pa.field("source", pa.string()),
 ]
-RESERVED = frozenset(field.name for field in (*_RAW, *_PREDICTION, *_LABEL, *_COMMIT))
+RESERVED = frozenset({field.name for field in (*_RAW, *_PREDICTION, *_LABEL, *_COMMIT)} | {"probabilities"})
 
 
 def raw_schema(columns: Sequence[Column]) -> pa.Schema:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heliostat.metrics import log_loss
+from heliostat.tasks.expected import BETS, Expected
 from heliostat.triggers import Decay, Slack
 from heliostat.watch.detector import Detected, detect, normal_log_values, row_variance
 from heliostat.watch.events import CohortScore, ReferenceScore
-from heliostat.watch.expected import BETS, Expected
 
 Values = NDArray[np.float64]
 REFERENCE_ERRORS = 1.0  # a reference is itself an estimate: so many of its standard errors are tolerated
@@ -30,20 +29,21 @@ class Watched:
 def watched(trigger: Decay | Slack, scores: Sequence[CohortScore], *, reference: ReferenceScore) -> Watched:
     """The detector on the cohorts of one version, in time order.
 
-    Log loss is compared with what the answers expected of themselves, beyond what they missed that by on the hold-out;
+    The loss is compared with what the answers expected of themselves, beyond what they missed that by on the hold-out;
     every other metric with its score on the hold-out. For `Slack` an excess is below the expectation.
     """
     num_rows = np.array([score.num_labelled for score in scores], np.float64)
     allowed = trigger.margin + REFERENCE_ERRORS * reference.standard_error
     own = [score.expected for score in scores if score.expected is not None]
-    if trigger.metric.name == log_loss.name and len(own) == len(scores):
-        side = -1.0 if isinstance(trigger, Slack) else 1.0
+    side = -1.0 if isinstance(trigger, Slack) or trigger.metric.higher_is_better else 1.0
+    if trigger.metric.losses is not None and len(own) == len(scores):
         expected = np.array([one.loss for one in own])
         excess = side * (_means(trigger, scores) - expected) - _missed(reference, side=side)
+    else:
+        excess, own = side * (_means(trigger, scores) - reference.score), []
+    if own and all(one.moments for one in own):
         log_values = _own_log_values(own, excess - allowed, num_rows, side=side, reference=reference)
     else:
-        side = -1.0 if trigger.metric.higher_is_better else 1.0
-        excess = side * (_means(trigger, scores) - reference.score)
         known = reference.standard_error**2 * reference.num_rows
         variance = row_variance(excess, num_rows, known=known, floor=trigger.margin)
         log_values = normal_log_values(excess - allowed, num_rows, variance=variance)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from heliostat.tasks.expected import Expected
 from heliostat.watch.drift import ColumnDrift
-from heliostat.watch.expected import Expected
 
 
 @dataclass(frozen=True, kw_only=True)

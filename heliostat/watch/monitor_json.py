@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from heliostat.tasks.expected import Expected
 from heliostat.watch.drift import ColumnDrift
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
-from heliostat.watch.expected import Expected
 
 
 def window_to_json(window: WindowClosed) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from heliostat.columns import Column
 from heliostat.errors import ContractError
+from heliostat.tasks import BINARY, Task
 from heliostat.watch.all_bins import Bins, bins_from_json, fit_bins
-from heliostat.watch.bins import Codes, NumberBins
+from heliostat.watch.bins import CategoryBins, Codes, NumberBins
 from heliostat.watch.counts import Counts
 from heliostat.watch.drift import ColumnDrift, log_evidence, noise_floor, psi
 
 Values = NDArray[np.float64]
-OUTPUT = "probability"
+OUTPUTS = frozenset({"probability", "probabilities", "value"})  # of the kinds of labels: no input has such a name
 MIN_WINDOW_ROWS = 30  # an index over fewer rows is mostly noise
 CALM_QUANTILE = 0.95
 
@@ -37,8 +38,9 @@ class Profile:
         cls,
         table: pa.Table,
         columns: Sequence[Column],
-        probabilities: Values,
+        answers: Values,
         *,
+        task: Task = BINARY,
         window: timedelta | None = None,
     ) -> "Profile":
         """The profile of reference rows and the answers to them.
@@ -47,8 +49,10 @@ class Profile:
         what nineteen in twenty stay below is calm. Without it a day of one weather looks like drift.
         """
         bins = [one for column in columns for one in fit_bins(column, _column(table, column.name))]
-        bins.append(NumberBins.fit(OUTPUT, pa.chunked_array([pa.array(probabilities, pa.float64())])))
-        codes = _codes(tuple(bins), table, probabilities)
+        output = task.output(answers)
+        of_output = CategoryBins if pa.types.is_string(output.type) else NumberBins
+        bins.append(of_output.fit(task.output_name, pa.chunked_array([output])))
+        codes = _codes(tuple(bins), table, output)
         reference = _tally(tuple(bins), codes)
         windows = _window_starts(table, window)
         calm = (
@@ -68,16 +72,16 @@ class Profile:
         )
 
     def count(
-        self, table: pa.Table, probabilities: Values, *, unsent: Mapping[str, NDArray[np.bool_]] | None = None
+        self, table: pa.Table, output: pa.Array | Values, *, unsent: Mapping[str, NDArray[np.bool_]] | None = None
     ) -> Counts:
-        """How normalised rows and their answers fill the bins; ContractError when a column is absent.
+        """How normalised rows and the task's output for them fill the bins; ContractError when a column is absent.
 
         The cells that `unsent` marks, by column, are counted in no bin.
         """
-        return _tally(self.bins, _codes(self.bins, table, probabilities), unsent or {})
+        return _tally(self.bins, _codes(self.bins, table, pa.array(output)), unsent or {})
 
     def compare(self, counts: Counts) -> dict[str, ColumnDrift]:
-        """How far each input and the answers (`probability`) are from the reference."""
+        """How far each input and the answers (such as `probability`) are from the reference."""
         if counts.profile != self.reference.profile:
             raise ContractError(
                 f"Counts of profile {counts.profile} cannot be compared with profile "
@@ -118,19 +122,18 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     return table.column(name)
 
 
-def _codes(bins: tuple[Bins, ...], table: pa.Table, probabilities: Values) -> dict[str, Codes]:
-    if table.num_rows != len(probabilities):
-        raise ContractError(f"{table.num_rows} rows need as many answers; got {len(probabilities)}.")
+def _codes(bins: tuple[Bins, ...], table: pa.Table, answers: pa.Array) -> dict[str, Codes]:
+    if table.num_rows != len(answers):
+        raise ContractError(f"{table.num_rows} rows need as many answers; got {len(answers)}.")
     *inputs, output = bins
     codes = {one.name: one.codes(_column(table, one.source)) for one in inputs}
-    answers = pa.chunked_array([pa.array(probabilities, pa.float64())])
-    return codes | {output.name: output.codes(answers)}
+    return codes | {output.name: output.codes(pa.chunked_array([answers]))}
 
 
 def _tally(
     bins: tuple[Bins, ...], codes: Mapping[str, Codes], unsent: Mapping[str, NDArray[np.bool_]] | None = None
 ) -> Counts:
-    num_rows = len(codes[OUTPUT])
+    num_rows = len(codes[bins[-1].name])
     masks = {one.name: mask for one in bins if (mask := (unsent or {}).get(one.source)) is not None}
     codes = {**codes, **{name: codes[name][~mask] for name, mask in masks.items()}}
     described = json.dumps([one.to_json() for one in bins], sort_keys=True)

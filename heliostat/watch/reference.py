@@ -6,24 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heliostat.blocks import block_mean, sums_by_block
-from heliostat.metrics import log_losses
+from heliostat.tasks import BINARY, Task
 from heliostat.watch.events import ReferenceScore
-from heliostat.watch.expected import expected
 
 Values = NDArray[np.float64]
 
 
-def log_loss_reference(labels: Values, probabilities: Values, *, blocks: NDArray[np.generic]) -> ReferenceScore:
-    """The log loss on labelled hold-out rows, its error by the scatter of blocks (0: too few) and what was expected.
+def loss_reference(
+    labels: Values, answers: Values, *, blocks: NDArray[np.generic], task: Task = BINARY
+) -> ReferenceScore:
+    """The task's loss on labelled hold-out rows, its error by the scatter of blocks (0: too few) and what was expected.
 
     Rows without a label (NaN) are left out.
     """
     is_labelled = np.isfinite(labels)
-    answers = probabilities[is_labelled]
-    found = block_mean(*sums_by_block(log_losses(labels[is_labelled], answers), blocks[is_labelled]))
+    labelled, answers = labels[is_labelled], answers[is_labelled]
+    found = block_mean(*sums_by_block(task.losses(labelled, answers), blocks[is_labelled]))
     return ReferenceScore(
         score=found.mean,
         num_rows=found.num_rows,
         standard_error=found.standard_error if math.isfinite(found.standard_error) else 0.0,
-        expected=expected(answers),
+        expected=task.expected(answers),
     )

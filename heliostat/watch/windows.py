@@ -53,21 +53,23 @@ class Windows:
         return self._version
 
     def add(
-        self, table: pa.Table, probabilities: NDArray[np.float64], *, unsent: Mapping[str, Mask] | None = None
+        self, table: pa.Table, output: pa.Array | NDArray[np.float64], *, unsent: Mapping[str, Mask] | None = None
     ) -> None:
-        """Count normalised rows (with `event_at`) and their answers; each row must be given once.
+        """Count normalised rows (with `event_at`) and the task's output for them; each row must be given once.
 
         `unsent` marks cells by column that no caller said: they count nowhere.
         """
         event_at = table.column("event_at").cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
         places = np.asarray(event_at) // (self._span // MICROSECOND)
+        told = pa.array(output)
         for place in np.unique(places).tolist():
             since, rows = EPOCH + place * self._span, places == place
             if self._is_forgotten(since):
                 self.num_too_late += int(rows.sum())
                 continue
-            here = {name: mask[rows] for name, mask in (unsent or {}).items()}
-            counted = self._profile.count(table.filter(pa.array(rows)), probabilities[rows], unsent=here)
+            here = {name: cells[rows] for name, cells in (unsent or {}).items()}
+            mask = pa.array(rows)
+            counted = self._profile.count(table.filter(mask), told.filter(mask), unsent=here)
             self._counts[since] = self._counts.get(since, self._profile.empty) + counted
             self._changed.add(since)
 

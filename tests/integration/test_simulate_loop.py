@@ -22,7 +22,7 @@ class Quadrants:
 
     rates: np.ndarray
 
-    def probabilities(self, rows: pa.Table) -> np.ndarray:
+    def answers(self, rows: pa.Table) -> np.ndarray:
         return self.rates[_quadrant(rows)]
 
 
@@ -73,9 +73,9 @@ def _loop_answers(played: Stream):
 
 def test_after_an_abrupt_change_the_loop_is_ahead_of_never_and_of_even_distances():
     found = _compare(_stream(change=0.5))
-    assert found.loop_less_never["log_loss"].high < 0
-    assert found.loop_less_never["accuracy"].low > 0
-    assert found.loop_less_even["log_loss"].mean < 0
+    assert found.loop_less_never["loss"].high < 0
+    assert found.loop_less_never["score"].low > 0
+    assert found.loop_less_even["loss"].mean < 0
     assert verdict(found)[0].startswith("Yes")
 
 
@@ -88,7 +88,7 @@ def test_the_change_is_an_alarm_and_its_onset_is_near_the_truth():
 def test_without_a_change_the_loop_does_no_harm():
     streams = [_stream(change=None, seed=seed) for seed in range(20, 25)]
     found = [_compare(played) for played in streams]
-    losses = [one.loop_less_never["log_loss"] for one in found]
+    losses = [one.loop_less_never["loss"] for one in found]
     assert sum(loss.low > 0 for loss in losses) <= 1  # a 95% interval may err once
     assert np.mean([loss.mean for loss in losses]) < 0.001
     assert not any(verdict(one)[0].startswith("Yes") for one in found)

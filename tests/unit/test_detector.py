@@ -9,11 +9,11 @@ import pytest
 from heliostat import Decay
 from heliostat.errors import WorkloadError
 from heliostat.metrics import log_loss, log_losses
+from heliostat.tasks.expected import BETS, expected
 from heliostat.watch.decay import watched, wealth_limit
 from heliostat.watch.detector import detect, normal_log_values, row_variance, surely_moved
 from heliostat.watch.drift import TOLERANCE, ColumnDrift, log_evidence
 from heliostat.watch.events import CohortScore, ReferenceScore
-from heliostat.watch.expected import BETS, expected
 from heliostat.watch.monitor_json import (
     expected_from_json,
     expected_to_json,
@@ -21,7 +21,7 @@ from heliostat.watch.monitor_json import (
     reference_to_json,
     window_from_json,
 )
-from heliostat.watch.reference import log_loss_reference
+from heliostat.watch.reference import loss_reference
 
 NUM_ROWS = 100
 TRIGGER = Decay(log_loss, margin=0.02, min_rows=1)
@@ -43,7 +43,7 @@ def cohorts(probabilities: np.ndarray, truth: np.ndarray, random: np.random.Gene
 
 def reference(probabilities: np.ndarray, truth: np.ndarray, random: np.random.Generator) -> ReferenceScore:
     labels = (random.random(len(truth)) < truth).astype(float)
-    return log_loss_reference(labels, probabilities, blocks=np.arange(len(labels)) // NUM_ROWS)
+    return loss_reference(labels, probabilities, blocks=np.arange(len(labels)) // NUM_ROWS)
 
 
 def first_alarm(scores: list[CohortScore], known: ReferenceScore) -> int | None:

@@ -32,8 +32,8 @@ def found(labels: np.ndarray, probabilities: np.ndarray, champion: np.ndarray | 
         labels,
         probabilities,
         champion=None if champion is None else 1,
-        champion_probabilities=champion,
-        train_rate=0.4,
+        champion_answers=champion,
+        constant=np.asarray(0.4),
         blocks=DAYS,
     )
 
@@ -57,8 +57,8 @@ def test_rows_without_a_label_are_left_out_of_every_number():
         labels[known],
         truth[known],
         champion=1,
-        champion_probabilities=blurred(truth)[known],
-        train_rate=0.4,
+        champion_answers=blurred(truth)[known],
+        constant=np.asarray(0.4),
         blocks=DAYS[known],
     )
     assert result == alone
@@ -95,15 +95,15 @@ def test_the_same_answers_are_no_worse_and_certain():
 def test_rows_alike_within_a_day_widen_the_error():
     labels = np.zeros(1400)
     by_day = np.repeat(np.random.default_rng(2).uniform(0.1, 0.5, 7), 200)
-    one = paired(labels, by_day, champion=1, champion_probabilities=np.full(1400, 0.3), blocks=DAYS)
-    rows = paired(labels, by_day, champion=1, champion_probabilities=np.full(1400, 0.3), blocks=np.arange(1400))
+    one = paired(labels, by_day, champion=1, champion_answers=np.full(1400, 0.3), blocks=DAYS)
+    rows = paired(labels, by_day, champion=1, champion_answers=np.full(1400, 0.3), blocks=np.arange(1400))
     assert one.standard_error > 5 * rows.standard_error
 
 
 def test_with_fewer_than_three_days_each_row_is_a_block():
     labels, truth = hold_out()
-    few = paired(labels, truth, champion=1, champion_probabilities=blurred(truth), blocks=DAYS // 4)
-    rows = paired(labels, truth, champion=1, champion_probabilities=blurred(truth), blocks=np.arange(1400))
+    few = paired(labels, truth, champion=1, champion_answers=blurred(truth), blocks=DAYS // 4)
+    rows = paired(labels, truth, champion=1, champion_answers=blurred(truth), blocks=np.arange(1400))
     assert few.standard_error == rows.standard_error
     assert math.isfinite(few.standard_error)
 

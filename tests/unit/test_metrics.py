@@ -86,6 +86,12 @@ def test_metrics_are_found_by_name_and_know_which_way_is_better():
         "auc": True,
         "brier": False,
         "calibration_error": False,
+        "accuracy": True,
+        "macro_f1": True,
+        "mse": False,
+        "rmse": False,
+        "mae": False,
+        "r2": True,
     }
 
 

@@ -12,7 +12,7 @@ from heliostat import Category, Number
 from heliostat.errors import ContractError
 from heliostat.watch.bins import CategoryBins, NumberBins
 from heliostat.watch.counts import Counts
-from heliostat.watch.profile import OUTPUT, Profile
+from heliostat.watch.profile import Profile
 from heliostat.watch.windows import Windows, window_start
 
 COLUMNS = (Number("load", low=-100, high=100, optional=True), Category("site", optional=True))
@@ -139,7 +139,7 @@ def test_a_shifted_column_drifts_and_the_others_do_not():
     found = reference.compare(reference.count(*rows(1000, seed=4, shift=1.0)))
     assert found["load"].effect > 0.5
     assert found["site"].effect < 0.02
-    assert found[OUTPUT].effect < 0.02
+    assert found["probability"].effect < 0.02
 
 
 def day_weather(num_days: int, *, seed: int, shift: float = 0.0) -> tuple[pa.Table, np.ndarray]:

@@ -1,0 +1,94 @@
+"""Labels 0 and 1, answered by the probability of 1."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from heliostat.errors import ContractError
+from heliostat.labels import Binary
+from heliostat.metrics import ALL, Metric, accuracy, chosen, log_loss, log_losses
+from heliostat.tasks.expected import Expected, expected
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BinaryTask:
+    """Two kinds of rows to tell apart."""
+
+    label: Binary
+
+    kind: ClassVar[str] = "binary"
+    shape: ClassVar[tuple[int, ...]] = ()
+    loss: ClassVar[Metric] = log_loss
+    metrics: ClassVar[tuple[Metric, ...]] = ALL
+    score: ClassVar[Metric] = accuracy
+    allowed: ClassVar[str] = "0 or 1"
+    output_name: ClassVar[str] = "probability"
+    stored: ClassVar[Sequence[pa.Field]] = (pa.field("probability", pa.float64()),)
+
+    def losses(self, labels: Values, answers: Values) -> Values:
+        """The log loss of each row."""
+        return log_losses(labels, answers)
+
+    def code(self, value: object) -> float | None:
+        """0 or 1; None for anything else, true and false included."""
+        return float(value) if type(value) in (int, float) and value in (0, 1) else None  # type: ignore[arg-type]
+
+    def codes(self, values: pa.ChunkedArray) -> Values:
+        """0 and 1; NaN where null, infinite for another number."""
+        numbers = numbers_of(values, self.label.name)
+        return np.where(np.isnan(numbers) | (numbers == 0) | (numbers == 1), numbers, np.inf)
+
+    def value(self, code: float) -> object:
+        """0 or 1."""
+        return int(code)
+
+    def can_learn(self, labels: Values) -> bool:
+        """Both occur."""
+        return len(np.unique(labels)) > 1
+
+    def constant(self, labels: Values) -> Values:
+        """The share of ones."""
+        return np.asarray(np.mean(labels), np.float64)
+
+    def expected(self, answers: Values) -> Expected | None:
+        """The log loss that probabilities expect of themselves."""
+        return expected(answers)
+
+    def row_scores(self, labels: Values, answers: Values) -> Values:
+        """1 where the likelier label is right, else 0."""
+        return np.asarray(chosen(answers) == labels, np.float64)
+
+    def output(self, answers: Values) -> pa.Array:
+        """The probabilities."""
+        return pa.array(answers, pa.float64())
+
+    def columns(self, answers: Values) -> Mapping[str, pa.Array]:
+        """One column, `probability`."""
+        return {"probability": pa.array(answers, pa.float64())}
+
+    def answers(self, table: pa.Table) -> Values:
+        """The probabilities; NaN where null."""
+        return np.asarray(table["probability"].to_numpy(), np.float64)
+
+    def default_answer(self, default: Any) -> Values | None:
+        """A probability."""
+        is_number = isinstance(default, int | float) and not isinstance(default, bool)
+        return np.asarray(default, np.float64) if is_number and 0 <= default <= 1 else None
+
+
+def numbers_of(values: pa.ChunkedArray, name: str) -> Values:
+    """A column as float64, NaN where null; ContractError when it holds no numbers."""
+    try:
+        numbers = pc.fill_null(values.cast(pa.float64()), float("nan"))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ContractError(
+            f"The label {name!r} must be a number; the source gives {values.type} ({error})."
+        ) from error
+    return np.asarray(numbers.to_numpy(), np.float64)
