@@ -9,10 +9,10 @@ import pyarrow.types as kinds
 
 from heliostat.columns import Category, Column, Number
 from heliostat.errors import ContractError
-from heliostat.watch.profile import OUTPUT
+from heliostat.watch.profile import OUTPUTS
 
 PANDAS_INDEX = "__index_level_"
-TAKEN = frozenset({OUTPUT, "event_at"})  # names that the watching needs for itself
+TAKEN = OUTPUTS | {"event_at"}  # names that the watching needs for itself
 
 
 def inputs(table: pa.Table, *, apart: Collection[str], remarks: list[str]) -> tuple[pa.Table, list[Column]]:
