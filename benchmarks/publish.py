@@ -8,6 +8,8 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
+import numpy as np
+
 from actors import handles
 from cluster import applications, names
 from heliostat.columns import Number, Vector
@@ -51,7 +53,7 @@ def fitted(workload: Workload) -> Fitted:
         seed=0,
         num_rows=0,
         num_validation_rows=0,
-        label_rate=0.5,
+        constant=np.asarray(0.5),
         first_event_at=at,
         last_event_at=at,
         validated_until=at,
@@ -61,7 +63,7 @@ def fitted(workload: Workload) -> Fitted:
 def _register(job: _entry.Job, now: datetime) -> int:
     workload, network = job.workload, fitted(job.workload)
     rows = take(workload, workload.source.read("all"), since=None, until=now).good
-    answers = bundle.served(workload, network).probabilities(rows)
+    answers = bundle.served(workload, network).answers(rows)
     profile = Profile.fit(rows, workload.columns, answers=answers, window=workload.loop.window)
     lineage = {"run": "benchmark", "candidate": "fixed"}
     files = bundle.to_files(job.module, network, profile=profile.to_json(), lineage=lineage)

@@ -59,7 +59,7 @@ def plain_loop(source: Path, target: Path) -> None:
     writer = None
     for batch in pq.ParquetFile(source).iter_batches(batch_size=BATCH_ROWS):
         table = pa.table(batch)
-        answers = pa.table({"question": table["question"], "probability": model.probabilities(table)})
+        answers = pa.table({"question": table["question"], "probability": model.answers(table)})
         writer = writer or pq.ParquetWriter(target, answers.schema)
         writer.write_table(answers)
     if writer is not None:

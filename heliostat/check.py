@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
@@ -13,6 +14,7 @@ from heliostat.intake import take
 from heliostat.learn import trees
 from heliostat.learn.epochs import forward
 from heliostat.learn.faults import said
+from heliostat.learn.objective import outputs_of
 from heliostat.learn.prepare import Preparation
 from heliostat.store.schema import raw_schema
 from heliostat.workload import Encoded, Workload
@@ -23,7 +25,7 @@ Answer = TypeVar("Answer")
 
 
 def check(workload: Workload) -> None:
-    """Return when a sample of the workload's own rows goes all the way to logits.
+    """Return when a sample of the workload's own rows goes all the way to outputs.
 
     Else raise WorkloadError (ContractError when the source lacks columns) with the mistake and its remedy.
     """
@@ -58,6 +60,7 @@ def _rows(workload: Workload, table: pa.Table) -> pa.Table:
     """The rows that keep the contract; most must, and a key must tell them apart."""
     intake = take(workload, table, since=None, until=LATER_THAN_ALL)
     good, rejected = intake.good, intake.rejected
+    _refuse_labels(workload, table)
     if rejected.num_rows > good.num_rows:
         raise WorkloadError(
             f"{rejected.num_rows:,} of {table.num_rows:,} rows break the contract, for example: "
@@ -72,12 +75,17 @@ def _rows(workload: Workload, table: pa.Table) -> pa.Table:
     return good
 
 
+def _refuse_labels(workload: Workload, table: pa.Table) -> None:
+    said = pa.chunked_array(table[workload.label.name])
+    wrong = np.flatnonzero(np.isinf(workload.task.codes(said)))
+    if len(wrong):
+        shown = pc.unique(said.take(pa.array(wrong))).to_pylist()[:5]
+        allowed = workload.task.allowed
+        raise WorkloadError(f"The label {workload.label.name!r} must be {allowed}; it also holds {shown}.")
+
+
 def _check_labels(workload: Workload, rows: pa.Table) -> None:
-    values = set(pc.unique(rows["label"].drop_null()).to_pylist())
-    if not values <= {0.0, 1.0}:
-        wrong = sorted(values - {0.0, 1.0})[:5]
-        raise WorkloadError(f"The label {workload.label.name!r} must be 0 or 1; it also holds {wrong}.")
-    if not values:
+    if rows["label"].null_count == rows.num_rows:
         raise WorkloadError(
             f"The label {workload.label.name!r} is null in every row of the first part, so nothing can be learned; "
             f"give it, and in {workload.label_time!r} when it became known."
@@ -91,7 +99,8 @@ def _check_network(workload: Workload, rows: pa.Table) -> None:
     _check_encoded(encoded, alone, num_rows=rows.num_rows)
     module = _user_code(workload, "model", lambda: workload.model(preparation.sizes)).eval()
     with torch.inference_mode():
-        logits = _user_code(workload, "model", lambda: forward(module, encoded, num_rows=rows.num_rows))
+        shape = (rows.num_rows, *outputs_of(workload.task))
+        logits = _user_code(workload, "model", lambda: forward(module, encoded, shape=shape))
     if not torch.isfinite(logits).all():
         raise WorkloadError("The network gives logits that are not finite; encode must give no NaN.")
 

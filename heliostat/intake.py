@@ -11,6 +11,7 @@ from heliostat.errors import ContractError
 from heliostat.workload import Workload
 
 INSTANT = pa.timestamp("us", tz="UTC")
+SAID = "label as the source says it"  # for the reason alone; no column has such a name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,21 @@ def take(workload: Workload, table: pa.Table, *, since: datetime | None, until: 
         hidden = pc.if_else(known, named[column], pa.scalar(None, kind))
         named = named.set_column(named.schema.get_field_index(column), column, hidden)
     good, rejected = split(named, workload.columns)
-    return Intake(good=good, rejected=rejected)
+    is_wrong = pc.fill_null(pc.is_inf(good["label"]), False)
+    refused = _refused(workload, good.filter(is_wrong))
+    rejected = pa.concat_tables([rejected.drop_columns([SAID]), refused])
+    return Intake(good=good.filter(pc.invert(is_wrong)).drop_columns([SAID]), rejected=rejected)
+
+
+def _refused(workload: Workload, rows: pa.Table) -> pa.Table:
+    """Rows whose label is none of its kind, without it, and why."""
+    reasons = [
+        f"label {workload.label.name!r} must be {workload.task.allowed}; got {said!r}"
+        for said in rows[SAID].to_pylist()
+    ]
+    place = rows.schema.get_field_index("label")
+    without = rows.set_column(place, "label", pa.nulls(rows.num_rows, pa.float64())).drop_columns([SAID])
+    return without.append_column("reason", pa.array(reasons, pa.string()))
 
 
 def _rename(workload: Workload, table: pa.Table) -> pa.Table:
@@ -41,10 +56,10 @@ def _rename(workload: Workload, table: pa.Table) -> pa.Table:
         "key": (workload.key, pa.string()),
         "event_at": (workload.event_time, INSTANT),
         "due_at": (workload.due_time, INSTANT),
-        "label": (workload.label.name, pa.float64()),
         "label_known_at": (workload.label_time, INSTANT),
     }
-    missing = sorted(name for name, _ in wanted.values() if name not in table.column_names)
+    label = workload.label.name
+    missing = sorted(name for name in (label, *(name for name, _ in wanted.values())) if name not in table.column_names)
     if missing:
         raise ContractError(
             f"The source of {workload.name!r} lacks {', '.join(missing)}; it has {', '.join(table.column_names)}. "
@@ -52,7 +67,10 @@ def _rename(workload: Workload, table: pa.Table) -> pa.Table:
         )
     identity = {ours: table[theirs].cast(kind) for ours, (theirs, kind) in wanted.items()}
     inputs = normalise(table, workload.columns)
-    return pa.table({**identity, **{name: inputs[name] for name in inputs.column_names}})
+    codes = pa.array(workload.task.codes(pa.chunked_array(table[label])), pa.float64(), from_pandas=True)
+    known_at = identity.pop("label_known_at")
+    named = {**identity, "label": codes, "label_known_at": known_at, SAID: pa.chunked_array(table[label])}
+    return pa.table({**named, **{name: inputs[name] for name in inputs.column_names}})
 
 
 def _within(table: pa.Table, *, since: datetime | None, until: datetime) -> pa.Table:

@@ -5,15 +5,15 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat import metrics as metrics_module
 from heliostat.columns import Column
 from heliostat.declared.inputs import Combine, Input, asked, refuse_unfit_inputs
+from heliostat.declared.judging import refuse_unfit_default, refuse_unfit_judging
 from heliostat.declared.long_answers import LongAnswers
 from heliostat.declared.loop import Loop
 from heliostat.declared.replay import Replay
@@ -23,8 +23,9 @@ from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.errors import WorkloadError
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
-from heliostat.labels import Binary
+from heliostat.labels import Label
 from heliostat.metrics import Metric
+from heliostat.tasks import Task, task_of
 from heliostat.triggers import Age, Decay, Trigger
 
 if TYPE_CHECKING:  # torch takes seconds to import, and most parts that read a declaration never need it
@@ -37,6 +38,9 @@ Batch = Mapping[str, NDArray[np.generic]]
 Vectors are float32 of shape (num_rows, length), a missing one NaN throughout, and may lie in memory that must not be
 written to: `heliostat.learn.network.tensor` makes a tensor of one without a copy.
 """
+
+OF_THE_LABEL: Any = None
+"""Stands for what is usual for the kind of label."""
 
 Encoded = Mapping[str, "torch.Tensor"]
 
@@ -67,6 +71,8 @@ class Workload:
 
     `encode` and `model` declare a network, `trees` boosted trees; with both, each training fits both kinds.
 
+    `label` is Binary, Classes or Quantity; `metrics` and `gates` are by its kind where they are left out.
+
     `columns` is the contract's current `revision`; `earlier` are revisions before it that are still answered.
     `inputs` and `combine` name other workloads whose answers this one uses.
     """
@@ -78,16 +84,13 @@ class Workload:
     due_time: str
     label_time: str
     columns: Sequence[Column]
-    label: Binary
+    label: Label
     encode: Callable[[Batch], Encoded] = no_encode
     model: Callable[[Mapping[str, int]], "nn.Module"] = no_model
     trees: Trees | None = None
     loss: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None" = None
-    metrics: Sequence[Metric] = metrics_module.ALL
-    gates: Sequence[Gate] = (
-        BetterThanConstant(metrics_module.log_loss),
-        NoWorseThanChampion(metrics_module.log_loss),
-    )
+    metrics: Sequence[Metric] = OF_THE_LABEL
+    gates: Sequence[Gate] = OF_THE_LABEL
     retrain_on: Sequence[Trigger] = (Age(timedelta(days=30)),)
     training: Training = field(default_factory=Training)
     serving: Serving = field(default_factory=Serving)
@@ -100,6 +103,11 @@ class Workload:
     earlier: Sequence[Revision] = ()
 
     def __post_init__(self) -> None:
+        if self.metrics is OF_THE_LABEL:
+            object.__setattr__(self, "metrics", self.task.metrics)
+        if self.gates is OF_THE_LABEL:
+            usual = (BetterThanConstant(self.task.loss), NoWorseThanChampion(self.task.loss))
+            object.__setattr__(self, "gates", usual)
         if not self.name.replace("-", "").replace("_", "").isalnum():
             raise WorkloadError(
                 f"The name of a workload becomes part of its address; got {self.name!r}. Use letters, digits, - and _."
@@ -112,8 +120,15 @@ class Workload:
                 "boosted trees, or all three."
             )
         self._refuse_twice_named()
+        refuse_unfit_judging(self.name, self.task, metrics=self.metrics, gates=self.gates, triggers=self.retrain_on)
+        refuse_unfit_default(self.name, self.task, self.serving.default)
         refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine)
         refuse_unfit(self.columns, self.earlier, current=self.revision)
+
+    @property
+    def task(self) -> Task:
+        """What depends on the kind of the label."""
+        return task_of(self.label)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -136,7 +151,7 @@ class Workload:
         """All that a version is scored by: the built-in metrics, the declared ones, those of gates and triggers."""
         asked = [gate.metric for gate in self.gates]
         asked += [trigger.metric for trigger in self.retrain_on if isinstance(trigger, Decay)]
-        return tuple(dict.fromkeys([*metrics_module.ALL, *self.metrics, *asked]))
+        return tuple(dict.fromkeys([*self.task.metrics, *self.metrics, *asked]))
 
     def _refuse_twice_named(self) -> None:
         own = [self.key, self.event_time, self.due_time, self.label_time, self.label.name]

@@ -42,7 +42,7 @@ def _archive(job: _entry.Job, champion: int | None) -> list[tuple[int, Sequence[
     found: dict[int, Sequence[object]] = {}
     for entry in reversed(promotions):
         number = entry.payload["version"]
-        judged = entry.payload["inputs"].get("inputs", {}).get("log_loss")
+        judged = entry.payload["inputs"].get("inputs", {}).get(job.workload.task.loss.name)
         if number != champion and number not in found and judged is not None:
             found[number] = judged
     return list(found.items())[: job.workload.loop.max_archived]

@@ -13,7 +13,6 @@ from heliostat import cohorts
 from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.govern.candidates import ALL, Contender, best, can_win, sure_gain
 from heliostat.learn.bundle import ServedModel
-from heliostat.metrics import log_losses
 from heliostat.store.bundles import read_bundle
 from heliostat.workload import Workload
 from jobs._windows import Candidate
@@ -76,4 +75,4 @@ class Contest:
     def _losses(self, bundle_uri: str, bundle_hash: str) -> Values:
         model = ServedModel.load(read_bundle(bundle_uri, bundle_hash))
         rows = as_trained(self._holdout, model.columns, renamed=renamed_since(self._workload.earlier))
-        return log_losses(self._holdout["label"].to_numpy(), model.probabilities(rows))
+        return self._workload.task.losses(self._holdout["label"].to_numpy(), model.answers(rows))

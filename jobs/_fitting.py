@@ -20,10 +20,10 @@ from ray.train import Checkpoint
 from heliostat import cohorts
 from heliostat.errors import ContractError, TrainingError, WorkloadError
 from heliostat.learn import bundle, parallel
-from heliostat.learn.calibrate import Calibration
 from heliostat.learn.faults import NEXT, StepFaultError, said
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
+from heliostat.learn.objective import calibration_from_json
 from heliostat.learn.state import FitState
 from heliostat.metrics import Metric, stored
 from heliostat.store.bundles import read_bundle, write_bundle
@@ -152,7 +152,7 @@ def _fit_judged(
             resume=progress.state,
             device=str(ray.train.torch.get_device()),
         )
-    answers = bundle.served(workload, fitted).probabilities(chosen.validation)
+    answers = bundle.served(workload, fitted).answers(chosen.validation)
     labels = chosen.validation["label"].to_numpy()
     scores = stored(
         {f"validation_{metric.name}": _score(workload, metric, labels, answers) for metric in workload.scored_by}
@@ -177,7 +177,7 @@ def _fit_again(
 ) -> dict[str, Any]:
     files = read_bundle(judged["bundle_uri"], judged["bundle_hash"])
     num_epochs = json.loads(files["lineage.json"])["best_epoch"] + 1
-    calibration = Calibration.from_json(files["calibration.json"].decode())
+    calibration = calibration_from_json(workload.task, files["calibration.json"].decode())
     seed = workload.training.seed
     if judged["kind"] == "trees":
         fitted = refit_trees(workload, chosen.all, num_rounds=num_epochs, calibration=calibration, seed=seed)
@@ -211,7 +211,7 @@ def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str) -> dict[s
         "first_event_at": fitted.first_event_at.isoformat(),
         "last_event_at": fitted.last_event_at.isoformat(),
         "holdout_since": chosen.holdout_since.isoformat(),
-        "label_rate": fitted.label_rate,
+        **bundle.described_constant(fitted.constant),
     }
 
 
@@ -225,8 +225,8 @@ def _write(
     scores: dict[str, float | None],
 ) -> dict[str, Any]:
     """The bundle with the profile of `rows`. Written by every worker: the same bytes under the same name."""
-    answers = bundle.served(workload, fitted).probabilities(rows)
-    profile = Profile.fit(rows, workload.columns, answers=answers, window=workload.loop.window)
+    answers = bundle.served(workload, fitted).answers(rows)
+    profile = Profile.fit(rows, workload.columns, answers=answers, task=workload.task, window=workload.loop.window)
     files = bundle.to_files(run.module, fitted, profile=profile.to_json(), lineage=lineage)
     ref = write_bundle(f"{run.bundles_uri}/{workload.name}", files)
     return {

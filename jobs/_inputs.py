@@ -80,5 +80,5 @@ def _answers(rows: pa.Table, workload: Workload, asked: Input, version: Mapping[
             f"Version {version['number']} of {asked.workload!r} reads {lacking}, which {workload.name!r} does not "
             "declare; add these columns to it, or it could not be asked about the same rows."
         )
-    probabilities = model.probabilities(as_trained(rows, model.columns, renamed=renamed_since(workload.earlier)))
+    probabilities = model.answers(as_trained(rows, model.columns, renamed=renamed_since(workload.earlier)))
     return [float(each) for each in probabilities]

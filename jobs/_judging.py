@@ -15,8 +15,8 @@ from heliostat.blocks import NORMAL_95
 from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import TrainingError
 from heliostat.govern.evidence import evidence
-from heliostat.learn.bundle import ServedModel
-from heliostat.metrics import stored
+from heliostat.learn.bundle import ServedModel, constant_of
+from heliostat.metrics import log_loss, stored
 from heliostat.records import ModelVersion
 from heliostat.store.bundles import read_bundle
 from heliostat.watch.monitor_json import reference_to_json
@@ -39,11 +39,12 @@ class Judgement:
     evidence: gates.Evidence
     verdict: gates.Promote | gates.Hold
     inputs: Mapping[str, Any]
+    loss_metric: str = log_loss.name
 
     @property
     def loss(self) -> float:
         """The mean loss on the hold-out."""
-        return self.evidence.candidate["log_loss"]
+        return self.evidence.candidate[self.loss_metric]
 
     @property
     def sure_gain(self) -> float:
@@ -122,6 +123,7 @@ def judge_on(
     traffic: ModelVersion,
 ) -> Judgement:
     """The judgement on a hold-out that neither was fitted to; `traffic` is what would answer in the version's place."""
+    task = job.workload.task
     labels, answers = holdout["label"].to_numpy(), _answers(job, version, holdout)
     theirs = None if champion is None else _answers(job, champion, holdout)
     days = holdout["event_at"].cast(pa.date32()).to_numpy()
@@ -130,8 +132,9 @@ def judge_on(
         answers,
         champion=None if champion is None else champion.number,
         champion_answers=theirs,
-        constant=np.asarray(version.lineage["label_rate"], np.float64),
+        constant=constant_of(version.lineage),
         blocks=days,
+        task=task,
         metrics=job.workload.scored_by,
     )
     return Judgement(
@@ -139,13 +142,14 @@ def judge_on(
         judged_version=version.number,
         evidence=found,
         verdict=_verdict(job.workload, found),
+        loss_metric=task.loss.name,
         inputs={
             "tables": version.lineage["snapshot"],
             "as_of": version.lineage["as_of"],
             "window": _window(holdout),
             # What a trial on live rows is compared with: answers of another kind are a fault.
-            "distance": None if theirs is None else float(np.abs(answers - theirs).mean()),
-            "log_loss": reference_to_json(loss_reference(labels, answers, blocks=days)),
+            "distance": None if theirs is None else float(task.distances(answers, theirs).mean()),
+            task.loss.name: reference_to_json(loss_reference(labels, answers, blocks=days, task=task)),
         },
     )
 
@@ -185,7 +189,7 @@ def answered_rows(rows: pa.Table, versions: Sequence[ModelVersion], *, since: da
 
 def _answers(job: _entry.Job, version: ModelVersion, rows: pa.Table) -> NDArray[np.float64]:
     model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
-    return model.probabilities(as_trained(rows, model.columns, renamed=renamed_since(job.workload.earlier)))
+    return model.answers(as_trained(rows, model.columns, renamed=renamed_since(job.workload.earlier)))
 
 
 def best(judgements: Sequence[Judgement]) -> Judgement:

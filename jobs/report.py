@@ -70,7 +70,7 @@ def _answers(job: _entry.Job, *, history: pa.Table, asked: pa.Table, since: date
     both = pa.concat_tables([history, asked.select(history.column_names)])
     return {
         "constant": np.full(asked.num_rows, rate),
-        "never": model.probabilities(as_trained(asked, model.columns, renamed=renamed_since(workload.earlier))),
+        "never": model.answers(as_trained(asked, model.columns, renamed=renamed_since(workload.earlier))),
         "loop": asked["probability"].to_numpy(),
         "trees": trees.probabilities(asked, workload.columns),
         "trees_monthly": _comparison.retrained_monthly(both, asked, workload.columns, seed=workload.training.seed),

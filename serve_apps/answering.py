@@ -147,7 +147,7 @@ class Worker:
                 aside.put(piece.start + row, reason)
             kept = np.setdiff1d(kept, list(said.refused))
         else:
-            probabilities = version.probabilities(inputs)
+            probabilities = version.answers(inputs)
         if len(probabilities) != piece.rows.num_rows or not np.isfinite(probabilities).all():
             raise TrainingError(f"Version {job.version} gave no finite probability for each row; ask another version.")
         logged = _logged(piece, probabilities, job)

@@ -60,7 +60,7 @@ def answer_batch(
     live: Live,
     *,
     scorer: Scorer,
-    default: float | None,
+    default: float | str | None,
     columns: Sequence[Column],
     append: Callable[[dict[str, Any]], None],
     offer: Callable[[Answered], None] = lambda _: None,
@@ -90,7 +90,7 @@ def answer_batch(
 
 
 def _score(
-    questions: Sequence[Question], live: Live, *, scorer: Scorer, default: float | None, table: pa.Table
+    questions: Sequence[Question], live: Live, *, scorer: Scorer, default: float | str | None, table: pa.Table
 ) -> _Scored:
     arms, assigned = _assign(questions, live)
     wanted, versions, degraded = np.array(assigned), np.array(assigned), np.zeros(table.num_rows, dtype=bool)
@@ -140,20 +140,20 @@ def _first_able(
     number: int,
     *,
     scorer: Scorer,
-    default: float | None,
+    default: float | str | None,
     table: pa.Table,
 ) -> tuple[int, Probabilities]:
     """What answers in place of `number`: itself, else the champion, else the one before, else the declared default."""
     tried = dict.fromkeys((number, live.route.champion, live.route.previous))
     for able in tried:
-        scores = None if able is None else scorer.probabilities(live, able, table)
+        scores = None if able is None else scorer.answers(live, able, table)
         if able is not None and scores is not None:
             return able, scores
     if default is None:
         raise UnavailableError(
             f"Version {number} {scorer.reason_by_version[number]}, and no other version could answer; see v1/status."
         )
-    return DEFAULT_VERSION, np.full(table.num_rows, default)
+    return DEFAULT_VERSION, np.full(table.num_rows, default, np.float64)
 
 
 def _reason(number: int, answering: int, *, scorer: Scorer) -> str:

@@ -162,7 +162,7 @@ def _answer(
     with pa.ipc.open_stream(data) as reader:
         table = reader.read_all()
     started_s = time.perf_counter()
-    scores = scorer.probabilities(_live(held), number, table)
+    scores = scorer.answers(_live(held), number, table)
     latency_ms = (time.perf_counter() - started_s) * 1000
     if scores is None:
         return None, scorer.reason_by_version[number], latency_ms

@@ -36,11 +36,11 @@ class LoadedVersion:
     has_other_columns: bool
     renamed: Mapping[str, str] = field(default_factory=dict)
 
-    def probabilities(self, table: pa.Table) -> Probabilities:
+    def answers(self, table: pa.Table) -> Probabilities:
         """The model's probabilities for rows as they are logged."""
         if self.has_other_columns:
             table = as_trained(table, self.model.workload.columns, renamed=self.renamed)
-        return self.model.probabilities(table)
+        return self.model.answers(table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ class Scorer:
         # Those that failed lately. By bundle too: a version that comes back with another bundle starts anew.
         self._breakers: dict[tuple[int, str], Breaker] = {}
 
-    def probabilities(self, live: Live, number: int, table: pa.Table) -> Probabilities | None:
+    def answers(self, live: Live, number: int, table: pa.Table) -> Probabilities | None:
         """The version's probabilities for the rows; None when it cannot give them, `reason_by_version` says why."""
         version = live.version_by_number.get(number)
         if version is None:
@@ -179,8 +179,8 @@ class Scorer:
 
     def _answers(self, version: LoadedVersion, number: int, table: pa.Table) -> Probabilities:
         if self.cache is None:
-            return version.probabilities(table)
-        return self.cache.probabilities(f"{number}/{version.bundle.hash}", table, ask=version.probabilities)
+            return version.answers(table)
+        return self.cache.answers(f"{number}/{version.bundle.hash}", table, ask=version.answers)
 
     def _count(self, number: int, reason: str) -> None:
         self.num_errors_by_version[number] += 1

@@ -23,7 +23,7 @@ from heliostat.serving.combining import Part, Reply
 class Answers(Protocol):
     """A version that answers normalised rows."""
 
-    def probabilities(self, table: pa.Table) -> NDArray[np.float64]:
+    def answers(self, table: pa.Table) -> NDArray[np.float64]:
         """One probability a row, in the order of the rows."""
 
 
@@ -76,7 +76,7 @@ class Composed:
             place = filled.schema.get_field_index(each.column)
             filled = filled.set_column(place, each.column, column)
             inputs.append(part)
-        own = [float(p) for p in self.model.probabilities(filled)]
+        own = [float(p) for p in self.model.answers(filled)]
         probabilities, parts = self._combined(own, table, refused)
         return Said(rows=filled, own=own, probabilities=probabilities, parts=[*inputs, *parts], refused=refused)
 

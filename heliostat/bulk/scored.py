@@ -117,7 +117,7 @@ _OWN_TYPES = (pa.string(), pa.string(), INSTANT, pa.float64(), pa.int32(), pa.st
 
 def _probabilities(inputs: pa.Table, model: Answers, *, batch_rows: int) -> NDArray[np.float64]:
     starts = range(0, inputs.num_rows, batch_rows)
-    parts = [model.probabilities(inputs.slice(start, batch_rows)) for start in starts]
+    parts = [model.answers(inputs.slice(start, batch_rows)) for start in starts]
     found = np.concatenate([np.zeros(0), *parts])
     _refuse_not_finite(found, inputs.num_rows)
     return found

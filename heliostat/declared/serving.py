@@ -23,9 +23,9 @@ class Serving:
     A replica refuses (503) what would make over `max_waiting_rows` rows wait, or what it cannot answer within the
     caller's X-Request-Timeout-Seconds, `request_timeout_s` without that header. A key may send `requests_per_s` in the
     long run and `burst_requests` at once (a second's worth when None) over all replicas, of which each gives an even
-    part; None is no limit, and steering is never limited. `default` is the probability that is answered, degraded,
-    when no version can; None refuses (503). With `pool` the workload shares replicas with others that say so, and has
-    none of its own. With `cache` an equal row gets the same answer for a while.
+    part; None is no limit, and steering is never limited. `default` (a probability, a class or a quantity) is
+    answered, degraded, when no version can; None refuses (503). With `pool` the workload shares replicas with others
+    that say so, and has none of its own. With `cache` an equal row gets the same answer for a while.
     """
 
     num_replicas: int = 2
@@ -38,7 +38,7 @@ class Serving:
     max_waiting_rows: int = 50_000
     requests_per_s: float | None = None
     burst_requests: int | None = None
-    default: float | None = None
+    default: float | str | None = None
     pool: Pool | None = None
     cache: Cache | None = None
 
@@ -64,5 +64,3 @@ class Serving:
             raise WorkloadError(f"{self}: burst_requests must be at least 1, and needs requests_per_s.")
         if self.pool is not None and self.scaling is not None:
             raise WorkloadError(f"{self}: a workload of the pool has no replicas to scale; leave pool or scaling out.")
-        if self.default is not None and not 0 <= self.default <= 1:
-            raise WorkloadError(f"{self}: default must be a probability from 0 to 1; None means none.")

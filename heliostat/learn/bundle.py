@@ -11,19 +11,22 @@ from dataclasses import asdict
 from importlib.resources import files as package_files
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 
 from heliostat.columns import Column
 from heliostat.learn import network_answers, source_code, trees
 from heliostat.learn.fit import Fitted
 from heliostat.learn.network_answers import NetworkAnswers
+from heliostat.learn.objective import outputs_of
 from heliostat.learn.served_model import FORMAT, SOURCE_FOLDER, Answers, ServedModel
 from heliostat.learn.source_code import SourceCode
 from heliostat.learn.trees import TreeAnswers
 from heliostat.workload import Workload
 
-__all__ = ["ServedModel", "kind_of", "served", "to_files"]
+__all__ = ["ServedModel", "constant_of", "described_constant", "kind_of", "served", "to_files"]
 
 
 def to_files(
@@ -53,7 +56,7 @@ def served(workload: Workload, fitted: Fitted) -> ServedModel:
     if fitted.trees is None:
         answers: Answers = NetworkAnswers(workload, fitted.preparation, fitted.weights)
     else:
-        answers = TreeAnswers(fitted.trees)
+        answers = TreeAnswers(fitted.trees, outputs=outputs_of(workload.task))
     return ServedModel(
         workload,
         answers,
@@ -88,13 +91,23 @@ def _origin(fitted: Fitted, source: SourceCode) -> dict[str, Any]:
         "seed": fitted.seed,
         "num_rows": fitted.num_rows,
         "num_validation_rows": fitted.num_validation_rows,
-        "label_rate": fitted.label_rate,
+        **described_constant(fitted.constant),
         "first_event_at": fitted.first_event_at.isoformat(),
         "last_event_at": fitted.last_event_at.isoformat(),
         "validated_until": fitted.validated_until.isoformat(),
         "best_epoch": fitted.best_epoch,
         "history": [asdict(scores) for scores in fitted.history],
     }
+
+
+def described_constant(constant: NDArray[np.float64]) -> dict[str, Any]:
+    """The best constant answer by the training rows, as the lineage has it; `constant_of` reads it."""
+    return {"label_rate": float(constant)} if constant.shape == () else {"constant_answer": constant.tolist()}
+
+
+def constant_of(lineage: Mapping[str, Any]) -> NDArray[np.float64]:
+    """The constant answer that gates compare with."""
+    return np.asarray(lineage.get("constant_answer", lineage.get("label_rate")), np.float64)
 
 
 def _learn_digest() -> str:

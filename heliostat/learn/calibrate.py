@@ -7,6 +7,7 @@ much as they really say, and a prior leaves the logits nearly alone where that i
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -47,9 +48,9 @@ class Calibration:
             loss = next_loss
         return cls(scale=float(line[0]), bias=float(line[1] + centre * (1 - line[0])))
 
-    def probabilities(self, logits: Values) -> Values:
+    def answers(self, outputs: Values) -> Values:
         """One probability a row, strictly between 0 and 1."""
-        return _sigmoid(self.scale * logits + self.bias)
+        return _sigmoid(self.scale * outputs + self.bias)
 
     def to_json(self) -> str:
         """Scale and bias as JSON."""
@@ -114,9 +115,16 @@ def _weight(logits: Values, labels: Values, blocks: NDArray[np.int64] | None) ->
     if blocks is None or not len(blocks):
         return 1.0
     residuals = labels - _sigmoid(logits)
+    return block_weight([residuals, residuals * (logits - logits.mean())], blocks)
+
+
+def block_weight(all_errors: Sequence[Values], blocks: NDArray[np.int64] | None) -> float:
+    """One over the largest of the design effects of these errors a row, by blocks of rows that err together."""
+    if blocks is None or not len(blocks):
+        return 1.0
     _, block_by_row = np.unique(blocks, return_inverse=True)
     weight = 1.0
-    for errors in (residuals, residuals * (logits - logits.mean())):
+    for errors in all_errors:
         block_sums = np.bincount(block_by_row, weights=errors)
         together = float(np.sum(block_sums**2))
         if together > 0:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heliostat.errors import TrainingError
 from heliostat.learn import not_finite, parallel
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import NEXT, StepFaultError, defined_at, definition, guarded
+from heliostat.learn.objective import Objective
 from heliostat.learn.prepare import UNKNOWN_CODE, Prepared
 from heliostat.workload import Encoded, Workload
 
@@ -37,12 +37,13 @@ class Share:
 class Learner:
     """A network and its optimizer; every number that decides how it learns follows from the seed and the epoch."""
 
-    def __init__(self, workload: Workload, module: nn.Module, *, seed: int, device: str) -> None:
+    def __init__(self, workload: Workload, module: nn.Module, *, objective: Objective, seed: int, device: str) -> None:
         self.workload = workload
         self.module = module
         self.seed = seed
         self.device = device
-        self.loss = workload.loss or binary_cross_entropy_with_logits
+        self.outputs = objective.outputs
+        self.loss = objective.loss(workload.loss)
         self._averaging = parallel.averaging(module)
         settings = workload.training
         self.optimizer = torch.optim.AdamW(
@@ -76,7 +77,7 @@ class Learner:
         labels = torch.from_numpy(share.examples.labels.astype(np.float32)).to(self.device)
         encoded = self._encoded(share.examples)
         self.optimizer.zero_grad()
-        logits = self._told(lambda own: forward(self._averaging, encoded, num_rows=own.num_rows), share.examples)
+        logits = self._told(lambda own: self._forward(self._averaging, encoded, own), share.examples)
         loss = guarded("loss", self.workload, lambda _: self.loss(logits, labels), share.examples) * share.weight
         if self.device == "cpu" and not math.isfinite(
             loss.detach()
@@ -98,7 +99,7 @@ class Learner:
     def _answered(self, examples: Examples) -> torch.Tensor:
         self.module.eval()
         with torch.inference_mode():
-            return forward(self.module, self._encoded(examples), num_rows=examples.num_rows)
+            return self._forward(self.module, self._encoded(examples), examples)
 
     def not_finite(self, loss: float, examples: Examples, *, epoch: int) -> str:
         """One sentence on why the loss of these examples is not a finite number; the fit is over."""
@@ -113,7 +114,7 @@ class Learner:
             group["lr"] = rate
 
     def logits(self, examples: Examples) -> torch.Tensor:
-        """The logit of each row without learning from it."""
+        """The outputs of each row without learning from it."""
         self.module.eval()
         chunks = np.array_split(np.arange(examples.num_rows), math.ceil(examples.num_rows / VALIDATION_CHUNK_ROWS))
         with torch.inference_mode():
@@ -122,7 +123,10 @@ class Learner:
 
     def _chunk_logits(self, examples: Examples) -> torch.Tensor:
         encoded = self._encoded(examples)
-        return self._told(lambda own: forward(self.module, encoded, num_rows=own.num_rows), examples).cpu()
+        return self._told(lambda own: self._forward(self.module, encoded, own), examples).cpu()
+
+    def _forward(self, module: nn.Module, encoded: Encoded, examples: Examples) -> torch.Tensor:
+        return forward(module, encoded, shape=(examples.num_rows, *self.outputs))
 
     def mean_loss(self, examples: Examples) -> float:
         """The workload's loss over these rows without learning from them."""
@@ -131,17 +135,25 @@ class Learner:
         return float(guarded("loss", self.workload, lambda _: self.loss(logits, labels), examples))
 
 
-def forward(module: nn.Module, encoded: Encoded, *, num_rows: int) -> torch.Tensor:
-    """One logit a row, shape (num_rows,); TrainingError when the network gives another shape."""
+def forward(module: nn.Module, encoded: Encoded, *, shape: tuple[int, ...]) -> torch.Tensor:
+    """The outputs of all rows; TrainingError when the network gives another shape."""
     logits: torch.Tensor = module(encoded)
-    if logits.shape != (num_rows,):
+    if logits.shape != shape:
         own = getattr(module, "module", module)  # below the wrapper that averages gradients
         found = defined_at(type(own).forward) if isinstance(own, nn.Module) else None
         raise TrainingError(
-            f"The network must give one logit a row, shape ({num_rows},); it gave {tuple(logits.shape)}"
-            f"{'' if found is None else f' ({found})'}. End its forward with .squeeze(1)."
+            f"The network must give {_meaning(shape)}, shape {shape}; it gave {tuple(logits.shape)}"
+            f"{'' if found is None else f' ({found})'}. {_remedy(shape)}"
         )
     return logits
+
+
+def _meaning(shape: tuple[int, ...]) -> str:
+    return "one logit a row, or quantity" if len(shape) == 1 else f"one logit a row for each of {shape[1]} classes"
+
+
+def _remedy(shape: tuple[int, ...]) -> str:
+    return "End its forward with .squeeze(1)." if len(shape) == 1 else f"Let its last layer have {shape[1]} outputs."
 
 
 def _check_encoded(workload: Workload, encoded: Encoded, *, num_rows: int) -> None:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from heliostat.errors import TrainingError
-from heliostat.learn.calibrate import Calibration
 from heliostat.learn.epochs import Learner
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import guarded
+from heliostat.learn.objective import Calibrated, objective_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import EVENT_AT, KEY, LABEL, ordered
 from heliostat.learn.state import EpochScores, FitState, Tensors, optimizer_tensors, restore_optimizer
+from heliostat.tasks import Task
 from heliostat.workload import Workload
 
 OnEpoch = Callable[[FitState], None]
@@ -34,14 +35,14 @@ class Fitted:
     """
 
     preparation: Preparation
-    calibration: Calibration
+    calibration: Calibrated
     weights: Tensors
     history: tuple[EpochScores, ...]
     best_epoch: int
     seed: int
     num_rows: int
     num_validation_rows: int
-    label_rate: float
+    constant: NDArray[np.float64]
     first_event_at: datetime
     last_event_at: datetime
     validated_until: datetime
@@ -67,26 +68,28 @@ def fit(
     """
     train = ordered(train, workload, purpose="training")
     validation = ordered(validation, workload, purpose="validation")
-    check_parts(train, validation)
+    check_parts(workload.task, train, validation)
     preparation = Preparation.fit(train, workload.columns)
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):  # the caller's own stay as they are
         torch.manual_seed(seed)
-        learner = Learner(workload, _network(workload, seen).to(device), seed=seed, device=device)
+        objective = objective_of(workload.task, seen.labels)
+        network = _network(workload, seen).to(device)
+        learner = Learner(workload, network, objective=objective, seed=seed, device=device)
         state = _begin(learner, resume, fingerprint=_fingerprint(workload, train, validation, seed=seed))
         state = _run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
     learner.module.load_state_dict(state.best_weights)
     logits = learner.logits(unseen).numpy().astype(np.float64)
     return Fitted(
         preparation=preparation,
-        calibration=Calibration.fit(logits, unseen.labels, blocks=days(validation)),
+        calibration=objective.calibration(logits, unseen.labels, blocks=days(validation)),
         weights=state.best_weights,
         history=state.history,
         best_epoch=state.best_epoch,
         seed=seed,
         num_rows=seen.num_rows,
         num_validation_rows=unseen.num_rows,
-        label_rate=float(seen.labels.mean()),
+        constant=workload.task.constant(seen.labels),
         first_event_at=pc.min(train[EVENT_AT]).as_py(),
         last_event_at=pc.max(train[EVENT_AT]).as_py(),
         validated_until=pc.max(validation[EVENT_AT]).as_py(),
@@ -98,7 +101,7 @@ def refit(
     rows: pa.Table,
     *,
     num_epochs: int,
-    calibration: Calibration,
+    calibration: Calibrated,
     seed: int,
     on_epoch: OnEpoch | None = None,
     resume: FitState | None = None,
@@ -110,13 +113,15 @@ def refit(
     loss on the training rows stands in for the loss on later ones, and the last epoch counts.
     """
     rows = ordered(rows, workload, purpose="training")
-    check_labels(rows, purpose="training")
+    check_labels(workload.task, rows, purpose="training")
     settled = replace(workload, training=replace(workload.training, epochs=num_epochs))
     preparation = Preparation.fit(rows, workload.columns)
     seen = Examples.of(rows, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
         torch.manual_seed(seed)
-        learner = Learner(settled, _network(workload, seen).to(device), seed=seed, device=device)
+        objective = objective_of(workload.task, seen.labels)
+        network = _network(workload, seen).to(device)
+        learner = Learner(settled, network, objective=objective, seed=seed, device=device)
         state = _begin(learner, resume, fingerprint=_fingerprint(settled, rows, rows.slice(0, 0), seed=seed))
         state = _run(learner, state, seen=seen, unseen=None, on_epoch=on_epoch)
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
@@ -129,7 +134,7 @@ def refit(
         seed=seed,
         num_rows=seen.num_rows,
         num_validation_rows=0,
-        label_rate=float(seen.labels.mean()),
+        constant=workload.task.constant(seen.labels),
         first_event_at=pc.min(rows[EVENT_AT]).as_py(),
         last_event_at=last_event_at,
         validated_until=last_event_at,
@@ -142,14 +147,15 @@ def days(rows: pa.Table) -> NDArray[np.int64]:
     return days
 
 
-def check_parts(train: pa.Table, validation: pa.Table) -> None:
-    """Refuse labels other than 0 and 1, one class alone, and validation that is not later than training."""
-    check_labels(train, purpose="training")
-    check_labels(validation, purpose="validation")
-    if len(pc.unique(train[LABEL])) < 2:
+def check_parts(task: Task, train: pa.Table, validation: pa.Table) -> None:
+    """Refuse labels of another kind, labels that are all alike, and validation that is not later than training."""
+    check_labels(task, train, purpose="training")
+    check_labels(task, validation, purpose="validation")
+    if not task.can_learn(train[LABEL].to_numpy()):
+        needed = "both 0 and 1 must occur" if task.kind == "binary" else "at least two different ones must occur"
         raise TrainingError(
-            f"The labels of {train.num_rows:,} training rows are all {train[LABEL][0].as_py():g}; both 0 and 1 must "
-            "occur. Train on a longer span, or mend the label."
+            f"The labels of {train.num_rows:,} training rows are all {task.value(train[LABEL][0].as_py())}; {needed}. "
+            "Train on a longer span, or mend the label."
         )
     last, first = pc.max(train[EVENT_AT]).as_py(), pc.min(validation[EVENT_AT]).as_py()
     if first < last:
@@ -159,15 +165,15 @@ def check_parts(train: pa.Table, validation: pa.Table) -> None:
         )
 
 
-def check_labels(rows: pa.Table, *, purpose: str) -> None:
-    """Refuse, with the first such row, labels other than 0 and 1."""
-    wrong = rows.filter(pc.invert(pc.is_in(rows[LABEL], value_set=pa.array([0.0, 1.0]))))
+def check_labels(task: Task, rows: pa.Table, *, purpose: str) -> None:
+    """Refuse, with the first such row, labels that are none of the task's."""
+    wrong = rows.filter(pa.array(~task.are_codes(rows[LABEL].to_numpy())))
     if wrong.num_rows:
         first = wrong.sort_by(EVENT_AT).slice(0, 1).to_pylist()[0]
         raise TrainingError(
             f"The label of the row with key {first[KEY]!r} at {first[EVENT_AT]:%Y-%m-%dT%H:%M:%S%z} is "
-            f"{first[LABEL]:g}, and {wrong.num_rows:,} of {rows.num_rows:,} {purpose} rows have another than 0 and 1; "
-            "mend the label where the rows come from."
+            f"{first[LABEL]:g}, and {wrong.num_rows:,} of {rows.num_rows:,} {purpose} rows have another than "
+            f"{task.codes_allowed}; mend the label where the rows come from."
         )
 
 

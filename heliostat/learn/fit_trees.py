@@ -6,16 +6,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from heliostat.errors import WorkloadError
-from heliostat.learn.calibrate import Calibration
 from heliostat.learn.examples import Examples
 from heliostat.learn.fit import Fitted, check_labels, check_parts, days
+from heliostat.learn.objective import Calibrated, Objective, objective_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import EVENT_AT, ordered
 from heliostat.learn.state import EpochScores
 from heliostat.learn.trees import COLUMNS, TreeAnswers, column_types, encode, xgboost
 from heliostat.workload import Workload
 
-TRAIN, LATER, LOSS = "train", "later", "logloss"
+TRAIN, LATER = "train", "later"
 
 
 def fit_trees(workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int) -> Fitted:
@@ -25,16 +25,17 @@ def fit_trees(workload: Workload, train: pa.Table, validation: pa.Table, *, seed
     """
     train = ordered(train, workload, purpose="training")
     validation = ordered(validation, workload, purpose="validation")
-    check_parts(train, validation)
+    check_parts(workload.task, train, validation)
     preparation = Preparation.fit(train, workload.columns)
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
-    booster, history = _boosted(workload, seen, unseen, seed=seed)
+    objective = objective_of(workload.task, seen.labels)
+    booster, history = _boosted(workload, objective, seen, unseen, seed=seed)
     best = min(range(len(history)), key=lambda number: history[number].validation_loss)
     stored = _stored(booster[: best + 1])
-    logits = TreeAnswers(stored).logits(encode(unseen.batch), num_rows=unseen.num_rows)
+    logits = TreeAnswers(stored, outputs=objective.outputs).logits(encode(unseen.batch), num_rows=unseen.num_rows)
     return Fitted(
         preparation=preparation,
-        calibration=Calibration.fit(logits, unseen.labels, blocks=days(validation)),
+        calibration=objective.calibration(logits, unseen.labels, blocks=days(validation)),
         weights={},
         trees=stored,
         history=history,
@@ -42,20 +43,21 @@ def fit_trees(workload: Workload, train: pa.Table, validation: pa.Table, *, seed
         seed=seed,
         num_rows=seen.num_rows,
         num_validation_rows=unseen.num_rows,
-        label_rate=float(seen.labels.mean()),
+        constant=workload.task.constant(seen.labels),
         first_event_at=pc.min(train[EVENT_AT]).as_py(),
         last_event_at=pc.max(train[EVENT_AT]).as_py(),
         validated_until=pc.max(validation[EVENT_AT]).as_py(),
     )
 
 
-def refit_trees(workload: Workload, rows: pa.Table, *, num_rounds: int, calibration: Calibration, seed: int) -> Fitted:
+def refit_trees(workload: Workload, rows: pa.Table, *, num_rounds: int, calibration: Calibrated, seed: int) -> Fitted:
     """Boost as many trees as did best where something was held back, on all rows; as `fit.refit`."""
     rows = ordered(rows, workload, purpose="training")
-    check_labels(rows, purpose="training")
+    check_labels(workload.task, rows, purpose="training")
     preparation = Preparation.fit(rows, workload.columns)
     seen = Examples.of(rows, preparation)
-    booster, history = _boosted(workload, seen, None, seed=seed, num_rounds=num_rounds)
+    objective = objective_of(workload.task, seen.labels)
+    booster, history = _boosted(workload, objective, seen, None, seed=seed, num_rounds=num_rounds)
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
     return Fitted(
         preparation=preparation,
@@ -67,7 +69,7 @@ def refit_trees(workload: Workload, rows: pa.Table, *, num_rounds: int, calibrat
         seed=seed,
         num_rows=seen.num_rows,
         num_validation_rows=0,
-        label_rate=float(seen.labels.mean()),
+        constant=workload.task.constant(seen.labels),
         first_event_at=pc.min(rows[EVENT_AT]).as_py(),
         last_event_at=last_event_at,
         validated_until=last_event_at,
@@ -75,15 +77,20 @@ def refit_trees(workload: Workload, rows: pa.Table, *, num_rounds: int, calibrat
 
 
 def _boosted(
-    workload: Workload, seen: Examples, unseen: Examples | None, *, seed: int, num_rounds: int | None = None
+    workload: Workload,
+    objective: Objective,
+    seen: Examples,
+    unseen: Examples | None,
+    *,
+    seed: int,
+    num_rounds: int | None = None,
 ) -> tuple[Any, tuple[EpochScores, ...]]:
     """The trees of all rounds, and the loss after each on the rows trained on and on the later ones."""
     settings = workload.trees
     if settings is None:
         raise WorkloadError(f"Workload {workload.name!r} declares no trees; add trees=Trees() to it.")
     parameters = {
-        "objective": "binary:logistic",
-        "eval_metric": LOSS,
+        **objective.boosting,
         "tree_method": "hist",
         "eta": settings.learning_rate,
         "max_depth": settings.depth,
@@ -93,10 +100,10 @@ def _boosted(
         "seed": seed,
         "verbosity": 0,
     }
-    known = _matrix(seen, threads=settings.threads)
+    known = _matrix(seen, objective, threads=settings.threads)
     watched = [(known, TRAIN)]
     if unseen is not None:
-        watched.append((_matrix(unseen, threads=settings.threads, like=known), LATER))
+        watched.append((_matrix(unseen, objective, threads=settings.threads, like=known), LATER))
     losses: dict[str, dict[str, list[float]]] = {}
     booster = xgboost().train(
         parameters,
@@ -107,15 +114,16 @@ def _boosted(
         early_stopping_rounds=None if unseen is None else settings.patience,
         verbose_eval=False,
     )
-    later = losses[TRAIN if unseen is None else LATER][LOSS]
-    pairs = zip(losses[TRAIN][LOSS], later, strict=True)
+    loss = objective.boosting["eval_metric"]
+    later = losses[TRAIN if unseen is None else LATER][loss]
+    pairs = zip(losses[TRAIN][loss], later, strict=True)
     return booster, tuple(EpochScores(train_loss=own, validation_loss=other) for own, other in pairs)
 
 
-def _matrix(examples: Examples, *, threads: int, like: Any = None) -> Any:
+def _matrix(examples: Examples, objective: Objective, *, threads: int, like: Any = None) -> Any:
     return xgboost().QuantileDMatrix(
         encode(examples.batch)[COLUMNS].numpy(),
-        examples.labels,
+        objective.targets(examples.labels),
         feature_types=column_types(examples.origin.preparation),
         enable_categorical=True,
         nthread=threads,

@@ -102,7 +102,7 @@ class Residual(nn.Module):
 
 
 class TabularNetwork(nn.Module):
-    """One logit a row from numbers and categories.
+    """One logit or quantity a row, or `num_outputs` of them, from numbers and categories.
 
     In training each input of each row is hidden with probability `hide`: a number as missing, a category as unknown.
     So no answer hangs on one input, both states are trained, and single days cannot be learned by heart.
@@ -119,6 +119,7 @@ class TabularNetwork(nn.Module):
         category_width: int = 8,
         hide: float = 0.1,
         dropout: float = 0.1,
+        num_outputs: int | None = None,
     ) -> None:
         super().__init__()
         if not num_numbers or not sizes or not 0 <= hide < 1:
@@ -126,7 +127,7 @@ class TabularNetwork(nn.Module):
                 f"TabularNetwork({num_numbers}, {list(sizes)}, hide={hide}): it needs at least one number, at least "
                 "one category, and 0 <= hide < 1."
             )
-        self.hide = hide
+        self.hide, self.num_outputs = hide, num_outputs
         self.standardise = Standardise(num_numbers)
         self.steps = Steps(num_steps)
         self.embeddings = nn.ModuleList([_embedding(size, category_width) for size in sizes])
@@ -136,11 +137,11 @@ class TabularNetwork(nn.Module):
             nn.ReLU(),
             nn.Dropout(dropout),
             *(Residual(width, dropout=dropout) for _ in range(num_layers - 1)),
-            nn.Linear(width, 1),
+            nn.Linear(width, num_outputs or 1),
         )
 
     def forward(self, encoded: Mapping[str, Tensor]) -> Tensor:
-        """Logits, shape (num_rows,), from what `stack` gives."""
+        """Shape (num_rows,), or (num_rows, num_outputs), from what `stack` gives."""
         numbers, codes = encoded["numbers"], encoded["categories"]
         missing = torch.isnan(numbers)
         scaled = self.standardise(numbers, missing)
@@ -150,8 +151,8 @@ class TabularNetwork(nn.Module):
             codes = codes.masked_fill(torch.rand(codes.shape, device=codes.device) < self.hide, UNKNOWN_CODE)
         embedded = [embedding(codes[:, column]) for column, embedding in enumerate(self.embeddings)]
         inputs = torch.cat([scaled, missing.to(scaled.dtype), self.steps(scaled), *embedded], dim=1)
-        logits: Tensor = self.body(inputs).squeeze(1)
-        return logits
+        outputs: Tensor = self.body(inputs)
+        return outputs.squeeze(1) if self.num_outputs is None else outputs
 
 
 def _embedding(size: int, width: int) -> nn.Embedding:

@@ -7,6 +7,7 @@ from torch import nn
 
 from heliostat.errors import BundleError
 from heliostat.learn.epochs import forward, on_device
+from heliostat.learn.objective import outputs_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.state import Tensors
 from heliostat.workload import Batch, Encoded, Workload
@@ -22,6 +23,7 @@ class NetworkAnswers:
         self._workload = workload
         self._module = _network(workload, preparation, weights)
         self._device = "cpu"
+        self._outputs = outputs_of(workload.task)
 
     @property
     def num_bytes(self) -> int:
@@ -33,10 +35,10 @@ class NetworkAnswers:
         return self._workload.encode(batch)
 
     def logits(self, encoded: Encoded, *, num_rows: int) -> NDArray[np.float64]:
-        """The network's own answer for each row, shape (num_rows,)."""
+        """The network's own answer for each row, the shape of a kind of label."""
         with torch.inference_mode():
             placed = encoded if self._device == "cpu" else on_device(encoded, self._device)
-            logits = forward(self._module, placed, num_rows=num_rows)
+            logits = forward(self._module, placed, shape=(num_rows, *self._outputs))
         return logits.cpu().numpy().astype(np.float64)
 
     def move_to(self, device: str) -> None:

@@ -46,7 +46,7 @@ def _bad_row(workload: Workload, chunk: Examples, encoded: Encoded, logits: torc
     }
     if not odd:
         return (
-            f"the network answers {chunk.row_name(row)} with {logits[row].item()} though encode gives finite numbers"
+            f"the network answers {chunk.row_name(row)} with {logits[row].tolist()} though encode gives finite numbers"
             f"{_at(workload, 'model')}; bound what its forward computes."
         )
     told = " and ".join(f"{value} in {name!r}" for name, value in odd.items())
@@ -76,7 +76,7 @@ def _bad_loss(workload: Workload, chunk: Examples, logits: torch.Tensor, loss: L
             if not torch.isfinite(value).all():
                 return (
                     f"the loss is {value.item()} for {chunk.row_name(row)} with label {labels[row]:g} and "
-                    f"logit {logits[row]:g}{_at(workload, 'loss')}; bound it there."
+                    f"logit {_shown(logits[row])}{_at(workload, 'loss')}; bound it there."
                 )
     return None
 
@@ -100,6 +100,10 @@ def _driven_too_far(workload: Workload, examples: Examples) -> str:
         "every row is finite for a fresh network, so the gradients exploded; lower the learning rate "
         f"(now {workload.training.learning_rate:g}){largest}."
     )
+
+
+def _shown(output: torch.Tensor) -> str:
+    return f"{output.item():g}" if output.dim() == 0 else str([round(each, 4) for each in output.tolist()])
 
 
 def _at(workload: Workload, name: str) -> str:

@@ -1,4 +1,4 @@
-"""A model that answers: normalised rows in, calibrated probabilities out."""
+"""A model that answers: normalised rows in, calibrated answers out."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from safetensors.torch import load as load_tensors
 from heliostat.columns import Column
 from heliostat.errors import BundleError, WorkloadError
 from heliostat.learn import network_answers, source_code, trees
-from heliostat.learn.calibrate import Calibration
 from heliostat.learn.network_answers import NetworkAnswers
+from heliostat.learn.objective import Calibrated, calibration_from_json, outputs_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.state import Tensors
 from heliostat.learn.trees import TreeAnswers
@@ -29,7 +29,7 @@ WARM_UP_ROWS = (1, 3, 64)
 
 
 class Answers(Protocol):
-    """A fitted model of any kind: prepared columns to tensors, tensors to one logit a row."""
+    """A fitted model of any kind: prepared columns to tensors, tensors to outputs."""
 
     @property
     def num_bytes(self) -> int:
@@ -39,7 +39,7 @@ class Answers(Protocol):
         """What the model sees of prepared columns."""
 
     def logits(self, encoded: Encoded, *, num_rows: int) -> NDArray[np.float64]:
-        """One logit a row, shape (num_rows,)."""
+        """The outputs of every row, in the shape of the kind of label."""
 
     def move_to(self, device: str) -> None:
         """Answer on this device where that helps."""
@@ -54,7 +54,7 @@ class ServedModel:
         answers: Answers,
         *,
         preparation: Preparation,
-        calibration: Calibration,
+        calibration: Calibrated,
         lineage: Mapping[str, Any],
         profile: Mapping[str, Any],
     ) -> None:
@@ -79,7 +79,7 @@ class ServedModel:
             workload,
             _answers(described["kind"], files, workload, preparation),
             preparation=preparation,
-            calibration=Calibration.from_json(_file(files, "calibration.json").decode()),
+            calibration=calibration_from_json(workload.task, _file(files, "calibration.json").decode()),
             lineage=json.loads(_file(files, "lineage.json")),
             profile=json.loads(_file(files, "profile.json")),
         )
@@ -111,12 +111,12 @@ class ServedModel:
 
     def _logits(self, table: pa.Table) -> NDArray[np.float64]:
         if not table.num_rows:
-            return np.zeros(0)
+            return np.zeros((0, *outputs_of(self.workload.task)))
         return self._answers.logits(self.encode(table), num_rows=table.num_rows)
 
-    def probabilities(self, table: pa.Table) -> NDArray[np.float64]:
-        """The calibrated probability of the label for each normalised row, in the order of the rows."""
-        return self.calibration.probabilities(self.logits(table))
+    def answers(self, table: pa.Table) -> NDArray[np.float64]:
+        """The answer to each normalised row, as the workload's task has them, in the order of the rows."""
+        return self.calibration.answers(self.logits(table))
 
     def unknown_counts(self, table: pa.Table) -> dict[str, int]:
         """How many values of each category this version cannot tell from others that it never saw."""
@@ -130,7 +130,7 @@ class ServedModel:
         """
         torch.set_num_threads(1)
         for num_rows in WARM_UP_ROWS:
-            self.probabilities(self._middle_rows(num_rows))
+            self.answers(self._middle_rows(num_rows))
 
     def _middle_rows(self, num_rows: int) -> pa.Table:
         value_by_name: dict[str, Any] = {number.name: number.median for number in self.preparation.numbers}
@@ -165,7 +165,7 @@ def _answers(kind: str, files: Mapping[str, bytes], workload: Workload, preparat
     if kind == network_answers.KIND:
         return NetworkAnswers(workload, preparation, _weights(files))
     try:
-        return TreeAnswers(_file(files, trees.FILE))
+        return TreeAnswers(_file(files, trees.FILE), outputs=outputs_of(workload.task))
     except WorkloadError as error:
         raise BundleError(str(error)) from error
 

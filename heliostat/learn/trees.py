@@ -44,9 +44,9 @@ def column_types(preparation: Preparation) -> list[str]:
 class TreeAnswers:
     """Fitted trees, ready to answer; any number of threads may ask at once."""
 
-    def __init__(self, stored: bytes) -> None:
+    def __init__(self, stored: bytes, *, outputs: tuple[int, ...] = ()) -> None:
         self._booster: Any = xgboost().Booster({"nthread": 1})
-        self.num_bytes = len(stored)
+        self.num_bytes, self._outputs = len(stored), outputs
         try:
             self._booster.load_model(bytearray(stored))
         except (ValueError, UnicodeDecodeError) as error:  # XGBoostError is a ValueError
@@ -60,10 +60,10 @@ class TreeAnswers:
         return encode(batch)
 
     def logits(self, encoded: Encoded, *, num_rows: int) -> NDArray[np.float64]:
-        """The sum of the trees for each row, shape (num_rows,); the same for a row in whatever batch."""
+        """The sums of the trees for each row and output; the same for a row in whatever batch."""
         columns = np.ascontiguousarray(encoded[COLUMNS].numpy())
         margins = self._booster.inplace_predict(columns, predict_type="margin", validate_features=False)
-        return np.asarray(margins, np.float64).reshape(num_rows)
+        return np.asarray(margins, np.float64).reshape((num_rows, *self._outputs))
 
     def move_to(self, device: str) -> None:
         """Trees stay on the CPU, whichever device networks are on."""

@@ -30,7 +30,7 @@ class AnswerCache:
         self._kept: TTLCache[bytes, float] = TTLCache(self.max_entries, declared.ttl.total_seconds(), timer=clock)
         self.num_rows = self.num_hits = 0
 
-    def probabilities(self, version: str, table: pa.Table, *, ask: Callable[[pa.Table], Values]) -> Values:
+    def answers(self, version: str, table: pa.Table, *, ask: Callable[[pa.Table], Values]) -> Values:
         """One probability a row; `ask` is called with the rows that are not kept, or not at all.
 
         ContractError when it does not give one for each of them; what is not finite is not kept.

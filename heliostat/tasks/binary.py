@@ -29,6 +29,7 @@ class BinaryTask:
     metrics: ClassVar[tuple[Metric, ...]] = ALL
     score: ClassVar[Metric] = accuracy
     allowed: ClassVar[str] = "0 or 1"
+    codes_allowed: ClassVar[str] = "0 and 1"
     output_name: ClassVar[str] = "probability"
     stored: ClassVar[Sequence[pa.Field]] = (pa.field("probability", pa.float64()),)
 
@@ -44,6 +45,10 @@ class BinaryTask:
         """0 and 1; NaN where null, infinite for another number."""
         numbers = numbers_of(values, self.label.name)
         return np.where(np.isnan(numbers) | (numbers == 0) | (numbers == 1), numbers, np.inf)
+
+    def are_codes(self, labels: Values) -> NDArray[np.bool_]:
+        """Which of these could be labels."""
+        return np.asarray(np.isin(labels, (0.0, 1.0)))
 
     def value(self, code: float) -> object:
         """0 or 1."""
@@ -64,6 +69,10 @@ class BinaryTask:
     def row_scores(self, labels: Values, answers: Values) -> Values:
         """1 where the likelier label is right, else 0."""
         return np.asarray(chosen(answers) == labels, np.float64)
+
+    def distances(self, one: Values, other: Values) -> Values:
+        """How far the probabilities lie apart."""
+        return np.asarray(np.abs(one - other))
 
     def output(self, answers: Values) -> pa.Array:
         """The probabilities."""

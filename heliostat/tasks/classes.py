@@ -44,6 +44,11 @@ class ClassesTask:
         shown = ", ".join(map(repr, self.label.values[:8]))
         return f"one of {shown}" + (f" and {len(self.label.values) - 8} more" if len(self.label.values) > 8 else "")
 
+    @property
+    def codes_allowed(self) -> str:
+        """The places."""
+        return f"the places of {len(self.label.values)} classes, from 0 on"
+
     def losses(self, labels: Values, answers: Values) -> Values:
         """The log loss of each row."""
         return log_losses(labels, answers)
@@ -67,6 +72,10 @@ class ClassesTask:
         codes = np.asarray(pc.fill_null(places, np.inf).to_numpy(), np.float64)
         return np.where(np.asarray(pc.is_null(cast).to_numpy()), np.nan, codes)
 
+    def are_codes(self, labels: Values) -> NDArray[np.bool_]:
+        """Which of these could be labels."""
+        return np.asarray(np.isin(labels, np.arange(len(self.label.values))))
+
     def value(self, code: float) -> object:
         """The class at that place."""
         return self.label.values[int(code)]
@@ -86,6 +95,10 @@ class ClassesTask:
     def row_scores(self, labels: Values, answers: Values) -> Values:
         """1 where the likeliest class is right, else 0."""
         return np.asarray(chosen(answers) == labels, np.float64)
+
+    def distances(self, one: Values, other: Values) -> Values:
+        """How much probability lies elsewhere: the total variation."""
+        return np.asarray(np.abs(one - other).sum(axis=1) / 2)
 
     def output(self, answers: Values) -> pa.Array:
         """The likeliest class of each row, as text."""

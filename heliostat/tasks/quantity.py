@@ -44,6 +44,11 @@ class QuantityTask:
             return f"a finite number of at most {high:g}" if low is None else f"a finite number of at least {low:g}"
         return f"a number from {low:g} to {high:g}"
 
+    @property
+    def codes_allowed(self) -> str:
+        """The bounds."""
+        return self.allowed
+
     def losses(self, labels: Values, answers: Values) -> Values:
         """The squared error of each row."""
         return squared_errors(labels, answers)
@@ -59,6 +64,10 @@ class QuantityTask:
         """The numbers; NaN where null or no number, infinite outside the bounds."""
         numbers, (low, high) = numbers_of(values, self.label.name), self.label.bounds
         return np.where((numbers < low) | (numbers > high), np.inf, numbers)
+
+    def are_codes(self, labels: Values) -> NDArray[np.bool_]:
+        """Which of these could be labels."""
+        return np.asarray(np.isfinite(labels) & (labels >= self.label.bounds[0]) & (labels <= self.label.bounds[1]))
 
     def value(self, code: float) -> object:
         """The number itself."""
@@ -85,6 +94,10 @@ class QuantityTask:
         """1 less the squared error as a share of the labels' variance; their mean is R2, NaN where labels are alike."""
         variance = float(np.var(labels)) if len(labels) else 0.0
         return 1 - squared_errors(labels, answers) / (variance if variance > 0 else np.nan)
+
+    def distances(self, one: Values, other: Values) -> Values:
+        """How far the values lie apart, in the label's unit."""
+        return np.asarray(np.abs(one[:, 0] - other[:, 0]))
 
     def output(self, answers: Values) -> pa.Array:
         """The values."""

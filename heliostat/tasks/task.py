@@ -47,11 +47,18 @@ class Task(Protocol):
     def losses(self, labels: Values, answers: Values) -> Values:
         """The losses of single rows, shape (num_rows,); `loss` is their mean."""
 
+    @property
+    def codes_allowed(self) -> str:
+        """What a label inside the house may be, in words that follow "another than"."""
+
     def code(self, value: object) -> float | None:
         """The label inside the house of a value that a caller sends; None when it is not allowed."""
 
     def codes(self, values: pa.ChunkedArray) -> Values:
         """The labels of a source's column: NaN where null, infinite where not allowed; ContractError: another type."""
+
+    def are_codes(self, labels: Values) -> NDArray[np.bool_]:
+        """Which of these numbers could be labels inside the house."""
 
     def value(self, code: float) -> object:
         """The value that `code` was given."""
@@ -67,6 +74,9 @@ class Task(Protocol):
 
     def row_scores(self, labels: Values, answers: Values) -> Values:
         """What each row adds to `score`, which is the mean, shape (num_rows,)."""
+
+    def distances(self, one: Values, other: Values) -> Values:
+        """How far two answers to each row lie apart, shape (num_rows,)."""
 
     def output(self, answers: Values) -> pa.Array:
         """What is watched for drift, a number or a text a row."""

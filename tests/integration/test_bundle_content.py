@@ -35,13 +35,13 @@ def files(fitted):
 
 
 def test_a_bundle_answers_as_the_fit_that_it_was_made_from(fitted, files):
-    assert np.array_equal(ServedModel.load(files).probabilities(LATER), served(workload, fitted).probabilities(LATER))
+    assert np.array_equal(ServedModel.load(files).answers(LATER), served(workload, fitted).answers(LATER))
 
 
 def test_probabilities_come_in_the_order_of_the_rows(files):
     model = ServedModel.load(files)
     backwards = LATER.take(list(range(LATER.num_rows - 1, -1, -1)))
-    np.testing.assert_allclose(model.probabilities(backwards)[::-1], model.probabilities(LATER), atol=1e-6)
+    np.testing.assert_allclose(model.answers(backwards)[::-1], model.answers(LATER), atol=1e-6)
 
 
 def test_a_row_is_encoded_alike_alone_and_in_a_batch(files):
@@ -53,12 +53,12 @@ def test_a_row_is_encoded_alike_alone_and_in_a_batch(files):
 def test_more_rows_than_one_chunk_get_the_same_answers(files):
     model = ServedModel.load(files)
     many = normalise(lake_rows("2024-04", rows_per_part=9000), workload.columns)
-    parts = [model.probabilities(many.slice(start, 4500)) for start in (0, 4500)]
-    np.testing.assert_allclose(model.probabilities(many), np.concatenate(parts), atol=1e-6)
+    parts = [model.answers(many.slice(start, 4500)) for start in (0, 4500)]
+    np.testing.assert_allclose(model.answers(many), np.concatenate(parts), atol=1e-6)
 
 
 def test_no_rows_get_no_answers(files):
-    assert ServedModel.load(files).probabilities(LATER.slice(0, 0)).shape == (0,)
+    assert ServedModel.load(files).answers(LATER.slice(0, 0)).shape == (0,)
 
 
 def test_the_same_fit_gives_the_same_bytes(fitted, files):
@@ -86,13 +86,13 @@ def test_levels_never_seen_get_an_answer_and_are_counted(files):
     num_new = LATER["site"].to_pylist().count("delta")
     assert num_new > 0
     assert model.unknown_counts(LATER) == {"site": num_new}
-    assert np.isfinite(model.probabilities(LATER)).all()
+    assert np.isfinite(model.answers(LATER)).all()
 
 
 def test_many_threads_get_the_answers_that_one_gets(files):
     model = ServedModel.load(files)
     rows = [LATER.slice(start, 3) for start in range(0, 60, 3)]
-    expected = [model.probabilities(table).tolist() for table in rows]
+    expected = [model.answers(table).tolist() for table in rows]
     with ThreadPoolExecutor(8) as threads:
         assert [answer.tolist() for answer in threads.map(model.probabilities, rows * 20)] == expected * 20
 
@@ -110,7 +110,7 @@ def test_loading_never_unpickles(files, monkeypatch):
 
     for module, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
         monkeypatch.setattr(module, name, refuse)
-    assert ServedModel.load(files).probabilities(LATER).shape == (200,)
+    assert ServedModel.load(files).answers(LATER).shape == (200,)
     assert {Path(path).suffix for path in files} == {".py", ".json", ".safetensors"}
 
 

@@ -62,7 +62,7 @@ def known(lake):
 
 def answers(version, rows):
     model = ServedModel.load(read_bundle(version["bundle_uri"], version["bundle_hash"]))
-    return model.probabilities(rows.select([column.name for column in model.columns]))
+    return model.answers(rows.select([column.name for column in model.columns]))
 
 
 def between(rows, since, until):

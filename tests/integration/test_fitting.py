@@ -117,7 +117,7 @@ def test_each_candidate_is_fitted_without_the_hold_out_and_again_with_it(first_r
 def test_the_bundles_of_a_run_answer_and_carry_a_profile(first_run, rows):
     for each in first_run.fitted:
         files = read_bundle(each["bundle_uri"], each["bundle_hash"])
-        answers = ServedModel.load(files).probabilities(rows.select([column.name for column in workload.columns]))
+        answers = ServedModel.load(files).answers(rows.select([column.name for column in workload.columns]))
         assert ((answers > 0) & (answers < 1)).all()
         assert np.ptp(answers) > 0.01
         assert json.loads(files["profile.json"])

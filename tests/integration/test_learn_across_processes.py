@@ -100,7 +100,7 @@ folder = Path("bundle")
 files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 model = ServedModel.load(files)
 with pa.ipc.open_file("rows.arrow") as reader:
-    answers = model.probabilities(reader.read_all())
+    answers = model.answers(reader.read_all())
 assert not any(name.split(".")[0] in ("tests", "workloads") for name in sys.modules), "found on the path"
 print([float(answer) for answer in answers])
 """
@@ -122,4 +122,4 @@ def test_a_bundle_loads_in_a_fresh_process_without_the_workload_on_the_path(tmp_
         [sys.executable, "-P", "-c", FRESH], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout), ServedModel.load(files).probabilities(rows), atol=1e-6)
+    np.testing.assert_allclose(json.loads(done.stdout), ServedModel.load(files).answers(rows), atol=1e-6)

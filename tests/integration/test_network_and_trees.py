@@ -62,7 +62,7 @@ def test_a_run_fits_trees_first_and_then_the_network_each_with_its_refit(fitted,
     for each in found:
         files = read_bundle(each["bundle_uri"], each["bundle_hash"])
         assert json.loads(files["model.json"])["kind"] == each["kind"]
-        answers = ServedModel.load(files).probabilities(chosen.validation)
+        answers = ServedModel.load(files).answers(chosen.validation)
         assert ((answers > 0) & (answers < 1)).all()
         assert each["scores"]["validation_log_loss"] < 0.69
     assert found[1]["lineage"]["refit_of"] == "trees-all"

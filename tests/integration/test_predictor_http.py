@@ -69,7 +69,7 @@ async def until_sealed(directory):
 def expected(bundle, rows):
     model = ServedModel.load(read_bundle(bundle.uri, bundle.hash))
     inputs = [{column.name: row.get(column.name) for column in workload.columns} for row in rows]
-    return model.probabilities(normalise(pa.Table.from_pylist(inputs), workload.columns))
+    return model.answers(normalise(pa.Table.from_pylist(inputs), workload.columns))
 
 
 def test_rows_are_answered_by_the_champion_and_logged(bundles, tmp_path):

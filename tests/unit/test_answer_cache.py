@@ -40,8 +40,8 @@ def cache(clock=None, **given):
 
 def test_only_rows_that_are_new_are_asked_for_and_the_others_get_the_very_same_answer():
     kept, model = cache(), Model()
-    first = kept.probabilities("1", rows(0.1, 0.2), ask=model)
-    second = kept.probabilities("1", rows(0.3, 0.2, 0.1), ask=model)
+    first = kept.answers("1", rows(0.1, 0.2), ask=model)
+    second = kept.answers("1", rows(0.3, 0.2, 0.1), ask=model)
     assert model.asked == [[0.1, 0.2], [0.3]]
     assert second[[2, 1]].tobytes() == first.tobytes()
     assert (kept.num_rows, kept.num_hits, kept.status()["hit_ratio"]) == (5, 2, 0.4)
@@ -56,7 +56,7 @@ def test_another_version_another_column_or_another_last_bit_is_another_row():
         ("1", rows(np.nextafter(0.1, 1))),
         ("1", pa.table({"x": pa.array([0.1]), "site": pa.nulls(1, pa.string())})),
     ):
-        kept.probabilities(version, table, ask=model)
+        kept.answers(version, table, ask=model)
     assert (len(model.asked), kept.num_hits) == (5, 0)
 
 
@@ -64,7 +64,7 @@ def test_an_answer_is_forgotten_when_its_time_is_over():
     clock, model = Clock(), Model()
     kept = cache(clock, ttl=timedelta(seconds=60))
     for clock.now_s in (0.0, 59.0, 61.0):
-        kept.probabilities("1", rows(0.1), ask=model)
+        kept.answers("1", rows(0.1), ask=model)
     assert len(model.asked) == 2
 
 
@@ -73,27 +73,27 @@ def test_memory_stays_below_what_was_declared_and_what_was_used_last_stays():
     tracemalloc.start()
     try:
         for start in range(0, 6 * kept.max_entries, 1000):
-            kept.probabilities("1", rows(*range(start, start + 1000)), ask=lambda table: np.full(table.num_rows, 0.5))
+            kept.answers("1", rows(*range(start, start + 1000)), ask=lambda table: np.full(table.num_rows, 0.5))
             assert tracemalloc.get_traced_memory()[0] < 1_000_000 + 500_000  # the rows themselves are in it, too
     finally:
         tracemalloc.stop()
     assert kept.status()["num_entries"] == kept.max_entries == 1_000_000 // ENTRY_BYTES
-    kept.probabilities("1", rows(start + 999, 0), ask=model)
+    kept.answers("1", rows(start + 999, 0), ask=model)
     assert model.asked == [[0]]
 
 
 def test_what_is_not_finite_is_given_back_and_not_kept():
     kept = cache()
     for _ in range(2):
-        assert np.isnan(kept.probabilities("1", rows(0.1), ask=lambda _: np.array([np.nan])))
+        assert np.isnan(kept.answers("1", rows(0.1), ask=lambda _: np.array([np.nan])))
     assert (kept.num_hits, kept.status()["num_entries"]) == (0, 0)
 
 
 def test_a_model_that_gives_too_many_answers_is_refused():
     kept = cache()
-    kept.probabilities("1", rows(0.1), ask=Model())
+    kept.answers("1", rows(0.1), ask=Model())
     with pytest.raises(ContractError, match="1 rows need one"):
-        kept.probabilities("1", rows(0.1, 0.2), ask=lambda _: np.zeros(2))
+        kept.answers("1", rows(0.1, 0.2), ask=lambda _: np.zeros(2))
 
 
 @pytest.mark.parametrize("wrong", [{"max_bytes": 1000}, {"ttl": timedelta(0)}])

@@ -24,7 +24,7 @@ class Halves:
     def __init__(self):
         self.asked = []
 
-    def probabilities(self, table):
+    def answers(self, table):
         self.asked.append(table.num_rows)
         return table["load_percent"].to_numpy() / 100
 
@@ -107,7 +107,7 @@ def test_the_model_is_asked_in_batches():
 
 def test_a_model_without_a_number_for_every_row_stops_the_run():
     class Silent:
-        def probabilities(self, table):
+        def answers(self, table):
             return np.full(table.num_rows, np.nan)
 
     with pytest.raises(TrainingError, match="no finite probability"):

@@ -22,7 +22,7 @@ def test_an_overconfident_network_is_brought_back():
 def test_calibration_lowers_the_loss_on_other_rows():
     calibration = Calibration.fit(*drawn(5000, scale=0.4, bias=1.0))
     logits, labels = drawn(5000, scale=0.4, bias=1.0, seed=1)
-    assert log_loss(labels, calibration.probabilities(logits)) < log_loss(labels, Calibration().probabilities(logits))
+    assert log_loss(labels, calibration.answers(logits)) < log_loss(labels, Calibration().answers(logits))
 
 
 def test_no_rows_leave_the_logits_alone():
@@ -44,25 +44,25 @@ def test_rows_told_apart_perfectly_give_finite_numbers():
 
 def test_equal_logits_move_only_the_rate():
     labels = np.array([1.0] * 2000 + [0.0] * 8000)
-    probabilities = Calibration.fit(np.zeros(10_000), labels).probabilities(np.zeros(1))
+    probabilities = Calibration.fit(np.zeros(10_000), labels).answers(np.zeros(1))
     assert probabilities[0] == pytest.approx(0.2, abs=0.02)
 
 
 def test_the_order_of_the_rows_is_never_turned():
     calibration = Calibration.fit(*drawn(5000, scale=-2.0, bias=-1.5))
     assert calibration.scale == LOWEST_SCALE
-    probabilities = calibration.probabilities(np.array([-1.0, 0.0, 1.0]))
+    probabilities = calibration.answers(np.array([-1.0, 0.0, 1.0]))
     assert (np.diff(probabilities) > 0).all()
 
 
 def test_the_rate_is_right_even_when_the_order_is_of_no_use():
     logits, labels = drawn(5000, scale=-2.0, bias=-1.5)
     calibration = Calibration.fit(logits, labels)
-    assert calibration.probabilities(logits).mean() == pytest.approx(labels.mean(), abs=0.02)
+    assert calibration.answers(logits).mean() == pytest.approx(labels.mean(), abs=0.02)
 
 
 def test_probabilities_are_never_quite_certain():
-    probabilities = Calibration().probabilities(np.array([-1e9, 1e9]))
+    probabilities = Calibration().answers(np.array([-1e9, 1e9]))
     assert 0 < probabilities[0] < probabilities[1] < 1
 
 

@@ -20,7 +20,7 @@ class Share:
     def __init__(self, column="load", share=0.01):
         self.column, self.share, self.num_asked = column, share, 0
 
-    def probabilities(self, table):
+    def answers(self, table):
         self.num_asked += table.num_rows
         return np.nan_to_num(table[self.column].to_numpy().astype(float), nan=0.5) * self.share
 

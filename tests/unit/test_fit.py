@@ -84,8 +84,8 @@ def test_a_network_beats_the_constant_on_later_rows(parts):
     later = labelled_rows("2024-03")
     fitted = fit(workload, *parts, seed=0)
     labels = later["label"].to_numpy()
-    constant = log_loss(labels, np.full(len(labels), fitted.label_rate))
-    assert log_loss(labels, served(workload, fitted).probabilities(later)) < constant - 0.03
+    constant = log_loss(labels, np.full(len(labels), fitted.constant))
+    assert log_loss(labels, served(workload, fitted).answers(later)) < constant - 0.03
 
 
 def test_the_code_for_unknown_levels_is_trained_even_when_training_saw_none(parts):
@@ -104,7 +104,7 @@ def test_constant_and_empty_columns_do_not_break_a_fit(parts):
         return flat.set_column(flat.column_names.index("temperature_c"), "temperature_c", empty)
 
     fitted = fit(QUICK, *map(flattened, parts), seed=1)
-    assert np.isfinite(served(QUICK, fitted).probabilities(parts[1])).all()
+    assert np.isfinite(served(QUICK, fitted).answers(parts[1])).all()
 
 
 def test_the_random_numbers_of_the_caller_stay_as_they_are(parts):

@@ -39,7 +39,7 @@ def test_every_row_is_used_and_none_held_back(judged):
     assert fitted.last_event_at == fitted.validated_until == max(ROWS["event_at"].to_pylist())
     assert fitted.first_event_at == min(ROWS["event_at"].to_pylist())
     assert fitted.last_event_at > judged.last_event_at
-    assert fitted.label_rate == pytest.approx(np.mean(ROWS["label"].to_numpy()))
+    assert fitted.constant == pytest.approx(np.mean(ROWS["label"].to_numpy()))
 
 
 def test_the_calibration_is_the_one_that_was_found_before(judged):
@@ -82,7 +82,7 @@ def test_the_checkpoint_of_the_judged_fit_or_of_other_rows_or_epochs_is_refused(
 
 
 def test_what_was_fitted_again_answers(judged):
-    answers = served(QUICK, again(calibration=judged.calibration)).probabilities(ROWS)
+    answers = served(QUICK, again(calibration=judged.calibration)).answers(ROWS)
     assert ((answers > 0) & (answers < 1)).all()
 
 

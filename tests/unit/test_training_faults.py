@@ -17,6 +17,7 @@ from heliostat.learn.epochs import Learner
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import StepFaultError, first_failing, is_out_of_memory
 from heliostat.learn.fit import fit, refit
+from heliostat.learn.objective import BinaryObjective
 from heliostat.learn.prepare import UNKNOWN_CODE, Preparation
 from heliostat.learn.rows import ordered, split_by_time
 from tests.toy import Network, encode, workload
@@ -220,7 +221,9 @@ def test_where_no_step_looks_at_its_loss_the_end_of_the_epoch_still_names_the_ro
     seen = Examples.of(rows, Preparation.fit(rows, QUICK.columns))
     broken = replace(QUICK, encode=infinite_on_odd)
     # As on a GPU: any device but "cpu" is not waited for in every step.
-    learner = Learner(broken, QUICK.model(seen.origin.preparation.sizes), seed=1, device="cpu:0")
+    learner = Learner(
+        broken, QUICK.model(seen.origin.preparation.sizes), objective=BinaryObjective(), seed=1, device="cpu:0"
+    )
     loss = learner.run_epoch(0, seen)
     assert np.isnan(loss)
     assert f"encode gives inf in 'numbers' for {row}, the first of 1 " in learner.not_finite(loss, seen, epoch=0)

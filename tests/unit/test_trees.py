@@ -69,8 +69,8 @@ def test_as_many_trees_are_kept_as_did_best_on_later_rows(fitted):
 def test_trees_beat_the_constant_on_later_rows(parts, fitted):
     later = labelled_rows("2024-03")
     labels = later["label"].to_numpy()
-    constant = log_loss(labels, np.full(len(labels), fitted.label_rate))
-    assert log_loss(labels, served(workload, fitted).probabilities(later)) < constant - 0.03
+    constant = log_loss(labels, np.full(len(labels), fitted.constant))
+    assert log_loss(labels, served(workload, fitted).answers(later)) < constant - 0.03
 
 
 def test_a_refit_boosts_as_many_trees_on_all_rows(parts, fitted):
@@ -86,10 +86,10 @@ def test_a_bundle_of_trees_has_no_weights_and_answers_as_the_fit_that_it_was_mad
     assert json.loads(files["model.json"])["kind"] == "trees"
     assert json.loads(files["lineage.json"])["xgboost"]
     model = ServedModel.load(files)
-    assert np.array_equal(model.probabilities(LATER), served(workload, fitted).probabilities(LATER))
+    assert np.array_equal(model.answers(LATER), served(workload, fitted).answers(LATER))
     assert model.num_bytes == len(fitted.trees)
     model.warm()
-    assert not len(model.probabilities(LATER.slice(0, 0)))
+    assert not len(model.answers(LATER.slice(0, 0)))
 
 
 def test_a_row_is_encoded_and_answered_alike_to_the_last_bit_alone_and_in_a_batch(files):
@@ -103,18 +103,18 @@ def test_a_row_is_encoded_and_answered_alike_to_the_last_bit_alone_and_in_a_batc
 
 def test_many_threads_get_the_answers_of_one(files):
     model = ServedModel.load(files)
-    expected = model.probabilities(LATER)
+    expected = model.answers(LATER)
     with ThreadPoolExecutor(8) as pool:
-        assert all(np.array_equal(each, expected) for each in pool.map(lambda _: model.probabilities(LATER), range(40)))
+        assert all(np.array_equal(each, expected) for each in pool.map(lambda _: model.answers(LATER), range(40)))
 
 
 def test_a_network_and_trees_of_one_workload_answer_side_by_side(parts, files):
     network = fit(workload, *parts, seed=1)
     loaded = [ServedModel.load(to_files("tests.toy_trees", network, profile={}, lineage={})), ServedModel.load(files)]
-    first, second = (model.probabilities(LATER) for model in loaded)
-    assert np.array_equal(first, served(workload, network).probabilities(LATER))
+    first, second = (model.answers(LATER) for model in loaded)
+    assert np.array_equal(first, served(workload, network).answers(LATER))
     assert not np.array_equal(first, second)
-    assert np.array_equal(loaded[1].probabilities(LATER), second)
+    assert np.array_equal(loaded[1].answers(LATER), second)
 
 
 @pytest.mark.parametrize("change", [lambda old: b"torn", lambda old: old[: len(old) // 2], lambda old: b"\xff" + old])
@@ -136,7 +136,7 @@ def test_a_new_level_an_empty_and_a_constant_column_are_answered(parts):
 
     model = served(workload, fit_trees(workload, *map(flattened, parts), seed=1))
     rows = LATER.slice(0, 2).set_column(2, "site", [["never seen", None]])
-    assert np.isfinite(model.probabilities(rows)).all()
+    assert np.isfinite(model.answers(rows)).all()
 
 
 def test_trees_are_refused_the_rows_that_a_network_is_refused(parts):

@@ -330,7 +330,7 @@ def test_equal_vectors_are_answered_from_the_cache_and_others_are_not():
         return np.arange(table.num_rows, dtype=np.float64)
 
     cache = AnswerCache(Cache(), clock=lambda: 0.0)
-    cache.probabilities("1", pa.table({"pixels": from_matrix(MATRIX)}), ask=ask)
-    cache.probabilities("1", pa.table({"pixels": from_matrix(MATRIX)}), ask=ask)
-    cache.probabilities("1", pa.table({"pixels": from_matrix(MATRIX + np.float32(0.1))}), ask=ask)
+    cache.answers("1", pa.table({"pixels": from_matrix(MATRIX)}), ask=ask)
+    cache.answers("1", pa.table({"pixels": from_matrix(MATRIX)}), ask=ask)
+    cache.answers("1", pa.table({"pixels": from_matrix(MATRIX + np.float32(0.1))}), ask=ask)
     assert asked == [2, 2]

@@ -166,13 +166,17 @@ def test_watching_and_governing_need_neither_torch_nor_ray():
         ({"requests_per_s": float("inf")}, "requests_per_s must be above 0"),
         ({"requests_per_s": 5, "burst_requests": 0}, "burst_requests must be at least 1"),
         ({"burst_requests": 3}, "needs requests_per_s"),
-        ({"default": 1.5}, "default must be a probability"),
-        ({"default": float("nan")}, "default must be a probability"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(wrong, sentence):
     with pytest.raises(WorkloadError, match=sentence):
         Serving(**wrong)
+
+
+@pytest.mark.parametrize("default", [1.5, float("nan"), "red", True])
+def test_a_default_that_is_no_probability_is_refused(default):
+    with pytest.raises(WorkloadError, match="must be a probability from 0 to 1"):
+        declared(serving=Serving(default=default))
 
 
 def test_every_metric_that_is_declared_or_asked_for_is_scored():
