@@ -5,31 +5,35 @@ Writes: standard output; the files of --json and --plot
 
 Every policy starts from the same model of the first part, answers the rest in steps of 0.5% of the rows (50 at
 least), each before learning from it, and learns only from rows that are due with a known label. The learner is
-scikit-learn's HistGradientBoostingClassifier with its defaults.
+scikit-learn's HistGradientBoosting with its defaults. The score is the accuracy, or R2 with --task regression, the loss
+the log loss or the squared error.
 
 never             the first model answers everything
 schedule_5%       a fit on all usable rows every 5% (10%, 20%) of the rows, put in place without looking;
                   with _recent: on as many of the newest rows as the first model had
 loop              the monitor, the state machine and the gates of the live loop, with these defaults:
-                    growth    a turn when labelled rows since the last model are half of what it learned from; after a
+                    growth    a turn when labelled rows since the last model are 40% of what it learned from; after a
                               change the follow-ups count instead
-                    decay     a turn when the log loss is worse than the answers expect of themselves, by more than on
-                              the hold-out and 3% of what always answering the label rate costs; by an e-detector that
-                              gives at most one false alarm in 1000 steps, on 1000 rows (5% of a short table) at least
-                    slack     the same where the log loss is lower than the answers expect: the world became easier
-                    age       a turn when the model is older than 20% of the rows: a safety net
+                    decay     a turn when the loss is worse than the answers expect of themselves, by more than on the
+                              hold-out and 3% of what the best constant answer costs; by an e-detector that gives at
+                              most one false alarm in 1000 steps, on 1000 rows (5% of a short table) at least, or one
+                              in a million steps, on four steps
+                    slack     the same where the loss is lower than the answers expect: the world became easier
+                    age       a turn when the model is older than 16% of the rows: a safety net
                     cooldown  2% of the rows between the end of a turn and the next; doubled by every turn in a row
                               that promoted nothing
-                    follow-up turns after a decay, each when rows since the change are three times as many as at the
-                              last turn, or at the same distance again where the last turn won more than the margin
+                    follow-up turns after a decay, each when rows since the change are four times as many as at the
+                              last turn, or at the same distance again where the last turn won more than the margin;
+                              none after an earlier champion returned
                     a turn    fits all history, and in doubt (not only growth asked) the rows since the last change and
                               as many rows as the first model had, the shortest first; what reaches before a change is
-                              left out where rows since it surely beat the champion; up to four earlier champions
-                              compete, and one that is as good as in its time returns without a fit; all are judged on
+                              left out where rows since it surely beat the champion, but all history is fitted where
+                              the champion learned from less; up to eight earlier champions compete, and one that is
+                              as good as in its time returns without a fit; all are judged on
                               the newest rows that the champion was not fitted to (at most 5% of all); all history wins
-                              unless a shorter one is better by a standard error; in doubt, and where the hold-out is
-                              over 15% of its rows, the winner is fitted again with it. A turn takes no time, and there
-                              is no canary.
+                              unless a shorter one is better by a standard error; where the hold-out is over 5% of
+                              its rows, or it surely beat the champion, the winner is fitted again with it. A turn
+                              takes no time, and there is no canary.
                     alarms    every decay, lack of labels, and drift of an input (index 0.25 beyond calm in three steps
                               in a row); drift is said, but asks for no turn
 even              the loop's number of turns at even distances, with its candidates and gates
@@ -44,29 +48,29 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from heliostat.errors import ContractError, HeliostatError, WorkloadError
+from heliostat.errors import ContractError, HeliostatError
 from heliostat.simulate.comparison import compare
 from heliostat.simulate.table import Roles, prepare
 from jobs import _simulation_input, _simulation_plot, _simulation_text
 from jobs._simulation_learner import Trees
 
 TELL_EVERY_S = 2.0
-MAX_ROWS = 200_000  # of ten columns that takes a few minutes
 
 
 def simulate(options: argparse.Namespace) -> None:
     """Play the table, print the comparison, write what was asked for."""
-    if options.task == "regression":
-        raise WorkloadError(
-            "Regression cannot be simulated yet: the loop's gates and metrics are for labels of two values. "
-            "Try a label such as 'above its median' with --task classification."
-        )
     for path in (options.json, options.plot):
         if path is not None and not path.parent.is_dir():
             raise ContractError(f"There is no folder {path.parent} for {path.name}; make it first.")
     table = _simulation_input.read(options.data)
-    roles = Roles(label=options.label, event_time=options.event_time, label_time=options.label_time, key=options.key)
-    prepared = prepare(table, roles, first=options.first, max_rows=options.max_rows or None)
+    roles = Roles(
+        label=options.label,
+        task=options.task,
+        event_time=options.event_time,
+        label_time=options.label_time,
+        key=options.key,
+    )
+    prepared = prepare(table, roles, first=options.first, max_rows=options.max_rows)
     stream = prepared.stream
     found = compare(stream, Trees(stream.columns, task=stream.task), clock=time.process_time, tell=_teller())
     title = f"{options.data.name}, label {options.label}"
@@ -98,14 +102,14 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument(
         "--data", type=Path, required=True, help="a Parquet, CSV or Feather file; every other column is an input"
     )
-    made.add_argument("--label", required=True, help="the column to predict: two values")
+    made.add_argument("--label", required=True, help="the column to predict: values of two or more kinds, or numbers")
     made.add_argument("--event-time", help="when a row happened; without it the rows are in file order")
     made.add_argument("--label-time", help="when the label became known; without it, right after the answer")
     made.add_argument("--key", help="a column that names the row, and is no input")
     made.add_argument("--task", choices=["classification", "regression"], default="classification")
     made.add_argument("--first", type=float, default=0.2, help="share of rows to start from (default: %(default)s)")
     made.add_argument(
-        "--max-rows", type=int, default=MAX_ROWS, help="of longer tables so many rows are played (default: %(default)s)"
+        "--max-rows", type=int, help="of longer tables so many rows are played (default: what takes minutes; 0: all)"
     )
     made.add_argument("--json", type=Path, metavar="OUT", help="write the result as JSON")
     made.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the result")

@@ -18,7 +18,7 @@ Blocks = NDArray[np.generic]
 ALL, SINCE, RECENT = "all history", "since the change", "recent rows"
 ALIKE = 0.8  # a window with that share of the rows of another is the same candidate
 RETURN_ERRORS = 2.0  # an archived champion returns where it scores within so many errors of what it did in its time
-MIN_RETURN_ERROR = 0.01  # of a reference: a smaller one is luck
+MIN_RETURN_ERROR = 0.02  # as a share of a reference: a smaller one is luck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,4 +92,4 @@ def best(judged: Sequence[Contender], blocks: Blocks) -> int:
 
 def returns(loss: float, *, reference: float, error: float) -> bool:
     """Whether an archived champion does about as well on the hold-out as it did in its time: its world is back."""
-    return loss <= reference + RETURN_ERRORS * max(error, MIN_RETURN_ERROR)
+    return loss <= reference + RETURN_ERRORS * max(error, MIN_RETURN_ERROR * abs(reference))

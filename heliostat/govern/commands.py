@@ -13,9 +13,10 @@ class TurnRecord:
 
     `changed_at` is since when the world is another one, as far as the loop knows, and `is_in_doubt` whether every
     candidate was tried. `expected_distance` is how far the candidate's answers were from the champion's on the
-    hold-out, on average; `is_moving` that it won much there. The same reason is not heard before `rests_until`.
-    `gap` is the loss a row above what was expected that a trigger saw, `gain` what the candidate took off on the
-    hold-out, `quality_lost` the gap summed over the rows answered from onset to end, `cpu_s` what the run cost.
+    hold-out, on average; `is_moving` that it won much there, `is_returned` that it is an earlier champion. The same
+    reason is not heard before `rests_until`. `gap` is the loss a row above what was expected that a trigger saw, `gain`
+    what the candidate took off on the hold-out, `quality_lost` the gap summed over the rows answered from onset to end,
+    `cpu_s` what the run cost.
     """
 
     turn: int
@@ -41,6 +42,7 @@ class TurnRecord:
     num_labels: int | None = None
     num_fits: int | None = None
     cpu_s: float | None = None
+    is_returned: bool = False
     rests_until: datetime | None = None
     outcome: Outcome | None = None
     outcome_reasons: tuple[str, ...] = ()

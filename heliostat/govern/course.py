@@ -93,6 +93,7 @@ class Course:
                 num_labels=event.num_labels,
                 num_fits=event.num_fits,
                 cpu_s=event.cpu_s,
+                is_returned=event.is_returned,
             ),
         )
         if not isinstance(event.verdict, Promote):

@@ -27,8 +27,9 @@ class RunEnded:
     """The job of a turn's attempt came to its end; `candidate` is None when it registered no version.
 
     `distance` is the mean distance of its answers from the champion's on the hold-out; `is_moving` says that it won
-    more than a trigger's margin there, so the world may move still; `gain` is what it took off the champion's loss a
-    row. The run used `num_labels` labelled rows for `num_fits` fits in `cpu_s`.
+    more than a trigger's margin there, so the world may move still; `is_returned` that it is a champion of the past,
+    whose world is back; `gain` is what it took off the champion's loss a row. The run used `num_labels` labelled rows
+    for `num_fits` fits in `cpu_s`.
     """
 
     at: datetime
@@ -43,6 +44,7 @@ class RunEnded:
     num_labels: int | None = None
     num_fits: int | None = None
     cpu_s: float | None = None
+    is_returned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-GROWTH = 3  # the next turn comes when the rows since the change are so many times what they were at the last one
+GROWTH = 4  # the next turn comes when the rows since the change are so many times what they were at the last one
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,7 +116,9 @@ class LoopState:
             return commands
         record = course.record
         is_in_vain = record.outcome in ("held", "rolled_back")
-        self._world = self._world.turned(is_in_vain=is_in_vain, is_moving=record.is_moving)
+        self._world = self._world.turned(
+            is_in_vain=is_in_vain, is_moving=record.is_moving, is_returned=record.is_returned
+        )
         assert record.ended_at is not None  # set together with the outcome
         rests_until = record.ended_at + self._world.rest(self._loop.cooldown)
         lost = quality_lost(record, rows_per_day=self._world.rows_per_day)

@@ -62,11 +62,17 @@ class World:
         """A turn has begun and settles what was in doubt."""
         return replace(self, is_in_doubt=False)
 
-    def turned(self, *, is_in_vain: bool, is_moving: bool) -> "World":
-        """A turn ended; in vain when it was held or taken back, moving when its winner won much."""
+    def turned(self, *, is_in_vain: bool, is_moving: bool, is_returned: bool = False) -> "World":
+        """A turn ended; in vain when it was held or taken back, moving when its winner won much.
+
+        An earlier champion that returned and stayed has learned its world already: nothing is to be followed up.
+        """
+        is_settled = is_returned and not is_in_vain
         return replace(
             self,
-            follow_ups=self.follow_ups.turned(self.num_since_change, is_moving=is_moving),
+            follow_ups=FollowUps()
+            if is_settled
+            else self.follow_ups.turned(self.num_since_change, is_moving=is_moving),
             num_in_vain=self.num_in_vain + 1 if is_in_vain else 0,
         )
 

@@ -1,4 +1,7 @@
-"""What the label column of a table means: which of its two values counts as 1."""
+"""What the label column of a table means: one of two, one of several classes, or a quantity."""
+
+from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -7,33 +10,64 @@ import pyarrow.types as kinds
 from numpy.typing import NDArray
 
 from heliostat.errors import ContractError
-from heliostat.simulate.inputs import is_number, is_text
+from heliostat.labels import Classes, Quantity
+from heliostat.simulate.inputs import finite, is_number, is_text
+from heliostat.tasks import BINARY, Task, task_of
 
 Values = NDArray[np.float64]
+Asked = Literal["classification", "regression"]
+MAX_CLASSES = 50
 MAX_SHOWN = 4
 
 
-def labels(values: pa.ChunkedArray, name: str, remarks: list[str]) -> Values:
-    """0, 1 or NaN (missing) for each row; the remarks say which value counts as 1."""
+def labels(values: pa.ChunkedArray, name: str, *, asked: Asked, remarks: list[str]) -> tuple[Values, Task]:
+    """A label for each row (NaN: missing) and the task that it belongs to; the remarks say what counts as what."""
+    found, task = _quantities(values, name) if asked == "regression" else _kinds_of_rows(values, name, remarks)
+    num_missing = int(np.isnan(found).sum())
+    if num_missing:
+        remarks.append(f"{num_missing:,} rows have no label: they are answered, never learned from nor scored.")
+    return found, task
+
+
+def _quantities(values: pa.ChunkedArray, name: str) -> tuple[Values, Task]:
+    if not (is_number(values.type) or kinds.is_boolean(values.type)):
+        raise ContractError(f"Label {name!r} is {values.type}, regression needs numbers; try --task classification.")
+    return np.asarray(finite(values).to_numpy(), np.float64), task_of(Quantity(name))
+
+
+def _kinds_of_rows(values: pa.ChunkedArray, name: str, remarks: list[str]) -> tuple[Values, Task]:
     values = _plain(values, name)
     kept = sorted(pc.unique(values.drop_null()).to_pylist())
-    if len(kept) != 2:
-        shown = ", ".join(map(repr, kept[:MAX_SHOWN])) + (", ..." if len(kept) > MAX_SHOWN else "")
+    if len(kept) < 2:
+        raise ContractError(f"Label {name!r} has one value only ({_shown(kept)}): nothing can be learned.")
+    if len(kept) > MAX_CLASSES:
+        hint = "try --task regression" if is_number(values.type) else "join the rare ones first"
         raise ContractError(
-            f"Label {name!r} has {len(kept):,} different values ({shown}); binary classification needs exactly two."
+            f"Label {name!r} has {len(kept):,} different values ({_shown(kept)}), at most {MAX_CLASSES} classes can be "
+            f"told apart; {hint}."
         )
-    if values.null_count:
-        remarks.append(f"{values.null_count:,} rows have no label: they are answered, never learned from nor scored.")
-    if kept not in ([0, 1], [False, True]):
-        remarks.append(f"Label {name}: {kept[0]!r} counts as 0 and {kept[1]!r} as 1.")
-    is_one = pc.equal(values, pa.scalar(kept[1], values.type))
-    return np.asarray(pc.if_else(is_one, 1.0, 0.0).to_numpy(), np.float64)  # null becomes NaN
+    place = pc.index_in(values, value_set=pa.array(kept, values.type), skip_nulls=True).cast(pa.float64())
+    codes = np.asarray(pc.fill_null(place, float("nan")).to_numpy(), np.float64)
+    if len(kept) == 2:
+        if kept not in ([0, 1], [False, True]):
+            remarks.append(f"Label {name}: {kept[0]!r} counts as 0 and {kept[1]!r} as 1.")
+        return codes, BINARY
+    remarks.append(f"Label {name} has {len(kept)} classes: {_shown(kept)}.")
+    return codes, task_of(Classes(name, values=tuple(map(_named, kept))))
+
+
+def _named(value: object) -> str:
+    return str(int(value)) if isinstance(value, float | Decimal) and value == int(value) else str(value)
+
+
+def _shown(kept: list[object]) -> str:
+    return ", ".join(map(repr, kept[:MAX_SHOWN])) + (", ..." if len(kept) > MAX_SHOWN else "")
 
 
 def _plain(values: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """Text, booleans or numbers as they are, with NaN as missing; ContractError for anything else."""
+    """Text, booleans or numbers as they are, with what is not finite as missing; ContractError for anything else."""
     if kinds.is_floating(values.type):
-        return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+        return finite(values)
     if is_text(values.type) or is_number(values.type) or kinds.is_boolean(values.type):
         return values
     if kinds.is_null(values.type):

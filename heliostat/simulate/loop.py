@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from heliostat.simulate.watching import Watched, changed
 from heliostat.watch.events import Alert, Decision, Event, Retrain, Tick, TurnEnded
 from heliostat.watch.monitor import MonitorState
 
-INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+\+00:00")
-MAX_ARCHIVED = 4
+INSTANT = re.compile(r"\b\d{4}-\d\d-\d\d(T[\d:]+\+00:00)?")
+MAX_ARCHIVED = 8
 Values = NDArray[np.float64]
 
 
@@ -77,7 +77,7 @@ class Loop:
 
     def _hear(self, ask: Retrain, *, step: int) -> None:
         triggers = tuple(str(condition["trigger"]) for condition in ask.evidence["conditions"])
-        reasons = tuple(reason.replace(" days", " steps") for reason in ask.reasons)
+        reasons = tuple(self._told(reason.replace(" days", " steps")) for reason in ask.reasons)
         self._loop.handle(
             Asked(
                 at=instant(step),
@@ -87,9 +87,9 @@ class Loop:
                 detected_at=ask.detected_at,
             )
         )
-        for trigger, reason in zip(triggers, reasons, strict=True):
-            if trigger == "decay":
-                self._alarm(step, reason, onset_row=self._change_row)
+        decays = [reason for trigger, reason in zip(triggers, reasons, strict=True) if trigger == "decay"]
+        if decays:
+            self._alarm(step, decays[0], onset_row=self._change_row)
 
     @property
     def _change_row(self) -> int | None:
@@ -141,6 +141,7 @@ class Loop:
                 candidate=None if found.champion is None else found.champion.number,
                 verdict=found.verdict,
                 is_moving=found.gain > self._margin,
+                is_returned=found.is_returned,
             )
         )
 
@@ -148,7 +149,8 @@ class Loop:
         assert self._fitted is not None  # the loop promotes only what a run gave
         assert self._watched is not None
         fitted, self._fitted = self._fitted, None
-        self._archive = [one for one in [champion, *self._archive] if one.reference is not None][:MAX_ARCHIVED]
+        left = self._first if champion.number == self._first.number else champion
+        self._archive = [one for one in [left, *self._archive] if one.reference is not None][:MAX_ARCHIVED]
         event = self._watched.change(fitted, step=step)
         self._warn(self._monitor.handle(event) + self._warner.handle(event), step=step)
         return fitted
@@ -169,12 +171,15 @@ class Loop:
     def _warn(self, decisions: Sequence[Decision], *, step: int) -> None:
         for decision in decisions:
             reason = decision.reason if isinstance(decision, Alert) else "; ".join(decision.reasons)
-            reason = INSTANT.sub(lambda found: self._row_name(found[0]), reason)
-            self._alarm(step, reason)
+            self._alarm(step, self._told(reason))
+
+    def _told(self, reason: str) -> str:
+        """The reason with rows for the instants of the clock: nobody outside knows that clock."""
+        return INSTANT.sub(lambda found: self._row_name(found[0]), reason)
 
     def _row_name(self, text: str) -> str:
-        """The row for an instant of the clock: nobody outside knows that clock."""
-        return f"row {self._stream.rows_at(step_of(datetime.fromisoformat(text))):,}"
+        at = datetime.fromisoformat(text)
+        return f"row {self._stream.rows_at(step_of(at if at.tzinfo else at.replace(tzinfo=UTC))):,}"
 
     def _alarm(self, step: int, reason: str, *, onset_row: int | None = None) -> None:
         note = TurnNote(row=self._stream.rows_at(step), reason=reason, outcome="alarm", onset_row=onset_row)

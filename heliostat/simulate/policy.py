@@ -18,6 +18,8 @@ from heliostat.triggers import Age, Decay, Drift, Growth, Slack, Trigger
 
 Values = NDArray[np.float64]
 MAX_HOLDOUT_SHARE = 0.05
+MIN_STEPS_OF_SUDDEN_DECAY = 4  # where the evidence is overwhelming: a false alarm in so many steps at most
+SUDDEN_RUN_LENGTH = 1_000_000
 MIN_STEPS_OF_DECAY = 10  # the scatter between fewer steps is too rough to be looked at again and again
 
 
@@ -25,14 +27,15 @@ MIN_STEPS_OF_DECAY = 10  # the scatter between fewer steps is too rough to be lo
 class Policy:
     """Triggers, limits and sizes for one stream."""
 
-    growth_share: float = 0.5  # error falls with a power of the rows, so turns belong at growing distances
-    age_share: float = 0.2  # of the stream, as rare as the rarest schedule: a safety net, not a calendar
+    growth_share: float = 0.4  # error falls with a power of the rows, so turns belong at growing distances
+    age_share: float = 0.16  # of the stream: where nothing is seen to change, five turns of what is left at most
     cooldown_share: float = 0.02  # of the stream
     decay_share: float = 0.03  # of what the best constant answer costs: less is not worth a turn
     min_holdout_rows: int
     max_holdout_rows: int
     window_rows: int
     decay_min_rows: int
+    sudden_min_rows: int
     decay_margin: float
     num_steps: int
     task: Task = BINARY
@@ -49,6 +52,7 @@ class Policy:
             max_holdout_rows=max(min_holdout, int(MAX_HOLDOUT_SHARE * num_rows)),
             window_rows=len(known),
             decay_min_rows=min(Decay.min_rows, max(MIN_STEPS_OF_DECAY * stream.step_rows, num_rows // 20)),
+            sudden_min_rows=max(MIN_STEPS_OF_SUDDEN_DECAY * stream.step_rows, 2 * min_holdout),
             decay_margin=float(f"{cls.decay_share * constant_loss:.3g}"),
             num_steps=stream.num_steps,
             task=stream.task,
@@ -60,6 +64,12 @@ class Policy:
         return (
             Growth(self.growth_share),
             Decay(self.task.loss, margin=self.decay_margin, min_rows=self.decay_min_rows),
+            Decay(
+                self.task.loss,
+                margin=self.decay_margin,
+                min_rows=self.sudden_min_rows,
+                run_length=SUDDEN_RUN_LENGTH,
+            ),
             Slack(margin=self.decay_margin, min_rows=self.decay_min_rows, metric=self.task.loss),
             Age(self._steps(self.age_share)),
         )

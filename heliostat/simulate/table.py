@@ -10,9 +10,14 @@ import pyarrow.types as kinds
 
 from heliostat.errors import ContractError
 from heliostat.simulate.inputs import inputs
-from heliostat.simulate.labels import labels
+from heliostat.simulate.labels import Asked, labels
 from heliostat.simulate.stream import Stream, stream
 from heliostat.simulate.times import ordered, refuse_mixed, remarks_on_delays, times
+from heliostat.tasks import Task
+
+MAX_CELLS = 4_000_000  # rows by columns by trees: more would take longer than anybody waits
+MIN_COLUMNS = 10
+MIN_PLAYABLE_ROWS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +25,7 @@ class Roles:
     """What the named columns are; None: there is none."""
 
     label: str
+    task: Asked = "classification"
     event_time: str | None = None
     label_time: str | None = None
     key: str | None = None
@@ -41,22 +47,25 @@ class Prepared:
 def prepare(table: pa.Table, roles: Roles, *, first: float, max_rows: int | None = None) -> Prepared:
     """The stream of a table; ContractError, in one sentence, when it cannot be one.
 
-    Of a table with more than `max_rows` rows every second, third, ... is taken, evenly over time.
+    Of a table with more than `max_rows` rows so many are taken, evenly over time; None takes what can be played in
+    minutes, 0 all.
     """
     _refuse_roles(table, roles, first=first)
     remarks: list[str] = []
     table = pa.table({name: _decoded(table[name]) for name in table.column_names})
     event_at, table = ordered(table, roles.event_time, remarks)
-    kept = _kept_rows(table.num_rows, max_rows, remarks)
+    _, task = labels(table[roles.label], roles.label, asked=roles.task, remarks=[])
+    limit = _playable_rows(len(table.column_names), task) if max_rows is None else max_rows
+    kept = _kept_rows(table.num_rows, limit, remarks)
     event_at, table = None if event_at is None else event_at[kept], table.take(pa.array(kept))
-    found = labels(table[roles.label], roles.label, remarks)
+    found, task = labels(table[roles.label], roles.label, asked=roles.task, remarks=remarks)
     _remark_on_keys(table, roles.key, remarks)
     label_at = None if roles.label_time is None else times(table, roles.label_time)
     if event_at is not None and label_at is not None and roles.event_time and roles.label_time:
         refuse_mixed(table, roles.event_time, roles.label_time, remarks)
         remarks += remarks_on_delays(event_at, label_at, found)
     rows, columns = inputs(table, apart=roles.named, remarks=remarks)
-    made = stream(rows, columns, found, first=first, event_at=event_at, label_at=label_at)
+    made = stream(rows, columns, found, first=first, event_at=event_at, label_at=label_at, task=task)
     if made.first_rows > round(first * made.num_rows) + made.step_rows:
         remarks.append(
             f"The first part was made longer ({made.first_rows / made.num_rows:.0%} of the rows): before that too few "
@@ -90,8 +99,14 @@ def _refuse_roles(table: pa.Table, roles: Roles, *, first: float) -> None:
         raise ContractError(f"The first part must be a share between 0 and 1; got {first}.")
 
 
-def _kept_rows(num_rows: int, max_rows: int | None, remarks: list[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    if max_rows is None or num_rows <= max_rows:
+def _playable_rows(num_columns: int, task: Task) -> int:
+    """Boosted trees take a tree for each of more than two classes."""
+    num_trees = task.shape[0] if task.kind == "classes" else 1
+    return max(MIN_PLAYABLE_ROWS, MAX_CELLS // (max(num_columns, MIN_COLUMNS) * num_trees))
+
+
+def _kept_rows(num_rows: int, max_rows: int, remarks: list[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    if not max_rows or num_rows <= max_rows:
         return np.arange(num_rows)
     kept = np.linspace(0, num_rows - 1, max_rows).astype(np.int64)
     remarks.append(

@@ -21,7 +21,7 @@ Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 NUM_BLOCKS = 20  # of a hold-out: rows near in time are alike
 HOLDOUT_PART = 3  # of the rows that are new at most a third judges, the rest teaches
-REFIT_SHARE = 0.15  # a hold-out below that share of the rows it judged adds too little to fit again for
+REFIT_SHARE = 0.05  # a hold-out below that share of the rows it judged adds too little to fit again for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,7 @@ class TurnResult:
     num_fits: int
     num_labels: int
     gain: float = 0.0
+    is_returned: bool = False
 
 
 class Trainer:
@@ -152,14 +153,17 @@ class Trainer:
             returned = self._returned(trial, archive)
             if returned is not None and returned.of is not None:
                 back = replace(returned.of, number=champion.number + 1, until_row=int(holdout[0]))
-                return TurnResult(verdict=returned.verdict, champion=back, num_fits=0, num_labels=len(rows))
+                return TurnResult(
+                    verdict=returned.verdict, champion=back, num_fits=0, num_labels=len(rows), is_returned=True
+                )
         judged: list[Judged] = []
         for name, part in self._spans(
             rows[rows < holdout[0]],
             change_row=change_row,
             try_recent=is_in_doubt,
         ):
-            is_older = change_row is None or part[0] < change_row
+            # A champion of a short window is challenged by all history: conditions come back.
+            is_older = (change_row is None or part[0] < change_row) and not (name == ALL and champion.name != ALL)
             if can_win([one.contender for one in judged], is_older=is_older):
                 judged.append(self._judge(name, part, trial))
         if not judged:
@@ -168,7 +172,7 @@ class Trainer:
         winner = judged[best([one.contender for one in judged], _blocks(len(holdout)))]
         if not isinstance(winner.verdict, Promote):
             return TurnResult(verdict=winner.verdict, champion=None, num_fits=len(judged), num_labels=len(rows))
-        is_refitted = len(holdout) > REFIT_SHARE * len(winner.rows) or is_in_doubt
+        is_refitted = len(holdout) > REFIT_SHARE * len(winner.rows) or winner.sure_gain > 0
         fitted = self._refitted(winner, step) if is_refitted else winner.as_champion
         reference = loss_reference(trial.labels, winner.answers, blocks=_blocks(len(holdout)), task=self._task)
         return TurnResult(

@@ -77,10 +77,10 @@ def test_the_same_table_is_read_from_any_file(data, tmp_path, ending):
     ("changed", "said"),
     [
         ({"--label": "z"}, "no column 'z'"),
-        ({"--label": "x"}, "exactly two"),
+        ({"--label": "x"}, "try --task regression"),
         ({"--data": "nowhere.parquet"}, "There is no file nowhere.parquet"),
         ({"--data": __file__}, "cannot be read as Parquet"),
-        ({"--task": "regression"}, "Regression cannot be simulated yet"),
+        ({"--task": "regression"}, "regression needs numbers"),
         ({"--first": "1.5"}, "between 0 and 1"),
         ({"--json": "no/such/folder/out.json"}, "There is no folder"),
     ],

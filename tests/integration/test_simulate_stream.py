@@ -106,7 +106,7 @@ def test_a_missing_label_is_neither_zero_nor_one():
     ("columns", "roles", "said"),
     [
         ({"y": np.arange(NUM_ROWS)}, {}, "1,000 different values"),
-        ({"y": np.zeros(NUM_ROWS)}, {}, "1 different values"),
+        ({"y": np.zeros(NUM_ROWS)}, {}, "one value only"),
         ({}, {"event_time": "when"}, "no column 'when'"),
         ({"told": np.zeros(NUM_ROWS)}, {"label_time": "told"}, "needs an event time"),
         ({"y": [0] * 990 + [1] * 10}, {}, "of 1 kinds"),

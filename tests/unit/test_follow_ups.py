@@ -3,13 +3,13 @@ from heliostat.govern.follow_ups import FollowUps
 
 def test_follow_ups_come_at_growing_distances_after_a_change():
     first = FollowUps().started().turned(100, is_moving=True)
-    assert first.due(299) is None
-    assert first.due(300) == "300 labelled rows since the change, 100 at the last turn"
+    assert first.due(399) is None
+    assert first.due(400) == "400 labelled rows since the change, 100 at the last turn"
     second = first.asked()
-    assert second.due(400) is None
-    third = second.turned(310, is_moving=False)
-    assert third.due(929) is None
-    assert third.due(930) is not None
+    assert second.due(500) is None
+    third = second.turned(410, is_moving=False)
+    assert third.due(1639) is None
+    assert third.due(1640) is not None
 
 
 def test_while_turns_win_much_the_distance_stays():

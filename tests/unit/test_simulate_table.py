@@ -102,6 +102,46 @@ def test_labels_of_any_two_values_become_zero_and_one(pair):
     assert prepared.stream.labels[:4].tolist() == [0.0, 1.0, 0.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (["mid", "low", "high", None], ("high", "low", "mid")),
+        ([3, 1, 2, None], ("1", "2", "3")),
+        ([3.0, 1.0, 2.0, float("nan")], ("1", "2", "3")),
+        ([1.5, 2.5, 0.5, float("inf")], ("0.5", "1.5", "2.5")),
+    ],
+    ids=str,
+)
+def test_labels_of_more_values_are_classes_and_what_is_none_is_missing(values, names):
+    stream = _prepared(y=values * (NUM_ROWS // 4)).stream
+    assert (stream.task.kind, stream.task.label.values) == ("classes", names)
+    assert [names[int(code)] for code in stream.labels[:3]] == [str(value).removesuffix(".0") for value in values[:3]]
+    assert np.isnan(stream.labels[3])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1.5, None], [Decimal("1.5"), None], [7, None], [True, None], [2.5, float("inf")], [2.5, float("nan")]],
+    ids=str,
+)
+def test_numbers_are_quantities_when_asked_for_and_what_is_not_finite_is_missing(values):
+    y = [values[0] if row % 3 else type(values[0])(0) for row in range(NUM_ROWS - 1)] + values[1:]
+    stream = _prepared(y=pa.array(y, pa.array(values).type), roles={"task": "regression"}).stream
+    assert stream.task.kind == "quantity"
+    assert stream.labels[1] == float(values[0])
+    assert np.isnan(stream.labels[-1])
+
+
+def test_a_long_table_with_many_classes_is_thinned_more_than_one_with_two():
+    num_rows = 300_000
+    x = np.zeros(num_rows)
+    two, twenty = (
+        prepare(pa.table({"x": x, "y": np.arange(num_rows) % kinds}), Roles(label="y"), first=0.2) for kinds in (2, 20)
+    )
+    assert two.stream.num_rows == num_rows
+    assert twenty.stream.num_rows == 20_000
+
+
 def test_a_repeated_key_is_said_and_each_row_is_played():
     prepared = _prepared(k=[row // 2 for row in range(NUM_ROWS)], roles={"key": "k"})
     assert prepared.stream.num_rows == NUM_ROWS
@@ -127,6 +167,11 @@ def test_of_a_long_table_rows_are_played_evenly_over_its_time():
     ("columns", "roles", "said"),
     [
         ({"y": pa.nulls(NUM_ROWS)}, {}, "no value at all"),
+        ({"y": np.ones(NUM_ROWS)}, {}, "one value only"),
+        ({"y": np.arange(NUM_ROWS) / 7}, {}, "1,000 different values .* try --task regression"),
+        ({"y": [f"{row}" for row in range(NUM_ROWS)]}, {}, "join the rare ones"),
+        ({"y": ["a", "b"] * 500}, {"task": "regression"}, "regression needs numbers"),
+        ({"y": np.ones(NUM_ROWS)}, {"task": "regression"}, "not all alike"),
         ({"y": [[1]] * NUM_ROWS}, {}, "must be text, boolean or number"),
         ({"at": pa.nulls(NUM_ROWS, pa.float64())}, {"event_time": "at"}, "No row has a at"),
         ({"at": ["soon"] * NUM_ROWS}, {"event_time": "at"}, "cannot be read as a time"),

@@ -1,6 +1,7 @@
 """What the loop believes between its turns, and what an ask becomes by it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from heliostat import Loop
 from heliostat.gates import Hold
 from heliostat.govern.commands import Ended, Submit
 from heliostat.govern.events import Asked, Matured, RunEnded, Ticked
+from heliostat.govern.follow_ups import FollowUps
 from heliostat.govern.turn import LoopState
 from heliostat.govern.world import MAX_DOUBLINGS, World
 
@@ -50,10 +52,10 @@ def test_after_a_change_follow_ups_stand_in_for_growth():
     state, _ = loop_after(asked("decay"), Matured(at=START, num_since_change=100), held(1, START))
     later = START + 9 * DAY
     assert state.handle(asked("growth", later)) == []
-    assert state.handle(Matured(at=later, num_since_change=299)) == []
-    [submit] = state.handle(Matured(at=later, num_since_change=300))
+    assert state.handle(Matured(at=later, num_since_change=399)) == []
+    [submit] = state.handle(Matured(at=later, num_since_change=400))
     assert (submit.turn, submit.onset_at, submit.is_in_doubt) == (2, START - 3 * DAY, True)
-    assert state.turn.reasons == ("300 labelled rows since the change, 100 at the last turn",)
+    assert state.turn.reasons == ("400 labelled rows since the change, 100 at the last turn",)
 
 
 def test_where_nothing_is_followed_up_growth_goes_on_asking():
@@ -68,6 +70,12 @@ def test_a_follow_up_waits_for_the_cooldown_like_any_ask():
     state.handle(Matured(at=START + DAY, num_since_change=900))
     assert state.phase == "idle"
     assert [type(one) for one in state.handle(Ticked(at=START + 2 * DAY))] == [Submit]
+
+
+def test_a_champion_of_the_past_that_returned_is_not_followed_up():
+    world = replace(World(), follow_ups=FollowUps().started(), num_since_change=100)
+    assert world.turned(is_in_vain=False, is_moving=True, is_returned=True).follow_ups.due(10**6) is None
+    assert world.turned(is_in_vain=True, is_moving=True, is_returned=True).follow_ups.due(10**6) is not None
 
 
 def test_the_rest_of_a_reason_doubles_with_every_turn_in_vain_and_has_an_end():
