@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import pyarrow as pa
-import torch
 
 from benchmarks import mlp
 from benchmarks.network import NUM_INPUTS
 from heliostat import Batch, Encoded, Serving, Vector, Workload
+from heliostat.learn.network import tensor
 from heliostat.vectors import from_matrix
 
 NAME = "inputs"
@@ -26,7 +26,7 @@ class Rows(mlp.Rows):
 
 def encode(batch: Batch) -> Encoded:
     """The matrix of the request as it came."""
-    return {NAME: torch.from_numpy(batch[NAME])}
+    return {NAME: tensor(batch[NAME])}
 
 
 workload = Workload(

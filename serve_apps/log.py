@@ -6,17 +6,24 @@ Writes: write-ahead segments: predictions, labels
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from heliostat.errors import LakeError
+from heliostat.ids import EPOCH
 from heliostat.serving.labels import Label
-from heliostat.store.schema import label_schema, prediction_schema
+from heliostat.store.schema import INSTANT, label_schema, prediction_schema
 from heliostat.store.segments import SegmentWriter
 from serve_apps.config import PredictorConfig
 
+# What most batches say throughout, and the same from batch to batch: an array of few rows is made once.
+_SAME = frozenset({"row", "due_at", "revision", "version", "arm", "degraded", "answered_with"})
+_MOST_KEPT = 4096
+_MICROSECOND = timedelta(microseconds=1)
 # Above, a column that holds one value throughout (as most of a request's do) is seen as one: converting 4,096 instants
 # takes a millisecond, comparing them a fortieth of that.
 _FEW_ROWS = 64
@@ -29,13 +36,13 @@ class ReplicaLog:
     """
 
     def __init__(self, config: PredictorConfig) -> None:
-        self._prediction_schema = prediction_schema(config.contract.logged, with_commit=False)
-        self._label_schema = label_schema(with_commit=False)
+        self._prediction_batches = _Batches(prediction_schema(config.contract.logged, with_commit=False))
+        self._label_batches = _Batches(label_schema(with_commit=False))
         self._predictions = SegmentWriter(
-            config.segments_dir, "predictions", schema=self._prediction_schema, durability=config.durability
+            config.segments_dir, "predictions", schema=self._prediction_batches.schema, durability=config.durability
         )
         self._labels = SegmentWriter(
-            config.segments_dir, "labels", schema=self._label_schema, durability=config.durability
+            config.segments_dir, "labels", schema=self._label_batches.schema, durability=config.durability
         )
         self._rotate_after_s = config.rotate_after_s
         self._loop = asyncio.get_running_loop()
@@ -43,7 +50,7 @@ class ReplicaLog:
 
     def append_predictions(self, values_by_name: dict[str, Any]) -> None:
         """One record batch, on disk when this returns; may be called beside the event loop."""
-        self._append(self._predictions, _batch(values_by_name, self._prediction_schema))
+        self._append(self._predictions, self._prediction_batches.of(values_by_name))
 
     def append_labels(self, labels: Sequence[Label], *, received_at: datetime, source: str) -> None:
         """The labels of one request, on disk when this returns."""
@@ -55,7 +62,7 @@ class ReplicaLog:
             "received_at": [received_at] * len(labels),
             "source": [source] * len(labels),
         }
-        self._append(self._labels, _batch(values_by_name, self._label_schema))
+        self._append(self._labels, self._label_batches.of(values_by_name))
 
     def close(self) -> None:
         """Seals what is open."""
@@ -87,14 +94,43 @@ class ReplicaLog:
         writer.rotate()
 
 
-def _batch(values_by_name: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
-    arrays = [_array(values_by_name[field.name], field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+class _Batches:
+    """Makes record batches of one schema; looking at the schema each time would cost as much as the batch."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._fields = [(field.name, field.type) for field in schema]
+
+    def of(self, values_by_name: dict[str, Any]) -> pa.RecordBatch:
+        """One batch of lists or arrays."""
+        arrays = [_column(name, values_by_name[name], kind) for name, kind in self._fields]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def _array(values: Any, kind: pa.DataType) -> pa.Array:
+def _column(name: str, values: Any, kind: pa.DataType) -> pa.Array:
     if isinstance(values, pa.Array):
         return values
-    if isinstance(values, list) and len(values) > _FEW_ROWS and values.count(values[0]) == len(values):
-        return pa.repeat(pa.scalar(values[0], kind), len(values))
+    if isinstance(values, list) and (name in _SAME or len(values) > _FEW_ROWS):
+        first, num_rows = values[0], len(values)
+        if values.count(first) == num_rows:
+            few = name in _SAME and num_rows <= _FEW_ROWS
+            return _kept(first, num_rows, kind) if few else pa.repeat(pa.scalar(first, kind), num_rows)
+    if kind == INSTANT and None not in values:
+        return _instants(values)
     return pa.array(values, kind)
+
+
+def _instants(values: Sequence[datetime]) -> pa.Array:
+    """As Arrow makes them, in a quarter of the time; rows of one request mostly share theirs."""
+    microseconds: list[int] = []
+    last, number = None, 0
+    for at in values:
+        if at is not last:
+            last, number = at, (at - EPOCH) // _MICROSECOND
+        microseconds.append(number)
+    return pa.array(np.array(microseconds, np.int64)).view(INSTANT)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _kept(value: Any, num_rows: int, kind: pa.DataType) -> pa.Array:
+    return pa.repeat(pa.scalar(value, kind), num_rows)

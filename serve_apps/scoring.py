@@ -167,7 +167,7 @@ def _log_columns(questions: Sequence[Question], scored: _Scored) -> dict[str, An
     return {
         "id": _joined(q.ids for q in questions),
         "request_id": _repeated([q.request_id for q in questions], sizes),
-        "row": _joined(range(size) for size in sizes),
+        "row": _joined(range(size) for size in sizes) if max(sizes) > 1 else [0] * len(sizes),
         "key": _joined(q.rows.keys for q in questions),
         "event_at": _joined(q.rows.event_at for q in questions),
         "due_at": _joined(q.rows.due_at for q in questions),
@@ -177,7 +177,7 @@ def _log_columns(questions: Sequence[Question], scored: _Scored) -> dict[str, An
         "arm": scored.arms,
         "degraded": scored.degraded,
         "probability": scored.probability,
-        "answered_with": pa.nulls(sum(sizes), pa.string()),
+        "answered_with": [None] * sum(sizes),
         "latency_ms": _repeated([(now_s - q.started_s) * 1000 for q in questions], sizes),
     }
 

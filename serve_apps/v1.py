@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from heliostat.errors import HeliostatError, NotFoundError
@@ -90,7 +89,7 @@ class V1:
             return self._read(lambda reader: reader.from_columns(columns, defaults), request)
         rows, key = _predict_fields(parsed(body))
         self._predictor.refuse_too_many(len(rows))
-        keyed = replace(defaults, key=key)
+        keyed = Defaults(request_id=request.request_id, received_at=request.received_at, key=key)
         return self._read(lambda reader: reader.from_rows(rows, keyed), request)
 
     def _read(self, read: Callable[[RowReader], Rows], request: Request) -> Rows:
