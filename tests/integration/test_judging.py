@@ -177,3 +177,33 @@ def test_the_same_rows_are_judged_alike_again(job):
     first, second = (judge(job, [ALL, RECENT], as_of=AS_OF) for _ in range(2))
     assert first == second
     assert all(isinstance(one.verdict, gates.Promote | gates.Hold) for one in first)
+
+
+def registered_with(job, lineage):
+    """A champion whose lineage is this, by the bundle of another version."""
+    made = job.catalog.version("toy", ALL)
+    number = job.catalog.register(
+        "toy",
+        run_id="by-hand",
+        candidate="all",
+        kind="network",
+        bundle_uri=made.bundle_uri,
+        bundle_hash=made.bundle_hash,
+        lineage=lineage,
+        scores={},
+        by="admin",
+        at=AS_OF,
+    )
+    promote(job, number)
+
+
+def test_a_champion_that_says_only_when_it_was_trained_is_judged_on_later_rows(job):
+    registered_with(job, {"as_of": (AS_OF - timedelta(days=10)).isoformat()})
+    [found] = judge(with_minimum(job, 1), [ALL], as_of=AS_OF)
+    assert 0 < found.evidence.num_rows < holdout_rows(job, ALL)
+
+
+def test_a_champion_that_does_not_say_when_it_was_trained_is_named(job):
+    registered_with(job, {})
+    with pytest.raises(TrainingError, match=r"The lineage of version 5 does not say"):
+        judge(job, [ALL], as_of=AS_OF)
