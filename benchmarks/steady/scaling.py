@@ -5,21 +5,27 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import aiohttp
 import numpy as np
 
+from actors import handles
 from benchmarks.steady.installation import ROW, Toys
 from benchmarks.steady.load import Figures, Sent
 from benchmarks.steady.replicas import pids
+from cluster import applications
 from cluster.processes import listeners
+from heliostat.records import KeyTerms
 
 MODULE, NAME = "tests.toy_scaling", "toy-scaling"
-NAMES = ("cold-start", "trickle", "burst")
+LATENCY_MODULE, LATENCY_NAME = "tests.toy_latency", "toy-latency"
+NAMES = ("cold-start", "trickle", "burst", "limit", "latency")
 NUM_COLD_STARTS = 5
-TRICKLE_S = 90.0
+TRICKLE_S = 150.0
 # Around the time after which this workload has no replica: some come before, some while it goes, some after.
-TRICKLE_GAPS_S = (4.0, 5.5, 6.0, 6.5, 7.0, 8.0, 9.0)
+TRICKLE_GAPS_S = (4.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0)
+LIMIT_PER_S, LIMIT_S, LIMIT_CALLERS = 20.0, 15.0, 12
 BURST = ((4, 15.0), (8, 20.0), (16, 25.0), (4, 25.0))
 
 
@@ -36,11 +42,11 @@ class ColdStart:
 class Caller:
     """Sends one request at a time, each once, each on a connection of its own."""
 
-    def __init__(self, toys: Toys) -> None:
-        self._toys = toys
-        self._url = f"{toys.settings.http_url}/{NAME}/v1/predict"
+    def __init__(self, toys: Toys, name: str = NAME, *, key: str | None = None) -> None:
+        self.toys, self.name = toys, name
+        self._url = f"{toys.settings.http_url}/{name}/v1/predict"
         # Longer than the workload's own 30 s: a machine that is busy must not decide what is measured here.
-        self._headers = {"Authorization": f"Bearer {toys.key('caller')}", "X-Request-Timeout-Seconds": "55"}
+        self._headers = {"Authorization": f"Bearer {key or toys.key('caller')}", "X-Request-Timeout-Seconds": "55"}
 
     async def ask(self) -> Sent:
         """One answer, or why there was none."""
@@ -61,7 +67,13 @@ class Caller:
 
     def replicas(self) -> list[int]:
         """The processes of the workload's replicas."""
-        return pids(self._toys.settings, f"ray::ServeReplica:{NAME}")
+        return pids(self.toys.settings, f"ray::ServeReplica:{self.name}")
+
+    async def num_running(self) -> int:
+        """How many replicas Serve counts as running; one that was told to go is none, though it may still be there."""
+        found = await asyncio.to_thread(applications.details, self.toys.settings)
+        (deployment,) = found["applications"][self.name]["deployments"].values()
+        return sum(replica["state"] == "RUNNING" for replica in deployment["replicas"])
 
     async def until_none(self) -> None:
         """No replica is left."""
@@ -74,7 +86,7 @@ class Caller:
         started_s = time.perf_counter()
         asking = asyncio.create_task(self.ask())
         seen: dict[str, float] = {}
-        first, last = self._toys.settings.ports.direct_http
+        first, last = self.toys.settings.ports.direct_http
         while not asking.done():
             if "process" not in seen and self.replicas():
                 seen["process"] = time.perf_counter() - started_s
@@ -93,7 +105,7 @@ class Caller:
 async def measure(toys: Toys, versions: Sequence[int], *, only: Sequence[str] | None) -> list[str]:
     """The lines for each case."""
     caller = Caller(toys)
-    cases = {"cold-start": _cold_starts, "trickle": _trickle, "burst": _burst}
+    cases = {"cold-start": _cold_starts, "trickle": _trickle, "burst": _burst, "limit": _limit, "latency": _latency}
     lines: list[str] = []
     for name in only or NAMES:
         said = await cases[name](caller)
@@ -127,13 +139,44 @@ async def _trickle(caller: Caller) -> list[str]:
         if time.perf_counter() > ended_s:
             break
         await asyncio.sleep(gap_s)
-        num_none += not caller.replicas()
+        num_none += not await caller.num_running()
     seen = Figures.of(sent)
     return [
         f"One request every {min(TRICKLE_GAPS_S):g} to {max(TRICKLE_GAPS_S):g} s, while the last replica goes after "
-        f"5 s without one: {seen.num_sent} sent, {num_none} of them when no process was left, "
+        f"5 s without one: {seen.num_sent} sent, {num_none} of them when no replica was running, "
         f"**{seen.num_failed} failed**, longest {seen.max_ms / 1000:.1f} s. {seen.failures or ''}"
     ]
+
+
+async def _limit(caller: Caller) -> list[str]:
+    """A key with a limit asks beside callers without one, who keep more than one replica up."""
+    key = handles.catalog().create_key(
+        f"limited-{time.time_ns()}",
+        "caller",
+        terms=KeyTerms(requests_per_s=LIMIT_PER_S, burst_requests=int(LIMIT_PER_S)),
+        workload=caller.name,
+        by="measured",
+        at=datetime.now(UTC),
+    )
+    await asyncio.to_thread(handles.publisher().publish)
+    ended_s = time.perf_counter() + 30.0 + LIMIT_S
+    others = [asyncio.create_task(_ask_until(caller, ended_s)) for _ in range(LIMIT_CALLERS)]
+    await asyncio.sleep(30.0)
+    limited, running = Caller(caller.toys, caller.name, key=key), await caller.num_running()
+    asking = [asyncio.create_task(_ask_until(limited, ended_s)) for _ in range(4)]
+    sent = [one for each in await asyncio.gather(*asking) for one in each]
+    await asyncio.gather(*others)
+    num_answered, num_refused = sum(not one.failure for one in sent), sum(one.failure[:3] == "429" for one in sent)
+    return [
+        f"A key with {LIMIT_PER_S:g} requests/s and {LIMIT_PER_S:g} at once, for {LIMIT_S:g} s at {running} replicas: "
+        f"{num_answered} answered ({LIMIT_PER_S * (LIMIT_S + 1):g} are allowed), {num_refused} refused with 429."
+    ]
+
+
+async def _latency(caller: Caller) -> list[str]:
+    """The same burst at a workload that scales by latency alone."""
+    await asyncio.to_thread(caller.toys.versions, LATENCY_MODULE)
+    return ["By latency alone (target 60 ms):", "", *await _burst(Caller(caller.toys, LATENCY_NAME))]
 
 
 async def _burst(caller: Caller) -> list[str]:

@@ -1,13 +1,16 @@
 """How many replicas a load asks for: from what is in work, what was answered lately, and how slowly.
 
-Serve's controller, which decides, does not have this project's code: it gets this module by value. So it imports
-nothing of ours.
+Serve's controller, which decides, does not have this project's code: a copy of this file, under a name of its own, is
+on the path of Ray's processes (`cluster.ingress.install_hooks`). So it imports nothing of ours.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+MODULE = "heliostat_serve_scaling"
+"""What this file is called there."""
 
 # What a replica reports of itself, averaged by Serve over the last seconds.
 NUM_ANSWERED = "num_answered"

@@ -6,13 +6,16 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc
 import pytest
 
-from heliostat.records import BundleRef
+from heliostat.records import BundleRef, KeyTerms
+from heliostat.serving.generated import open_inference_pb2 as pb
 from heliostat.store.catalog import Catalog
 from jobs import status
 from tests.cluster.conftest import Installation
@@ -47,6 +50,24 @@ class Many:
 
     def ask(self, name, **how):
         return self.request(f"/{name}/v1/predict", {"rows": [ROW]}, **how)
+
+    def ask_grpc(self, name, *, key=None, metadata=()):
+        """The probability of one row, asked by gRPC; the call says nothing but the model's name."""
+        request = pb.ModelInferRequest(model_name=name)
+        for column, value in ROW.items():
+            tensor = request.inputs.add(name=column, shape=[1])
+            if isinstance(value, str):
+                tensor.datatype = "BYTES"
+                tensor.contents.bytes_contents.append(value.encode())
+            else:
+                tensor.datatype = "FP64"
+                tensor.contents.fp64_contents.append(value)
+        secret = [("authorization", f"Bearer {key or self.installation.key('caller')}"), *metadata]
+        with grpc.insecure_channel(f"127.0.0.1:{self.installation.settings.ports.grpc}") as channel:
+            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            answer = pb.ModelInferResponse.FromString(call(request.SerializeToString(), metadata=secret, timeout=30))
+        (output,) = (each for each in answer.outputs if each.name == "probability")
+        return output.contents.fp64_contents[0]
 
     def register(self, name, bundle):
         return self.catalog.register(
@@ -135,6 +156,37 @@ def test_a_workload_asks_one_with_replicas_of_its_own_and_one_in_the_pool(many):
     own = 3 * whole["predictions"][0] - sum(others)
     assert 0 < own < 1
     assert own != pytest.approx(others[0], abs=1e-4)
+
+
+@pytest.mark.ray
+def test_grpc_reaches_a_pooled_workload_and_one_with_replicas_of_its_own_by_the_models_name(many):
+    for name in (OWN, POOLED, LATER):
+        assert many.ask_grpc(name) == pytest.approx(many.ask(name)[1]["predictions"][0])
+    with pytest.raises(grpc.RpcError) as nobody:
+        many.ask_grpc("nobody")
+    assert nobody.value.code() is grpc.StatusCode.NOT_FOUND
+    with pytest.raises(grpc.RpcError) as stranger:
+        many.ask_grpc(POOLED, key="hel_wrong")
+    assert stranger.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.ray
+def test_a_key_gets_its_allowance_from_all_replicas_together(many, wait_until):
+    """Two replicas of a workload that scales: each gives a half."""
+    own = many.catalog.create_key(
+        "limited",
+        "caller",
+        workload=OWN,
+        terms=KeyTerms(requests_per_s=1.0, burst_requests=40),
+        by="test",
+        at=datetime.now(UTC),
+    )
+    many.promote(OWN, many.bundle)  # publishes the key
+    wait_until(lambda: len(many.installation.pids(f"ray::ServeReplica:{OWN}")) == 2, 60)
+    time.sleep(5)  # each asks every two seconds
+    statuses = Counter(many.ask(OWN, key=own)[0] for _ in range(100))
+    assert set(statuses) == {200, 429}
+    assert 20 <= statuses[200] <= 60  # one burst of 40 and a few seconds' worth; unshared it would be 80
 
 
 @pytest.mark.ray

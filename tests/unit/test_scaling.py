@@ -1,5 +1,6 @@
 """How many replicas a load asks for, and that Serve's controller can decide it without this project's code."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cluster.ingress import hooks_dir, install_hooks
 from heliostat import Scaling, Serving
 from heliostat.errors import WorkloadError
 from heliostat.serving.scaling import NUM_ANSWERED, SLOWEST_MS, Load, ScalingPolicy, Targets, wanted_replicas
+from heliostat.settings import Settings
 
 TARGETS = Targets(min_replicas=1, target_ongoing_requests=8, target_latency_ms=None, may_be_zero=False)
 FAST = replace(TARGETS, target_latency_ms=100)
@@ -110,6 +113,36 @@ def test_what_is_declared_is_what_serve_is_told() -> None:
     assert (config.upscale_delay_s, config.downscale_delay_s, config.downscale_to_zero_delay_s) == (5, 120, 90)
     staying = replica_options(Serving(scaling=replace(scaling, scale_to_zero_after=None)))["autoscaling_config"]
     assert (staying.min_replicas, staying.downscale_to_zero_delay_s) == (2, None)
+
+
+REBUILT = """
+import sys
+from ray.serve._private.config import DeploymentConfig
+policy = DeploymentConfig(**eval(sys.stdin.read())).autoscaling_config.policy.get_policy()
+made = policy(min_replicas=2, target_ongoing_requests=8.0, target_latency_ms=None, may_be_zero=False)
+print(type(made).__module__, "heliostat" in sys.modules)
+"""
+
+
+def test_serves_controller_can_rebuild_a_declaration_without_this_projects_code(tmp_path: Path) -> None:
+    """As it does whenever the declaration says anything of the deployment: then what was pickled is lost."""
+    from ray.serve._private.config import DeploymentConfig
+
+    from serve_apps.scaling import replica_options
+
+    settings = Settings(home=tmp_path)
+    install_hooks(settings)
+    options = DeploymentConfig(**replica_options(Serving(scaling=Scaling(min_replicas=2)))).model_dump(mode="json")
+    options = {"autoscaling_config": options["autoscaling_config"]}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", REBUILT],
+        cwd=tmp_path,
+        input=repr(options).encode(),
+        env={**os.environ, "PYTHONPATH": str(hooks_dir(settings))},
+        capture_output=True,
+        check=False,
+    )
+    assert done.stdout.split()[-2:] == [b"heliostat_serve_scaling", b"False"], done.stderr.decode()
 
 
 @pytest.mark.parametrize(
