@@ -11,6 +11,10 @@ from heliostat.errors import ClusterError
 from heliostat.settings import Settings
 
 _PATH = "/api/serve/applications/"
+# A connection that is idle while HAProxy reloads stays with the process before, which knows the replicas of before
+# alone: its next request would fail once they are gone. So it is closed before that, 30 s after they were replaced.
+# Longer than clients keep idle connections themselves (aiohttp: 15 s), so that they seldom meet one being closed.
+KEEP_ALIVE_S = 20
 _POLL_S = 0.1
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 _FAILED_FOR_GOOD_S = 30.0  # a replica that was killed makes its application unhealthy until another is up
@@ -27,6 +31,7 @@ def declaration(settings: Settings, applications: list[Application], *, request_
             "host": "127.0.0.1",
             "port": settings.ports.http,
             "request_timeout_s": request_timeout_s,
+            "keep_alive_timeout_s": KEEP_ALIVE_S,
         },
         "grpc_options": {
             "port": settings.ports.grpc,

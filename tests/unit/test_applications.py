@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from ray.serve._private.constants import RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S
 
+from cluster import applications
 from cluster.applications import declaration
 from cluster.submit import JobTags, code_revision
 from heliostat.errors import ClusterError
@@ -15,7 +17,16 @@ TOY = {"name": "toy", "route_prefix": "/toy"}
 def test_serve_listens_on_loopback_and_on_our_port() -> None:
     settings = Settings(home=Path("/tmp/heliostat"), base_port=23000)
     options = declaration(settings, [TOY], request_timeout_s=5.0)["http_options"]
-    assert options == {"host": "127.0.0.1", "port": 23000, "request_timeout_s": 5.0}
+    assert options == {
+        "host": "127.0.0.1",
+        "port": 23000,
+        "request_timeout_s": 5.0,
+        "keep_alive_timeout_s": applications.KEEP_ALIVE_S,
+    }
+
+
+def test_an_idle_connection_is_closed_before_the_replicas_that_its_haproxy_knew_are_gone() -> None:
+    assert applications.KEEP_ALIVE_S < RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S
 
 
 def test_serve_is_told_of_the_grpc_service_by_a_name_that_its_own_processes_can_import() -> None:
