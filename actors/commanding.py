@@ -13,6 +13,7 @@ from heliostat.govern.commands import (
     Command,
     Declined,
     Deferred,
+    Demote,
     Ended,
     MakeChampion,
     Refused,
@@ -61,6 +62,8 @@ class Commander:
                 self.promote(command.version, by=self._holder.name, reasons=command.reasons, inputs=inputs, clock=clock)
             case Withdraw():
                 self._trial(None, 0.0, reasons=command.reasons, clock=clock)
+            case Demote():
+                self.roll_back(command.version, by=self._holder.name, clock=clock, reasons=command.reasons)
             case Ended():
                 self._write_down(command.record)
             case Deferred() | Declined() | Refused():
@@ -81,12 +84,14 @@ class Commander:
         )
         self.publish()
 
-    def roll_back(self, champion: int | None, *, by: str, clock: datetime) -> None:
+    def roll_back(
+        self, champion: int | None, *, by: str, clock: datetime, reasons: Sequence[str] = ("asked for",)
+    ) -> None:
         """The version before `champion` is champion again, in the catalog and on every replica."""
         catalog().rollback(
             self._name,
             champion=champion,
-            reasons=("asked for",),
+            reasons=reasons,
             inputs={"clock": clock.isoformat()},
             by=by,
             at=datetime.now(UTC),

@@ -34,6 +34,7 @@ class Hearing:
     def __init__(self, watch: Watch, settings: Settings, lake: Lake) -> None:
         self._watch, self._settings, self._lake = watch, settings, lake
         self._waiting_since: dict[str, float] = {}
+        self._probed_at: datetime | None = None
 
     @property
     def _margin(self) -> float:
@@ -55,14 +56,22 @@ class Hearing:
             events += self._run_events(turn.turn, turn.attempt, clock)
         if state.phase in ("shadow", "canary") and turn is not None:
             events.append(self._trial_seen(turn, clock))
-        return events
+        return events + self._probation_seen(state, clock)
+
+    def _probation_seen(self, state: LoopState, clock: datetime) -> list[Event]:
+        """The rows of the last trial once more, with the labels that came since: once a window of event time."""
+        turn = state.on_probation(clock)
+        if turn is None or (self._probed_at is not None and clock < self._probed_at + self._watch.loop.window):
+            return []
+        self._probed_at = clock
+        return [self._trial_seen(turn, clock)]
 
     def _trial_seen(self, turn: TurnRecord, clock: datetime) -> TrialSeen:
         since = turn.shadow_at or turn.canary_at
         assert since is not None, f"turn {turn.turn} has a trial that never began"
         assert turn.candidate is not None, f"turn {turn.turn} has a trial without a candidate"
         name, columns = self._watch.workload, self._watch.columns
-        seen = compare(self._lake, name, columns, version=turn.candidate, since=since, clock=clock)
+        seen = compare(self._lake, name, columns, version=turn.candidate, since=since, clock=clock, until=turn.full_at)
         return TrialSeen(
             at=clock,
             turn=turn.turn,

@@ -26,12 +26,13 @@ def compare(
     since: datetime,
     clock: datetime,
     against: int | None = None,
+    until: datetime | None = None,
 ) -> Comparison:
-    """The version beside the other one (None: whichever) on rows asked since `since`.
+    """The version beside the other one (None: whichever) on rows asked since `since`, and before `until` if given.
 
     Losses are of rows that were due, with labels known, by `clock`.
     """
-    return compared(lake, workload, columns, version=version, since=since, clock=clock, against=against)[0]
+    return compared(lake, workload, columns, version=version, since=since, clock=clock, against=against, until=until)[0]
 
 
 def compared(
@@ -43,9 +44,10 @@ def compared(
     since: datetime,
     clock: datetime,
     against: int | None = None,
+    until: datetime | None = None,
 ) -> tuple[Comparison, pa.Table]:
     """The same, with the rows that it was made from."""
-    rows = own_answers(cohorts.joined(lake, workload, columns, since=since, until=clock, known_by=clock))
+    rows = own_answers(cohorts.joined(lake, workload, columns, since=since, until=until or clock, known_by=clock))
     days = [("event_date", ">=", since.date()), ("event_date", "<=", clock.date())]
     shadows = lake.read(workload, SHADOWS, where=days, schema=shadow_schema())
     found = comparison.pairs(rows, shadows, version=version, against=against)

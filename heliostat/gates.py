@@ -5,17 +5,22 @@ from dataclasses import dataclass
 
 from heliostat.errors import WorkloadError
 from heliostat.metrics import Metric
+from heliostat.paired_process import SURE, log_evidence
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """Candidate against champion on the same hold-out rows: mean loss difference (below zero: candidate better)."""
+    """Candidate against champion on the same rows: mean loss difference (below zero: candidate better).
+
+    `blocks` are the mean differences of blocks of rows in time order, for a test that may be looked at again and again.
+    """
 
     champion: int
     num_rows: int
     mean_difference: float
     standard_error: float
     score_by_metric: Mapping[str, float]
+    blocks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +87,8 @@ class BetterThanConstant:
 class NoWorseThanChampion:
     """The candidate's loss is not worse than the champion's on the same rows by more than `margin`.
 
-    One-sided at 95%: fails when the difference less 1.64 standard errors lies above the margin, or when there
-    are no rows to compare on.
+    One-sided at 95%: fails when the difference less 1.64 standard errors lies above the margin, when the blocks in time
+    order were surely worse at some point (a test that holds for every look), or when there are no rows to compare on.
     """
 
     metric: Metric
@@ -102,8 +107,9 @@ class NoWorseThanChampion:
         if paired is None:
             return Finding(True, "no champion to compare with")
         best_case = paired.mean_difference - 1.64 * paired.standard_error
+        is_surely_worse = log_evidence(paired.blocks, margin=self.margin) >= SURE
         return Finding(
-            best_case <= self.margin,  # NaN, the difference on no rows, fails
+            best_case <= self.margin and not is_surely_worse,  # NaN, the difference on no rows, fails
             f"loss {paired.mean_difference:+.4f} ± {1.96 * paired.standard_error:.4f} against "
             f"version {paired.champion} on {paired.num_rows:,} rows",
         )

@@ -13,10 +13,12 @@ class Loop:
 
     For `shadow_span` a candidate answers nobody and is asked for the same rows; zero leaves that out. Then it answers
     each of `canary_shares` for `canary_span`. All the while three in four of its batches must be scored within
-    `max_model_ms`, unless the champion takes nearly as long. After a change, `follow_ups` are turns at growing
-    numbers of labelled rows since it; they stand in for `Growth`. The last `max_archived` champions compete in every
-    turn that something besides growth asked for.
-    With `economics` a turn starts only when it is worth its run.
+    `max_model_ms`, unless the champion takes nearly as long. For `probation` after its promotion, labels that come late
+    for rows of the trial may undo it.
+
+    After a change, `follow_ups` are turns at growing numbers of labelled rows since it; they stand in for `Growth`. The
+    last `max_archived` champions compete in every turn that something besides growth asked for. With `economics` a turn
+    starts only when it is worth its run.
     """
 
     cooldown: timedelta = timedelta(days=14)
@@ -29,12 +31,13 @@ class Loop:
     canary_shares: tuple[float, ...] = (0.25,)
     canary_span: timedelta = timedelta(days=1)
     max_model_ms: float = 50.0
+    probation: timedelta = timedelta(days=30)
     holdout_span: timedelta = timedelta(days=7)
     window: timedelta = timedelta(days=1)
 
     def __post_init__(self) -> None:
-        if min(self.cooldown, self.shadow_span, self.canary_span) < timedelta(0):
-            raise WorkloadError(f"{self}: cooldown, shadow_span and canary_span must not be negative.")
+        if min(self.cooldown, self.shadow_span, self.canary_span, self.probation) < timedelta(0):
+            raise WorkloadError(f"{self}: cooldown, shadow_span, canary_span and probation must not be negative.")
         if not self.max_model_ms > 0:
             raise WorkloadError(f"{self}: max_model_ms must be above zero.")
         if self.holdout_span <= timedelta(0) or self.window <= timedelta(0):

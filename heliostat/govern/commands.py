@@ -99,6 +99,15 @@ class Withdraw:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Demote:
+    """Take all traffic back from a version that was promoted: labels that came late contradict its trial."""
+
+    turn: int
+    version: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ended:
     """The turn is over: write it down and tell the monitor."""
 
@@ -133,4 +142,4 @@ class Declined:
     spent: float
 
 
-Command = Submit | Stop | Route | MakeChampion | Withdraw | Ended | Deferred | Declined | Refused
+Command = Submit | Stop | Route | MakeChampion | Withdraw | Demote | Ended | Deferred | Declined | Refused

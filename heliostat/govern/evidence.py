@@ -76,6 +76,7 @@ def paired(
     days = blocks[is_labelled]
     if len(np.unique(days)) < MIN_BLOCKS:
         days = np.arange(len(labelled))
+    sums, num_rows = sums_by_block(difference, blocks[is_labelled])
     mean = block_mean(*sums_by_block(difference, days))
     return Paired(
         champion=champion,
@@ -85,6 +86,7 @@ def paired(
         score_by_metric={
             metric.name: metric(labelled, theirs) for metric in (task.metrics if metrics is None else metrics)
         },
+        blocks=tuple((sums / num_rows).tolist()),
     )
 
 

@@ -9,6 +9,7 @@ from heliostat.govern.commands import (
     Command,
     Declined,
     Deferred,
+    Demote,
     Ended,
     MakeChampion,
     Refused,
@@ -20,9 +21,8 @@ from heliostat.govern.commands import (
 )
 from heliostat.govern.events import Asked
 
-COMMAND_BY_NAME = {
-    kind.__name__: kind for kind in (Submit, Stop, Route, MakeChampion, Withdraw, Ended, Deferred, Declined, Refused)
-}
+KINDS = (Submit, Stop, Route, MakeChampion, Withdraw, Demote, Ended, Deferred, Declined, Refused)
+COMMAND_BY_NAME = {kind.__name__: kind for kind in KINDS}
 INSTANTS = frozenset({"at", "as_of", "until", "rests_until"})  # every other instant ends in _at
 
 

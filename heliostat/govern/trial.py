@@ -1,11 +1,13 @@
-"""What live rows say about a candidate: a fault ends its trial at once, losses and answers are judged at a step's end.
+"""What live rows say about a candidate: a fault ends its trial at once, and so do losses that are surely worse.
 
-Peeking costs nothing that way: what is a matter of luck is looked at once a step.
+The losses are looked at again and again by a test that allows it (`paired_process.py`); what is a matter of luck is
+looked at once more, by a sharper test, at the end of a step.
 """
 
 from heliostat.declared.loop import Loop
 from heliostat.gates import Paired
 from heliostat.govern.events import TrialSeen
+from heliostat.paired_process import SURE, log_evidence
 
 MIN_PAIRS = 30  # fewer matured pairs judge nobody
 MIN_SCORED = 10  # fewer live rows do not show that a candidate answers at all
@@ -14,8 +16,22 @@ FARTHER = 4.0  # from the champion than on the hold-out
 MIN_DISTANCE = 0.1  # a smaller mean distance from the champion's answers is never too far
 
 
+def contradicted(paired: Paired | None) -> str | None:
+    """Why the losses alone end a trial, or undo a promotion, whenever one looks; None while they do not."""
+    if paired is None or paired.num_rows < MIN_PAIRS:
+        return None
+    evidence = log_evidence(paired.blocks)
+    if evidence < SURE or paired.mean_difference <= 0:
+        return None
+    _, reason = _losses(paired)
+    return f"{reason}; worse by evidence e^{evidence:.1f} of e^{SURE:.1f}"
+
+
 def fault(seen: TrialSeen, loop: Loop) -> str | None:
     """Why the trial ends now; None when nothing is wrong."""
+    worse = contradicted(seen.paired)
+    if worse is not None:
+        return worse
     if seen.num_errors:
         why = f": {seen.error}" if seen.error else ""
         return f"the candidate failed on {seen.num_errors} rows{why}"

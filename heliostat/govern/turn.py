@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from heliostat.declared.loop import Loop
-from heliostat.govern.commands import Command, Declined, Deferred, Ended, Refused, TurnRecord
+from heliostat.govern.commands import Command, Declined, Deferred, Demote, Ended, Refused, TurnRecord
 from heliostat.govern.course import SHADOW, Course
 from heliostat.govern.economics import worth
-from heliostat.govern.events import Asked, Cancelled, Event, Matured
+from heliostat.govern.events import Asked, Cancelled, Event, Matured, TrialSeen
 from heliostat.govern.numbers import quality_lost
 from heliostat.govern.stored import (
     ask_from_json,
@@ -25,6 +25,7 @@ from heliostat.govern.stored import (
     record_from_json,
     record_to_json,
 )
+from heliostat.govern.trial import contradicted
 from heliostat.govern.world import World
 
 MAX_KEPT = 200  # turns that expectations and the budget are made from
@@ -84,6 +85,14 @@ class LoopState:
         """Commands given since the last `finish`, in order: what is to be carried out, also after a restart."""
         return self._unfinished
 
+    def on_probation(self, at: datetime) -> TurnRecord | None:
+        """The turn whose promotion late labels may still undo; None without one, or while the next turn runs."""
+        last = self.last_turn
+        if self._course is not None or last is None or last.outcome != "promoted" or last.full_at is None:
+            return None
+        was_tried = last.shadow_at is not None or last.canary_at is not None
+        return last if was_tried and at <= last.full_at + self._loop.probation else None
+
     def finish(self) -> None:
         """All commands given so far have been carried out."""
         self._unfinished = ()
@@ -101,8 +110,20 @@ class LoopState:
         if isinstance(event, Cancelled):
             return self._cancel(event)
         if self._course is None:
-            return self._start_waiting(event.at)
+            return self._reconsider(event) if isinstance(event, TrialSeen) else self._start_waiting(event.at)
         return self._went_on(*self._course.heard(event, self._loop))
+
+    def _reconsider(self, event: TrialSeen) -> list[Command]:
+        """Undo a promotion when the rows of its trial, as more of their labels come, speak surely against it."""
+        turn = self.on_probation(event.at)
+        if turn is None or turn.turn != event.turn or turn.candidate is None:
+            return []
+        why = contradicted(event.paired)
+        if why is None:
+            return []
+        undone = replace(turn, outcome="rolled_back", outcome_reasons=(why,))
+        self._turns = (*self._turns[:-1], undone)
+        return [Demote(turn=turn.turn, version=turn.candidate, reasons=(why,))]
 
     def _told(self, event: Asked | Matured) -> tuple[World, Asked | None]:
         if isinstance(event, Matured):

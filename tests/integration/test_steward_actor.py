@@ -358,3 +358,23 @@ def test_after_a_change_the_loop_turns_again_when_the_labelled_rows_have_tripled
     assert "labelled rows since the change" in stage.steward.status().summary
     assert stage.submitted[-1][1][6:8] == ["--onset", START.isoformat()]
     assert "--in-doubt" in stage.submitted[-1][1]
+
+
+def test_labels_that_come_after_the_promotion_take_it_back(stage):
+    ask(stage)
+    advance(stage, 1)
+    end_run(stage)
+    advance(stage, 2)
+    rows = rows_of(since=START + 2 * DAY, until=START + 9 * DAY)
+    labels = [0.5 if label is None else label for label in rows["label"].to_pylist()]
+    answer(stage.lake, rows, probability=[0.55 if label else 0.45 for label in labels])
+    shadow(stage.lake, rows, version=4, probability=[0.45 if label else 0.55 for label in labels])
+    advance(stage, 10)
+    assert (outcomes(stage), stage.catalog.aliases("toy")["champion"]) == (["promoted"], 4)
+    tell(stage.lake, rows)
+    advance(stage, 20)
+    assert stage.catalog.aliases("toy")["champion"] == 1
+    [(_, rolled_back)] = stage.said("version_rolled_back")
+    assert "worse by evidence" in rolled_back["reasons"][0]
+    advance(stage, 24)
+    assert stage.catalog.aliases("toy")["champion"] == 1

@@ -12,6 +12,7 @@ from heliostat.gates import Hold, Paired, Promote
 from heliostat.govern.commands import (
     Command,
     Deferred,
+    Demote,
     Ended,
     MakeChampion,
     Refused,
@@ -433,3 +434,61 @@ def test_a_candidate_that_answers_nothing_is_not_promoted_for_it():
     *_, ended = state.handle(seen(START + 30 * DAY, None, num_scored=0))
     assert ended.record.outcome == "rolled_back"
     assert "scored 0 live rows" in ended.record.outcome_reasons[0]
+
+
+WORSE = tuple(np.random.default_rng(2).normal(0.1, 0.05, 40).tolist())
+
+
+def trial_seen(at: datetime, blocks: tuple[float, ...], *, turn: int = 1) -> TrialSeen:
+    event = seen(at, float(np.mean(blocks)), turn=turn)
+    assert event.paired is not None
+    return replace(event, paired=replace(event.paired, blocks=blocks))
+
+
+def test_losses_that_are_surely_worse_end_a_step_before_its_time():
+    withdraw, ended = after(asked(), passed()).handle(trial_seen(START + 2 * HOUR, WORSE))
+    assert isinstance(withdraw, Withdraw)
+    assert "worse by evidence e^" in ended.record.outcome_reasons[0]
+
+
+def promoted(**given) -> LoopState:
+    loop = replace(LOOP, canary_shares=(0.5,), **given)
+    state = after(asked(), passed(), seen(START + 2 * DAY), loop=loop)
+    assert state.last_turn.outcome == "promoted"
+    return state
+
+
+def test_late_labels_that_contradict_a_trial_undo_its_promotion_once():
+    state = promoted()
+    [demote] = state.handle(trial_seen(START + 9 * DAY, WORSE))
+    assert isinstance(demote, Demote)
+    assert (demote.turn, demote.version) == (1, 2)
+    assert state.last_turn.outcome == "rolled_back"
+    assert state.handle(trial_seen(START + 10 * DAY, WORSE)) == []
+    again = LoopState.from_json(json.loads(json.dumps(state.to_json())), loop=LOOP)
+    assert again.unfinished[-1] == demote
+
+
+def test_late_labels_that_agree_undo_nothing():
+    assert promoted().handle(trial_seen(START + 9 * DAY, tuple(-one for one in WORSE))) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [
+        (promoted(), trial_seen(START + 40 * DAY, WORSE)),
+        (promoted(), trial_seen(START + 9 * DAY, WORSE, turn=7)),
+        (after(asked(), passed(), loop=Loop(canary_shares=())), trial_seen(START + 9 * DAY, WORSE)),
+        (after(asked(), held()), trial_seen(START + 9 * DAY, WORSE)),
+    ],
+    ids=["after probation", "another turn", "without a trial", "held"],
+)
+def test_nothing_else_is_undone(state, event):
+    assert state.handle(event) == []
+
+
+def test_while_the_next_turn_runs_nothing_is_undone():
+    state = promoted()
+    state.handle(asked(START + 30 * DAY))
+    assert state.on_probation(START + 30 * DAY) is None
+    assert state.handle(trial_seen(START + 30 * DAY, WORSE)) == []
