@@ -31,8 +31,12 @@ def joined(
     until: datetime,
     known_by: datetime,
     versions: Mapping[str, int] | None = None,
+    shut_out: Sequence[Mapping[str, str]] = (),
 ) -> pa.Table:
-    """Predictions with `since` <= event_at < `until`, each with its label as it was known by `known_by` (or null)."""
+    """Predictions with `since` <= event_at < `until`, each with its label as it was known by `known_by` (or null).
+
+    Labels that a source told in a span that `shut_out` names (source, since, until) count as not told.
+    """
     pinned = versions or {}
     days = [("event_date", ">=", since.date()), ("event_date", "<=", until.date())]
     predictions = lake.read(
@@ -41,7 +45,18 @@ def joined(
     labels = lake.read(
         name, "labels", where=[("event_date", ">=", since.date())], version=pinned.get("labels"), schema=label_schema()
     )
-    return outcomes.join(_between(predictions, "event_at", since, until), labels, known_by=known_by).table
+    kept = without(labels, shut_out)
+    return outcomes.join(_between(predictions, "event_at", since, until), kept, known_by=known_by).table
+
+
+def without(labels: pa.Table, shut_out: Sequence[Mapping[str, str]]) -> pa.Table:
+    """The labels that no source told in a span which is shut out."""
+    for span in shut_out:
+        since, until = (pa.scalar(datetime.fromisoformat(span[name]), INSTANT) for name in ("since", "until"))
+        arrived = pc.and_(pc.greater_equal(labels["received_at"], since), pc.less(labels["received_at"], until))
+        is_out = pc.and_(pc.equal(pc.fill_null(labels["source"], "unknown"), span["source"]), arrived)
+        labels = labels.filter(pc.invert(pc.fill_null(is_out, False)))
+    return labels
 
 
 def due(
@@ -65,7 +80,12 @@ def due(
 
 
 def training_rows(
-    lake: Lake, workload: Workload, *, as_of: datetime, versions: Mapping[str, int] | None = None
+    lake: Lake,
+    workload: Workload,
+    *,
+    as_of: datetime,
+    versions: Mapping[str, int] | None = None,
+    shut_out: Sequence[Mapping[str, str]] = (),
 ) -> pa.Table:
     """Every labelled row that was due and known before `as_of`, by event time: key, event_at, label, columns.
 
@@ -84,6 +104,7 @@ def training_rows(
         until=as_of,
         known_by=as_of,
         versions=versions,
+        shut_out=shut_out,
     )
     rows = pa.concat_tables([raw.select(names), answered_rows.select(names)])
     moment = pa.scalar(as_of, INSTANT)

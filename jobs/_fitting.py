@@ -3,7 +3,7 @@
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +51,7 @@ class FitRun:
     code_revision: str
     tables: Mapping[str, int | None]
     inputs: Pinned = field(default_factory=dict)  # the versions of other workloads that old rows are put to
+    shut_out: Sequence[Mapping[str, str]] = ()  # labels that are not learned from: source, since, until
     is_in_doubt: bool = False
     num_recent: int | None = None  # rows of the recent window; None: no such candidate
     champion: Mapping[str, Any] | None = None  # the fields of a `Version`: what candidates have to beat, if any
@@ -83,7 +84,7 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     started_s = time.monotonic()
     workload = load(run.module)
     pinned = {name: version for name, version in run.tables.items() if version is not None}
-    known = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned)
+    known = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned, shut_out=run.shut_out)
     rows = with_inputs(known, workload, run.inputs)
     progress = Progress.resumed()
     contest = Contest(
@@ -212,6 +213,7 @@ def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str) -> dict[s
         "last_event_at": fitted.last_event_at.isoformat(),
         "holdout_since": chosen.holdout_since.isoformat(),
         **bundle.described_constant(fitted.constant),
+        **({"shut_out": [dict(span) for span in run.shut_out]} if run.shut_out else {}),
     }
 
 

@@ -24,6 +24,7 @@ from heliostat.watch.reference import loss_reference
 from heliostat.workload import Workload
 from jobs import _entry
 from jobs._inputs import with_inputs
+from jobs._screen import screened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +97,19 @@ def judge(job: _entry.Job, numbers: Sequence[int], *, as_of: datetime) -> list[J
 
 
 def known_rows(job: _entry.Job, version: ModelVersion, *, as_of: datetime) -> pa.Table:
-    """Every labelled row up to `as_of`; at the instant of the fit itself, from the very tables that it saw."""
+    """Every labelled row up to `as_of`; at the instant of the fit itself, from the very tables that it saw.
+
+    Labels that are suspected judge nobody, either.
+    """
     is_own = datetime.fromisoformat(version.lineage["as_of"]) == as_of
     tables = {name: number for name, number in version.lineage["snapshot"].items() if number is not None}
-    rows = cohorts.training_rows(job.lake, job.workload, as_of=as_of, versions=tables if is_own else None)
+    rows = cohorts.training_rows(
+        job.lake,
+        job.workload,
+        as_of=as_of,
+        versions=tables if is_own else None,
+        shut_out=version.lineage.get("shut_out", ()) if is_own else screened(job, as_of=as_of),
+    )
     return with_inputs(rows, job.workload, version.lineage.get("inputs", {}))
 
 

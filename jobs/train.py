@@ -22,6 +22,7 @@ from jobs import _entry
 from jobs._contest import Version
 from jobs._fitting import CPU_S, FitRun, fit_candidates
 from jobs._inputs import champions
+from jobs._screen import screened
 
 MAX_WORKER_FAILURES = 5
 RUN_COST = "run_cost"
@@ -86,6 +87,7 @@ def started(
         "tables": {table: job.lake.version(name, table) for table in ("raw", "predictions", "labels")},
         "inputs": champions(job.catalog, job.workload),
         "champion": job.catalog.aliases(name).get("champion"),
+        "shut_out": screened(job, as_of=as_of),
         "code_revision": submit.code_revision(submit.code_package()),
     }
     run = job.catalog.start_run(run_id, name, job="train", params=params, by=job.by, at=datetime.now(UTC))
@@ -101,6 +103,7 @@ def started(
         bundles_uri=job.settings.bundles_uri,
         as_of=as_of,
         onset_at=onset_at,
+        shut_out=run.params.get("shut_out", ()),
         is_in_doubt=is_in_doubt,
         num_recent=_first_rows(job),
         champion=_champion(job, run.params.get("champion")),
