@@ -5,6 +5,11 @@ Writes: requests and labels over HTTP; moves the replayed clock of monitor and s
 
 The replayed clock is moved by this job alone. After each replayed day it waits until recorder, monitor and
 steward have reached that day, and while a turn trains; so a replay repeated gives the same decisions.
+
+With --what-if nothing is asked, fitted or changed: the turns of the period are worked out again from the journal
+under other limits of the loop, as in --what-if cooldown=1d,max_turns=5,follow_ups=no,ignore=age+growth. What the
+monitor asked for is taken as it was; a turn that starts when one did ends as that did, any other is assumed to end as
+the nearest did, and is marked. With --what-if "" (the same limits) the same turns come out.
 """
 
 import argparse
@@ -25,6 +30,7 @@ from heliostat.intake import take
 from heliostat.traffic import DAY, Traffic, floor
 from jobs import _entry
 from jobs._caller import Caller, Tally
+from jobs._what_if import show_what_if
 
 WAIT_S = 0.25
 NUM_TRIES = 10
@@ -34,6 +40,8 @@ Answer = TypeVar("Answer")
 
 def replay(job: _entry.Job) -> _entry.Result:
     """Replay from `--since` to `--until`; the result counts what was asked and answered."""
+    if job.options.what_if is not None:
+        return show_what_if(job)
     _refuse_at_another_clock(job)
     since, until = job.options.since, job.options.until
     traffic = Traffic(_rows(job, since=since, until=until))
@@ -135,6 +143,7 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--since", type=_entry.instant, required=True, help="first instant that is replayed")
     made.add_argument("--until", type=_entry.instant, required=True, help="rows from here on are not replayed")
     made.add_argument("--connections", type=int, default=8, help="requests in flight at once (default: %(default)s)")
+    made.add_argument("--what-if", metavar="CHANGES", help="work the period's turns out again; nothing is replayed")
     return made
 
 
