@@ -26,7 +26,7 @@ from benchmarks.questions import Protocol
 from heliostat.errors import HeliostatError
 
 WORKER_COUNTS = (1, 2)
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 WARM_UP_S = 1
 SHARE_OF_PEAK = 0.8
 MANY_ROWS = 4096

@@ -16,6 +16,7 @@
 9. A gRPC call without the metadata `application` goes to the application that is named like the call's model, or else
    to the pool. The name is the first field of every message that has one, and is read where it passes, so there is no
    further hop. gRPC calls get an id and a time, and are sent on whole, as in 1 and 2.
+10. Only what ended badly is logged: a line for each answer costs a datagram and its refusal, as mostly nobody listens.
 
 Ray starts this program instead of HAProxy (`RAY_SERVE_HAPROXY_BINARY_PATH`); it changes the file in place,
 because Ray recognises its HAProxy by that file's name, and then becomes HAProxy under the same process id.
@@ -178,7 +179,7 @@ def _error_file(directory: Path, status: int) -> Path:
 def _default_rules(directory: Path) -> str:
     errors = [f"    errorfile {status} {_error_file(directory, status)}" for status in _ERRORS]
     timeouts = [f"    timeout http-request {SLOW_REQUEST_S}s", f"    timeout check {CHECK_S}s"]
-    return "\n".join([*timeouts, *errors])
+    return "\n".join([*timeouts, "    option dontlog-normal", *errors])
 
 
 def _replace_file(path: Path, text: str) -> None:

@@ -125,8 +125,8 @@ def _port_environment(settings: Settings) -> dict[str, str]:
     return {
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
-        # One line for each request goes to the machine's syslog otherwise (UDP 514); here it goes to a port of ours,
-        # where nobody listens but who wants to look: `nc -klu 127.0.0.1 <port>`.
+        # One line for each request that ended badly goes to the machine's syslog otherwise (UDP 514); here it goes to a
+        # port of ours, where nobody listens but who wants to look: `nc -klu 127.0.0.1 <port>`.
         "RAY_SERVE_HAPROXY_LOG_TARGET": f"127.0.0.1:{ports.base + 17}",
         # With one fallback port for two clusters, callers of the one got 404 from the other.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_http),
