@@ -44,13 +44,9 @@ def prediction_ids(request_id: str, event_at: Sequence[datetime], *, first_row: 
 
 
 def _heads(event_at: Sequence[datetime]) -> list[str]:
-    heads: list[str] = []
-    head, headed_at = "", None
-    for at in event_at:
-        if at is not headed_at:  # rows of one request mostly share their instant
-            head, headed_at = _head(at), at
-        heads.append(head)
-    return heads
+    if len(event_at) > 1 and event_at.count(event_at[0]) == len(event_at):  # as the rows of one request mostly are
+        return [_head(event_at[0])] * len(event_at)
+    return [_head(at) for at in event_at]
 
 
 def _head(event_at: datetime) -> str:
