@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     places = Places(base_port=options.base_port)
     if options.fresh:
         places.results.unlink(missing_ok=True)
-    chosen = [each for each in all_contenders() if not options.only or each.name.split()[0] in options.only]
+    chosen = [each for each in all_contenders() if not options.only or each.name.split()[0].rstrip(",") in options.only]
     for contender in chosen:
         install(contender, places)
     for _ in range(options.rounds):
