@@ -21,6 +21,7 @@ MISSING_CODE = 1
 FIRST_LEVEL_CODE = 2
 RARE_BELOW = 10  # a level, or a missing value, seen in fewer training rows teaches a network nothing
 FEW_ROWS = 128  # up to here one look-up a row is quicker than finding the distinct values first
+NUM_SPANS = 32
 FORMAT = 1
 
 Prepared = dict[str, NDArray[np.generic]]
@@ -36,6 +37,21 @@ class NumberRange:
     high: float | None
     median: float | None
     missing_seen: bool
+    edges: tuple[float, ...] = ()
+    """Values of training that rise: where a function of this number may bend."""
+
+
+class Learned(dict[str, int]):
+    """What a network is made for: the number of codes of each category, and what training saw of each number."""
+
+    def __init__(self, sizes: Mapping[str, int], numbers: "Sequence[NumberRange]") -> None:
+        super().__init__(sizes)
+        self._edges = {number.name: number.edges for number in numbers}
+
+    def edges(self, name: str) -> tuple[float, ...]:
+        """At least two values that rise, taken from training: where a function of this number may bend."""
+        found = self._edges[name]
+        return found if len(found) > 1 else (found[0], found[0] + 1.0) if found else (0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +121,9 @@ class Preparation:
         return cls(numbers=tuple(numbers), categories=tuple(categories), vectors=tuple(vectors))
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """The number of codes of each category: what an embedding needs."""
-        return {category.name: category.num_codes for category in self.categories}
+    def sizes(self) -> Learned:
+        """The number of codes of each category: what an embedding needs; beside them the edges of each number."""
+        return Learned({category.name: category.num_codes for category in self.categories}, self.numbers)
 
     def prepare(self, table: pa.Table) -> Prepared:
         """Normalised rows as arrays: numbers float64, NaN only where training saw NaN too; categories int64 codes;
@@ -162,7 +178,9 @@ class Preparation:
                 "use the Heliostat version that wrote it."
             )
         return cls(
-            numbers=tuple(NumberRange(**number) for number in stored["numbers"]),
+            numbers=tuple(
+                NumberRange(**{**number, "edges": tuple(number.get("edges", ()))}) for number in stored["numbers"]
+            ),
             categories=tuple(
                 Vocabulary(**{**category, "levels": tuple(category["levels"])}) for category in stored["categories"]
             ),
@@ -197,7 +215,21 @@ def _number_range(values: pa.ChunkedArray, column: Number, rare_below: int) -> N
         high=float(floats.max()),
         median=float(np.median(floats)),
         missing_seen=missing_seen,
+        edges=_edges(floats),
     )
+
+
+def _edges(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """All distinct values where they are few; else three in four by rank among rows, the rest by rank among values.
+
+    By rows alone, what is rare and far out (a second cancellation) would be told from nothing else.
+    """
+    distinct = np.unique(values)
+    if len(distinct) > NUM_SPANS:
+        by_rows = np.quantile(values, np.linspace(0, 1, NUM_SPANS * 3 // 4 + 1), method="inverted_cdf")
+        by_values = np.quantile(distinct, np.linspace(0, 1, NUM_SPANS // 4 + 1), method="inverted_cdf")
+        distinct = np.union1d(by_rows, by_values)
+    return tuple(distinct.tolist())
 
 
 def _vector_mean(values: pa.ChunkedArray, column: Vector, rare_below: int) -> VectorMean:

@@ -1,0 +1,190 @@
+"""A network for tables: numbers piecewise linear between quantiles, categories embedded, members that share weights.
+
+After TabM and its piecewise-linear encodings (Gorishniy et al. 2022, 2024): an ensemble costs little more than one
+network, because members differ by what they multiply inputs with, and by their last layer.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from heliostat.columns import Category, Column, Number, Vector
+from heliostat.declared.training import Training
+from heliostat.declared.trees import Trees
+from heliostat.errors import WorkloadError
+from heliostat.learn.network import tensor
+from heliostat.learn.prepare import UNKNOWN_CODE, Learned
+from heliostat.workload import Batch, Encoded
+
+NUMBERS, CATEGORIES = "numbers", "categories"
+CATEGORY_INIT_SCALE = 0.1
+LARGEST_EMBEDDING = 16
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 256, 3e-3
+
+
+class PiecewiseLinear(nn.Module):
+    """Each number as how far it is through each span between quantiles of training, and as a number of its own.
+
+    A missing number is zero in all of them, with a mark of its own.
+    """
+
+    starts: Tensor
+    widths: Tensor
+
+    def __init__(self, edges: Sequence[Sequence[float]]) -> None:
+        super().__init__()
+        # Two edges may be one in float32, and nothing can be divided by the span between them.
+        points = [torch.from_numpy(np.unique(np.array(each, np.float32))) for each in edges]
+        num_spans = max((len(each) - 1 for each in points), default=1) or 1
+        starts, widths = torch.full((len(edges), num_spans), torch.inf), torch.ones(len(edges), num_spans)
+        for number, each in enumerate(points):
+            starts[number, : len(each) - 1], widths[number, : len(each) - 1] = each[:-1], each.diff()
+        # What was learned about columns lies in the preparation; a copy among the weights would only grow them.
+        self.register_buffer("starts", starts, persistent=False)
+        self.register_buffer("widths", widths, persistent=False)
+        self.num_outputs = num_spans + 1
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """(num_rows, num_numbers) to (num_rows, num_numbers, num_outputs), each between 0 and 1."""
+        missing = torch.isnan(numbers)
+        known = numbers.masked_fill(missing, 0.0).unsqueeze(2)
+        shares = ((known - self.starts) / self.widths).clamp(0.0, 1.0).masked_fill(missing.unsqueeze(2), 0.0)
+        return torch.cat([shares, missing.unsqueeze(2).to(shares.dtype)], dim=2)
+
+
+class EachNumber(nn.Module):
+    """A small layer of its own for each number."""
+
+    def __init__(self, num_numbers: int, num_inputs: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_numbers, num_inputs, width).uniform_(-1, 1) / num_inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(num_numbers, width))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(num_rows, num_numbers, num_inputs) to (num_rows, num_numbers * width)."""
+        return torch.relu(torch.einsum("rni,niw->rnw", inputs, self.weight) + self.bias).flatten(1)
+
+
+class TabularEnsemble(nn.Module):
+    """One logit a row from numbers, categories and vectors, by members that share all large weights.
+
+    In training each row is learned by one member, drawn anew whenever it comes up, and each of its inputs is hidden
+    with probability `hide` (a number as missing, a category as unknown); the answer is that of the mean probability of
+    all members.
+    """
+
+    def __init__(
+        self,
+        learned: Mapping[str, int],
+        columns: Sequence[Column],
+        *,
+        num_members: int = 8,
+        width: int = 192,
+        num_layers: int = 2,
+        number_width: int = 12,
+        dropout: float = 0.1,
+        hide: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.hide = hide
+        if not isinstance(learned, Learned):
+            raise WorkloadError(
+                f"TabularEnsemble takes what `model` is called with; got a {type(learned).__name__}. Hand it on."
+            )
+        numbers, categories, vectors = by_kind(columns)
+        sizes = [learned[name] for name in categories]
+        self.spans = PiecewiseLinear([learned.edges(name) for name in numbers])
+        self.numbers = EachNumber(len(numbers), self.spans.num_outputs, number_width)
+        self.categories = nn.ModuleList([_embedding(size) for size in sizes])
+        num_inputs = len(numbers) * number_width + sum(min(LARGEST_EMBEDDING, 1 + size // 2) for size in sizes)
+        num_inputs += sum(vectors.values())
+        self.norms = nn.ModuleDict({name: nn.BatchNorm1d(length) for name, length in vectors.items()})
+        self.scale = nn.Parameter(torch.randint(0, 2, (num_members, num_inputs)).float() * 2 - 1)
+        widths = [num_inputs] + [width] * num_layers
+        self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(widths)])
+        self.member_bias = nn.Parameter(torch.zeros(num_members, num_layers, width))
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.Parameter(torch.empty(num_members, width).uniform_(-1, 1) / width**0.5)
+        self.biases = nn.Parameter(torch.zeros(num_members))
+
+    def forward(self, encoded: Mapping[str, Tensor]) -> Tensor:
+        """Logits, shape (num_rows,), from what the encode of `network` gives."""
+        inputs = self._inputs(encoded)
+        if self.training:
+            member = torch.randint(len(self.scale), (len(inputs),), device=inputs.device)
+            return self._member_logits(inputs, member)
+        every = [self._member_logits(inputs, torch.tensor([member])) for member in range(len(self.scale))]
+        return torch.stack(every).sigmoid().mean(0).logit(eps=1e-7)
+
+    def _inputs(self, encoded: Mapping[str, Tensor]) -> Tensor:
+        numbers, codes = encoded[NUMBERS], encoded[CATEGORIES]
+        if self.training and self.hide:
+            numbers = numbers.masked_fill(torch.rand_like(numbers) < self.hide, torch.nan)
+            codes = codes.masked_fill(torch.rand(codes.shape, device=codes.device) < self.hide, UNKNOWN_CODE)
+        parts = [self.numbers(self.spans(numbers))]
+        parts += [embedding(codes[:, place]) for place, embedding in enumerate(self.categories)]
+        parts += [norm(encoded[name].nan_to_num()) for name, norm in self.norms.items()]
+        return torch.cat(parts, dim=1)
+
+    def _member_logits(self, inputs: Tensor, member: Tensor) -> Tensor:
+        hidden = inputs * self.scale[member]
+        for number, layer in enumerate(self.layers):
+            hidden = self.dropout(torch.relu(layer(hidden) + self.member_bias[member, number]))
+        return (hidden * self.heads[member]).sum(1) + self.biases[member]
+
+
+def _embedding(size: int) -> nn.Embedding:
+    embedding = nn.Embedding(size, min(LARGEST_EMBEDDING, 1 + size // 2))
+    # Small at first: categories seen a few times should stay near each other.
+    nn.init.normal_(embedding.weight, std=CATEGORY_INIT_SCALE)
+    return embedding
+
+
+def by_kind(columns: Sequence[Column]) -> tuple[list[str], list[str], dict[str, int]]:
+    """The names of the numbers and of the categories, and the lengths of the vectors by name."""
+    numbers = [column.name for column in columns if isinstance(column, Number)]
+    categories = [column.name for column in columns if isinstance(column, Category)]
+    return numbers, categories, {column.name: column.length for column in columns if isinstance(column, Vector)}
+
+
+def network(columns: Sequence[Column], **options: Any) -> dict[str, Any]:
+    """What `Workload(**network(columns))` needs for a `TabularEnsemble` of all columns; `options` are the network's."""
+    numbers, categories, vectors = by_kind(columns)
+
+    def encode(batch: Batch) -> Encoded:
+        """Numbers and codes side by side, vectors as they are."""
+        return {
+            NUMBERS: _side_by_side(batch, numbers, np.float32),
+            CATEGORIES: _side_by_side(batch, categories, np.int64),
+            **{name: tensor(batch[name]) for name in vectors},
+        }
+
+    def model(learned: Mapping[str, int]) -> nn.Module:
+        """A fresh network for what training saw."""
+        return TabularEnsemble(learned, columns, **options)
+
+    return {"encode": encode, "model": model}
+
+
+def auto(columns: Sequence[Column], *, fit_time: timedelta | None = None) -> dict[str, Any]:
+    """What `Workload(**auto(columns))` needs to let trees and a network compete on every training's hold-out.
+
+    Trees, the quick ones, are fitted first; no fit begins once `fit_time` has passed. Which won, and what the other
+    scored, is in the run's record and the winner's lineage. Needs the extra `trees`.
+    """
+    training = Training(epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, fit_time=fit_time)
+    return {**network(columns), "trees": Trees(), "training": training}
+
+
+def _side_by_side(batch: Batch, names: Sequence[str], kind: type) -> Tensor:
+    num_rows = len(next(iter(batch.values())))
+    found: NDArray[np.generic] = np.empty((num_rows, len(names)), kind)
+    for place, name in enumerate(names):
+        found[:, place] = batch[name]
+    return torch.from_numpy(found)
