@@ -1,14 +1,19 @@
-"""The kinds of model beside a strong baseline, on a table of yours: the newest share of the rows is the hold-out.
+"""The kinds of model beside strong baselines, on a table of yours or on images: the newest rows are the hold-out.
 
     python -m benchmarks.models --data bookings.parquet --label cancelled --event-time booked_at
+    python -m benchmarks.models --digits
 
-Network and trees as `jobs.train` fits them with their defaults (chosen and calibrated on later rows, then fitted again
-on all rows before the hold-out); scikit-learn's HistGradientBoosting with its defaults, on all of these rows.
+Network and trees as `jobs.train` fits them with the settings of `heliostat.learn.tabular.auto` (chosen and calibrated
+on later rows, then fitted again on all rows before the hold-out). Baselines on all of these rows: scikit-learn with
+its defaults; LightGBM (pip install '.[benchmarks]') with its defaults and after a search; XGBoost after a search.
+Intervals: 95%, bootstrap over the days of the hold-out, of the log loss of the network less that of the baseline.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,53 +23,19 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from heliostat import Batch, Binary, Category, Encoded, Number, Trees, Workload
+from benchmarks import model_kinds
+from benchmarks.model_kinds import Answers, declared
+from heliostat import Category, Number, Training, Vector, Workload
+from heliostat.blocks import block_bootstrap
 from heliostat.columns import Column
-from heliostat.learn.bundle import served
-from heliostat.learn.fit import fit, refit
-from heliostat.learn.fit_trees import fit_trees, refit_trees
-from heliostat.learn.network import TabularNetwork, stack
+from heliostat.learn.fit import days
+from heliostat.learn.images import image_network
 from heliostat.learn.rows import split_by_time
-from heliostat.metrics import auc, brier, log_loss
-from jobs._simulation_learner import Trees as ScikitTrees
+from heliostat.metrics import auc, brier, log_loss, log_losses
+from heliostat.vectors import from_matrix
 
-Answers = Callable[[pa.Table], NDArray[np.float64]]
-
-
-class Rows:
-    """No source: the benchmark hands rows on itself."""
-
-    def parts(self) -> list[str]:
-        return []
-
-    def read(self, part: str) -> pa.Table:
-        raise KeyError(part)
-
-
-def declared(columns: list[Column]) -> Workload:
-    """A workload with both kinds of model and every default."""
-    numbers = [column.name for column in columns if isinstance(column, Number)]
-    categories = [column.name for column in columns if isinstance(column, Category)]
-
-    def encode(batch: Batch) -> Encoded:
-        return stack([batch[name] for name in numbers], categories=[batch[name] for name in categories])
-
-    def model(sizes: Mapping[str, int]) -> torch.nn.Module:
-        return TabularNetwork(len(numbers), [sizes[name] for name in categories])
-
-    return Workload(
-        name="benchmark",
-        source=Rows(),
-        key="key",
-        event_time="event_at",
-        due_time="due_at",
-        label_time="label_known_at",
-        columns=columns,
-        label=Binary("label"),
-        encode=encode,
-        model=model,
-        trees=Trees(),
-    )
+Fits = Mapping[str, Callable[[Workload, pa.Table], Answers]]
+OURS = "network"
 
 
 def read(options: argparse.Namespace) -> tuple[pa.Table, list[Column]]:
@@ -86,64 +57,113 @@ def read(options: argparse.Namespace) -> tuple[pa.Table, list[Column]]:
     return rows.filter(pc.is_valid(rows["label"])).sort_by("event_at"), columns
 
 
-def kinds(workload: Workload, known: pa.Table) -> dict[str, Callable[[], Answers]]:
-    """How each contender is fitted to the rows before the hold-out."""
-    train, validation = split_by_time(known, share=workload.training.validation_share)
+def digits() -> tuple[pa.Table, list[Column]]:
+    """The images of digits that scikit-learn ships, 8 x 8 pixels; the label is whether it is 5 or more.
 
-    def network() -> Answers:
-        first = fit(workload, train, validation, seed=0)
-        again = refit(workload, known, num_epochs=first.best_epoch + 1, calibration=first.calibration, seed=0)
-        return served(workload, again).probabilities
+    Their order is that of the data set, in which the last ones are by other writers.
+    """
+    from sklearn.datasets import load_digits
 
-    def trees() -> Answers:
-        first = fit_trees(workload, train, validation, seed=0)
-        again = refit_trees(workload, known, num_rounds=first.best_epoch + 1, calibration=first.calibration, seed=0)
-        return served(workload, again).probabilities
-
-    def scikit() -> Answers:
-        return ScikitTrees(workload.columns).fit(known, known["label"].to_numpy()).probabilities
-
-    def constant() -> Answers:
-        rate = pc.mean(known["label"]).as_py()
-        return lambda rows: np.full(rows.num_rows, rate)
-
-    return {"constant": constant, "network": network, "trees": trees, "HistGradientBoosting": scikit}
+    found = load_digits()
+    num_rows = len(found.target)
+    minutes = np.arange(num_rows).astype("m8[m]") + np.datetime64("2024-01-01", "us")
+    rows = pa.table(
+        {
+            "key": [f"{row:09d}" for row in range(num_rows)],
+            "event_at": pa.array(minutes, pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC")),
+            "label": (found.target >= 5).astype(np.float64),
+            "pixels": from_matrix(found.data.astype(np.float32)),
+        }
+    )
+    return rows, [Vector("pixels", 64, low=0, high=16)]
 
 
-def measured(name: str, fitting: Callable[[], Answers], holdout: pa.Table) -> dict[str, Any]:
+def tabular_fits() -> Fits:
+    """Who competes on a table."""
+    fits: dict[str, Callable[[Workload, pa.Table], Answers]] = {
+        "constant": model_kinds.constant,
+        OURS: model_kinds.network,
+        "trees (XGBoost)": model_kinds.xgboost,
+        "HistGradientBoosting": model_kinds.scikit,
+        "XGBoost, tuned": model_kinds.tuned_xgboost,
+    }
+    if find_spec("lightgbm") is not None:
+        fits["LightGBM"] = model_kinds.lightgbm
+        fits["LightGBM, tuned"] = partial(model_kinds.lightgbm, is_tuned=True)
+    return fits
+
+
+def image_fits() -> Fits:
+    """Who competes on images."""
+    return {
+        "constant": model_kinds.constant,
+        OURS: model_kinds.network,
+        "SVC": model_kinds.support_vectors,
+        "HistGradientBoosting": model_kinds.scikit,
+    }
+
+
+def measured(fitting: Callable[[], Answers], holdout: pa.Table) -> dict[str, Any]:
     """One line of the table."""
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    cpu_s = time.process_time()
     answers = fitting()
-    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+    cpu_s = time.process_time() - cpu_s
     labels, found = holdout["label"].to_numpy(), answers(holdout)
     spans = []
     for row in range(50):
-        started = time.perf_counter()
+        started = time.process_time()
         answers(holdout.slice(row, 1))
-        spans.append((time.perf_counter() - started) * 1000)
+        spans.append((time.process_time() - started) * 1000)
     scores = [metric(labels, found) for metric in (log_loss, auc, brier)]
-    return {"name": name, "scores": scores, "wall_s": wall_s, "cpu_s": cpu_s, "row_ms": float(np.median(spans))}
+    losses = log_losses(labels, found)
+    return {"scores": scores, "losses": losses, "cpu_s": cpu_s, "row_ms": float(np.median(spans))}
+
+
+def line_of(name: str, line: dict[str, Any], ours: NDArray[np.float64] | None, blocks: NDArray[np.int64]) -> str:
+    """One contender as a row of the printed table."""
+    scores = " | ".join(f"{score:.4f}" for score in line["scores"])
+    against = ""
+    if ours is not None and name != OURS:
+        mean, low, high = block_bootstrap(ours - line["losses"], blocks)
+        against = f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return f"| {name} | {scores} | {against} | {line['cpu_s']:.1f} | {line['row_ms']:.2f} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="a Parquet file")
-    parser.add_argument("--label", required=True, help="a column of 0 and 1, or a number with --above")
+    parser.add_argument("--data", help="a Parquet file")
+    parser.add_argument("--label", help="a column of 0 and 1, or a number with --above")
     parser.add_argument("--above", type=float, help="the label is whether the number is above this")
-    parser.add_argument("--event-time", required=True)
+    parser.add_argument("--event-time")
     parser.add_argument("--drop", nargs="*", default=[], help="columns that are no inputs")
     parser.add_argument("--categories", nargs="*", default=[], help="numbers that only tell things apart")
     parser.add_argument("--holdout", type=float, default=0.2, help="share of the newest rows (default: %(default)s)")
+    parser.add_argument("--most", type=int, help="so many rows at most, drawn at random with seed 0")
+    parser.add_argument("--digits", action="store_true", help="scikit-learn's images in place of a table")
     options = parser.parse_args()
+    if options.digits == bool(options.data and options.label and options.event_time):
+        parser.error("give --data, --label and --event-time, or --digits")
     torch.set_num_threads(1)
-    rows, columns = read(options)
+    rows, columns = digits() if options.digits else read(options)
+    if options.most is not None and rows.num_rows > options.most:
+        kept = np.random.default_rng(0).choice(rows.num_rows, options.most, replace=False)
+        rows = rows.take(pa.array(np.sort(kept)))
     known, holdout = split_by_time(rows, share=options.holdout)
     print(f"{known.num_rows:,} rows to learn from, {holdout.num_rows:,} later ones to be judged by\n")
-    print("| model | log loss | AUC | Brier | fit s (CPU s) | one row ms |\n|---|---|---|---|---|---|")
-    for name, fitting in kinds(declared(columns), known).items():
-        line = measured(name, fitting, holdout)
-        scores = " | ".join(f"{score:.4f}" for score in line["scores"])
-        print(f"| {name} | {scores} | {line['wall_s']:.1f} ({line['cpu_s']:.1f}) | {line['row_ms']:.2f} |", flush=True)
+    workload, fits = declared(columns), tabular_fits()
+    if options.digits:
+        model = image_network(Vector("pixels", 64), height=8, width=8)
+        training = Training(epochs=30, batch_size=64, learning_rate=3e-3, validation_share=0.2)
+        workload, fits = declared(columns, **model, training=training), image_fits()
+    heads = ["model", "log loss", "AUC", "Brier", "network less this", "fit, CPU s", "one row, CPU ms"]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    ours: NDArray[np.float64] | None = None
+    # The days of a table; of images each its own.
+    blocks = np.arange(holdout.num_rows) if options.digits else days(holdout)
+    for name, fitting in sorted(fits.items(), key=lambda each: each[0] != OURS):
+        line = measured(partial(fitting, workload, known), holdout)
+        ours = line["losses"] if name == OURS else ours
+        print(line_of(name, line, ours, blocks), flush=True)
 
 
 if __name__ == "__main__":

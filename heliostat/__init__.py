@@ -1,6 +1,6 @@
 """The names that a workload file may import."""
 
-from heliostat.columns import Category, Number, Vector
+from heliostat.columns import Category, Number, Text, Vector
 from heliostat.declared.cache import Cache
 from heliostat.declared.economics import Economics
 from heliostat.declared.inputs import Cascade, Ensemble, Input
@@ -46,6 +46,7 @@ __all__ = [
     "Scaling",
     "Serving",
     "Slack",
+    "Text",
     "Training",
     "Trees",
     "Vector",

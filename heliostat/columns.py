@@ -77,10 +77,34 @@ class Vector:
         return low, vectors.LARGEST if self.high is None else self.high
 
 
-Column = Number | Category | Vector
+@dataclass(frozen=True)
+class Text:
+    """A column of text for models to read, of at most `max_length` characters.
 
+    Models see the first `most_terms` of its words and pairs of words, each as one of `num_buckets` numbers.
+    """
+
+    name: str
+    max_length: int = 10_000
+    num_buckets: int = 1 << 15
+    most_terms: int = 128
+    optional: bool = False
+
+    arrow_type = pa.string()
+
+    def __post_init__(self) -> None:
+        if self.max_length < 1 or self.num_buckets < MIN_BUCKETS or self.most_terms < 1:
+            raise WorkloadError(
+                f"Text({self.name!r}, max_length={self.max_length}, num_buckets={self.num_buckets}, "
+                f"most_terms={self.most_terms}): all must be above 0, and num_buckets at least {MIN_BUCKETS}."
+            )
+
+
+Column = Number | Category | Vector | Text
+
+MIN_BUCKETS = 16
 LONGEST_VECTOR = 1_000_000
-WORDS: dict[type, str] = {Number: "a number", Category: "text", Vector: "a list of numbers"}
+WORDS: dict[type, str] = {Number: "a number", Category: "text", Text: "text", Vector: "a list of numbers"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +166,9 @@ def _column_violations(table: pa.Table, column: Column) -> Iterator[Violation]:
         low, high = column.limits
         for row, value, reason in vectors.faults(values, length=column.length, low=low, high=high):
             yield Violation(row=row, column=column.name, value=value, reason=reason)
+    elif isinstance(column, Text):
+        too_long = pc.greater(pc.utf8_length(values), column.max_length)
+        yield from _at(values, column, too_long, f"must have at most {column.max_length:,} characters")
     elif column.closed is not None:
         known = pc.or_kleene(pc.is_in(values, value_set=pa.array(column.closed, pa.string())), pc.is_null(values))
         yield from _at(values, column, pc.invert(known), f"must be one of {', '.join(column.closed)}")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from heliostat.columns import Category, Column, Vector
+from heliostat.columns import Category, Column, Text, Vector
 from heliostat.learn.prepare import Preparation
 
 MAX_CATEGORIES = 255  # what HistGradientBoosting can hold
@@ -42,9 +42,12 @@ class Trees:
 
 
 def category_mask(columns: Sequence[Column]) -> list[bool]:
-    """Which columns of the matrix are codes; a vector has one column for each of its numbers."""
+    """Which columns of the matrix are codes; a vector has one column for each of its numbers, a text none."""
     widths = [column.length if isinstance(column, Vector) else 1 for column in columns]
-    return [isinstance(column, Category) for column, width in zip(columns, widths, strict=True) for _ in range(width)]
+    shown = zip(columns, widths, strict=True)
+    return [
+        isinstance(column, Category) for column, width in shown if not isinstance(column, Text) for _ in range(width)
+    ]
 
 
 def _matrix(preparation: Preparation, rows: pa.Table, columns: Sequence[Column]) -> Values:
@@ -52,6 +55,7 @@ def _matrix(preparation: Preparation, rows: pa.Table, columns: Sequence[Column])
     arrays = [
         np.minimum(batch[column.name], MAX_CATEGORIES - 1) if isinstance(column, Category) else batch[column.name]
         for column in columns
+        if not isinstance(column, Text)
     ]
     return np.column_stack([array.astype(np.float64) for array in arrays])
 

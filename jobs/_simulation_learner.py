@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.columns import Column
+from heliostat.columns import Column, Text
 from heliostat.learn.prepare import UNKNOWN_CODE, Preparation, Prepared
 from heliostat.tasks import BINARY, Task
 from jobs._comparison import category_mask
@@ -72,5 +72,6 @@ def _matrix(columns: Sequence[Column], prepared: Prepared, code_by_code: Mapping
         if column.name in code_by_code
         else prepared[column.name]
         for column in columns
+        if not isinstance(column, Text)
     ]
     return np.column_stack([array.astype(np.float64) for array in arrays])

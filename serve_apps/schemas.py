@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from heliostat.columns import Category, Column, Number, Vector
+from heliostat.columns import Category, Column, Number, Text, Vector
 from heliostat.govern.roles import Role
 from heliostat.records import MOST_REQUESTS, SLOWEST_PER_S
 from heliostat.serving.admission import MAX_TIMEOUT_S
@@ -158,7 +158,7 @@ def infer_body(columns: Sequence[Column], extra_names: Sequence[str], *, current
 
     `columns` are those of all revisions, `current` those of the newest.
     """
-    tensors = [_tensor(each.name, TEXTS if isinstance(each, Category) else NUMBERS, each) for each in columns]
+    tensors = [_tensor(each.name, TEXTS if isinstance(each, Category | Text) else NUMBERS, each) for each in columns]
     tensors += [_tensor(name, TEXTS) for name in extra_names]
     parameters = {"key": {"type": "string", "minLength": 1}, "binary_data_output": {"type": "boolean"}}
     return {
@@ -181,7 +181,7 @@ def _example(column: Column) -> Schema:
     if isinstance(column, Vector):
         middle = sum(column.limits) / 2
         return {"name": column.name, "shape": [1, column.length], "datatype": "FP32", "data": [middle] * column.length}
-    value = "example" if column.closed is None else column.closed[0]
+    value = column.closed[0] if isinstance(column, Category) and column.closed else "example"
     return {"name": column.name, "shape": [1], "datatype": "BYTES", "data": [value]}
 
 
@@ -217,7 +217,7 @@ def columns_body(contract: Contract, extra_names: Sequence[str]) -> Schema:
 
 
 def _arrow_words(column: Column) -> str:
-    words = "utf8, also dictionary-encoded" if isinstance(column, Category) else "float64, or another number"
+    words = "utf8, also dictionary-encoded" if isinstance(column, Category | Text) else "float64, or another number"
     if isinstance(column, Vector):
         words = f"list of {column.length} float32 or other numbers, also of fixed size or as fixed-shape tensors"
     return f"{words}, may be null or left out" if column.optional else words
@@ -226,6 +226,8 @@ def _arrow_words(column: Column) -> str:
 def _column(column: Column) -> Schema:
     if isinstance(column, Category):
         schema: Schema = {"type": "string"} if column.closed is None else {"enum": list(column.closed)}
+    elif isinstance(column, Text):
+        schema = {"type": "string", "maxLength": column.max_length}
     elif isinstance(column, Vector):
         low, high = column.limits
         number = {"type": "number", "minimum": low, "maximum": high}

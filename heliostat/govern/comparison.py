@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from heliostat.columns import Category, Column, Vector
+from heliostat.columns import Category, Column, Text, Vector
 from heliostat.gates import Paired
 from heliostat.govern.evidence import paired
 from heliostat.metrics import log_losses
@@ -197,11 +197,13 @@ def _slices(
 
 
 def _coded(rows: pa.Table, column: Column) -> tuple[list[str], NDArray[np.intp]]:
-    """The names of a column's slices, and which of them each row is in; vectors go by their norm."""
+    """The names of a column's slices, and each row's; vectors go by their norm, texts by their length."""
     if isinstance(column, Category):
         return _categories(rows[column.name])
     if isinstance(column, Vector):
         return _parts(np.linalg.norm(to_matrix(rows[column.name], length=column.length), axis=1).astype(np.float64))
+    if isinstance(column, Text):
+        return _parts(_numbers(pc.utf8_length(rows[column.name])))
     return _parts(_values(rows, column.name))
 
 
@@ -228,4 +230,8 @@ def _parts(values: Values) -> tuple[list[str], NDArray[np.intp]]:
 
 
 def _values(rows: pa.Table, name: str) -> Values:
-    return np.asarray(rows[name].to_numpy(), np.float64)
+    return _numbers(rows[name])
+
+
+def _numbers(values: pa.ChunkedArray) -> Values:
+    return np.asarray(values.to_numpy(), np.float64)

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from heliostat.columns import Category, Column, Number, Vector
+from heliostat.columns import Category, Column, Number, Text, Vector
 from heliostat.errors import BundleError
+from heliostat.texts import to_buckets
 from heliostat.vectors import to_matrix
 
 UNKNOWN_CODE = 0
@@ -105,12 +106,26 @@ class VectorMean:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hashing:
+    """How a text becomes buckets: declared, nothing of it is learned."""
+
+    name: str
+    num_buckets: int
+    most_terms: int
+
+    def prepare(self, values: pa.ChunkedArray) -> NDArray[np.int64]:
+        """Shape (num_rows, most_terms): buckets from 1 on, then 0."""
+        return to_buckets(values, num_buckets=self.num_buckets, most_terms=self.most_terms)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preparation:
     """What was learned from the training rows about single columns; the same for a row whichever batch it is in."""
 
     numbers: tuple[NumberRange, ...]
     categories: tuple[Vocabulary, ...]
     vectors: tuple[VectorMean, ...] = ()
+    texts: tuple[Hashing, ...] = ()
 
     @classmethod
     def fit(cls, table: pa.Table, columns: Sequence[Column], *, rare_below: int = RARE_BELOW) -> "Preparation":
@@ -118,7 +133,12 @@ class Preparation:
         numbers = [_number_range(table[c.name], c, rare_below) for c in columns if isinstance(c, Number)]
         categories = [_vocabulary(table[c.name], c, rare_below) for c in columns if isinstance(c, Category)]
         vectors = [_vector_mean(table[c.name], c, rare_below) for c in columns if isinstance(c, Vector)]
-        return cls(numbers=tuple(numbers), categories=tuple(categories), vectors=tuple(vectors))
+        texts = [
+            Hashing(name=c.name, num_buckets=c.num_buckets, most_terms=c.most_terms)
+            for c in columns
+            if isinstance(c, Text)
+        ]
+        return cls(numbers=tuple(numbers), categories=tuple(categories), vectors=tuple(vectors), texts=tuple(texts))
 
     @property
     def sizes(self) -> Learned:
@@ -127,7 +147,7 @@ class Preparation:
 
     def prepare(self, table: pa.Table) -> Prepared:
         """Normalised rows as arrays: numbers float64, NaN only where training saw NaN too; categories int64 codes;
-        vectors float32 of shape (num_rows, length).
+        vectors float32 of shape (num_rows, length); texts int64 buckets of shape (num_rows, most_terms).
         """
         batch: Prepared = {}
         if self.numbers:
@@ -137,6 +157,8 @@ class Preparation:
             batch[category.name] = category.codes(table.column(category.name))
         for vector in self.vectors:
             batch[vector.name] = vector.prepare(table.column(vector.name))
+        for text in self.texts:
+            batch[text.name] = text.prepare(table.column(text.name))
         return batch
 
     def unknown_counts(self, table: pa.Table) -> dict[str, int]:
@@ -184,8 +206,9 @@ class Preparation:
             categories=tuple(
                 Vocabulary(**{**category, "levels": tuple(category["levels"])}) for category in stored["categories"]
             ),
-            # Bundles from before there were vectors have none.
+            # Bundles from before there were vectors and texts have none.
             vectors=tuple(VectorMean(**{**each, "mean": tuple(each["mean"])}) for each in stored.get("vectors", [])),
+            texts=tuple(Hashing(**each) for each in stored.get("texts", [])),
         )
 
 

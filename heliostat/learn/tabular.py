@@ -14,17 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from heliostat.columns import Category, Column, Number, Vector
+from heliostat.columns import Category, Column, Number, Text, Vector
 from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.errors import WorkloadError
 from heliostat.learn.network import tensor
 from heliostat.learn.prepare import UNKNOWN_CODE, Learned
+from heliostat.texts import PADDING
 from heliostat.workload import Batch, Encoded
 
 NUMBERS, CATEGORIES = "numbers", "categories"
 CATEGORY_INIT_SCALE = 0.1
 LARGEST_EMBEDDING = 16
+TEXT_WIDTH = 32
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 256, 3e-3
 
 
@@ -71,8 +73,23 @@ class EachNumber(nn.Module):
         return torch.relu(torch.einsum("rni,niw->rnw", inputs, self.weight) + self.bias).flatten(1)
 
 
+class Terms(nn.Module):
+    """The mean of what the terms of a text are embedded as; zero for a text without any."""
+
+    def __init__(self, num_buckets: int) -> None:
+        super().__init__()
+        self.bag = nn.EmbeddingBag(num_buckets, TEXT_WIDTH, mode="mean", padding_idx=PADDING)
+        nn.init.normal_(self.bag.weight, std=CATEGORY_INIT_SCALE)
+
+    def forward(self, buckets: Tensor) -> Tensor:
+        """(num_rows, most_terms) to (num_rows, TEXT_WIDTH)."""
+        # The mean of many small vectors is smaller still, and what comes after would hardly see it.
+        found: Tensor = self.bag(buckets) / CATEGORY_INIT_SCALE
+        return found
+
+
 class TabularEnsemble(nn.Module):
-    """One logit a row from numbers, categories and vectors, by members that share all large weights.
+    """One logit a row from numbers, categories, vectors and texts, by members that share all large weights.
 
     In training each row is learned by one member, drawn anew whenever it comes up, and each of its inputs is hidden
     with probability `hide` (a number as missing, a category as unknown); the answer is that of the mean probability of
@@ -103,7 +120,9 @@ class TabularEnsemble(nn.Module):
         self.numbers = EachNumber(len(numbers), self.spans.num_outputs, number_width)
         self.categories = nn.ModuleList([_embedding(size) for size in sizes])
         num_inputs = len(numbers) * number_width + sum(min(LARGEST_EMBEDDING, 1 + size // 2) for size in sizes)
-        num_inputs += sum(vectors.values())
+        texts = {column.name: column.num_buckets for column in columns if isinstance(column, Text)}
+        num_inputs += sum(vectors.values()) + TEXT_WIDTH * len(texts)
+        self.texts = nn.ModuleDict({name: Terms(num_buckets) for name, num_buckets in texts.items()})
         self.norms = nn.ModuleDict({name: nn.BatchNorm1d(length) for name, length in vectors.items()})
         self.scale = nn.Parameter(torch.randint(0, 2, (num_members, num_inputs)).float() * 2 - 1)
         widths = [num_inputs] + [width] * num_layers
@@ -130,6 +149,7 @@ class TabularEnsemble(nn.Module):
         parts = [self.numbers(self.spans(numbers))]
         parts += [embedding(codes[:, place]) for place, embedding in enumerate(self.categories)]
         parts += [norm(encoded[name].nan_to_num()) for name, norm in self.norms.items()]
+        parts += [terms(encoded[name]) for name, terms in self.texts.items()]
         return torch.cat(parts, dim=1)
 
     def _member_logits(self, inputs: Tensor, member: Tensor) -> Tensor:
@@ -156,13 +176,14 @@ def by_kind(columns: Sequence[Column]) -> tuple[list[str], list[str], dict[str, 
 def network(columns: Sequence[Column], **options: Any) -> dict[str, Any]:
     """What `Workload(**network(columns))` needs for a `TabularEnsemble` of all columns; `options` are the network's."""
     numbers, categories, vectors = by_kind(columns)
+    texts = [column.name for column in columns if isinstance(column, Text)]
 
     def encode(batch: Batch) -> Encoded:
-        """Numbers and codes side by side, vectors as they are."""
+        """Numbers and codes side by side, vectors and buckets as they are."""
         return {
             NUMBERS: _side_by_side(batch, numbers, np.float32),
             CATEGORIES: _side_by_side(batch, categories, np.int64),
-            **{name: tensor(batch[name]) for name in vectors},
+            **{name: tensor(batch[name]) for name in (*vectors, *texts)},
         }
 
     def model(learned: Mapping[str, int]) -> nn.Module:

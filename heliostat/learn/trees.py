@@ -30,9 +30,10 @@ def xgboost() -> ModuleType:
 
 def encode(batch: Batch) -> Encoded:
     """The prepared columns side by side as float32, shape (num_rows, num_columns): numbers, NaN if missing, codes, then
-    the numbers of vectors.
+    the numbers of vectors. Texts are left out: buckets are no quantities, and too many for categories.
     """
-    return {COLUMNS: torch.from_numpy(np.column_stack([each.astype(np.float32) for each in batch.values()]))}
+    shown = [each for each in batch.values() if each.ndim == 1 or np.issubdtype(each.dtype, np.floating)]
+    return {COLUMNS: torch.from_numpy(np.column_stack([each.astype(np.float32) for each in shown]))}
 
 
 def column_types(preparation: Preparation) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from heliostat.columns import WORDS, Category, Column, Number, Violation, violations
+from heliostat.columns import WORDS, Category, Column, Number, Text, Violation, violations
 from heliostat.errors import ContractError
 
 Values = list[Any]
@@ -49,7 +49,7 @@ class NumberBlock:
         return dict(zip(self._names, matrix.tolist(), strict=True)) if inside.all() else {}
 
 
-def checked(values: Values, column: Number | Category) -> Values:
+def checked(values: Values, column: Number | Category | Text) -> Values:
     """The values as the contract keeps them (numbers as float); ContractError naming the first that breaks it."""
     fast = _fast_number(values, column) if isinstance(column, Number) else _fast_text(values, column)
     return fast if fast is not None else _slow(values, column)
@@ -68,13 +68,15 @@ def _fast_number(values: Values, column: Number) -> Values | None:
     return floats if inside else None
 
 
-def _fast_text(values: Values, column: Category) -> Values | None:
+def _fast_text(values: Values, column: Category | Text) -> Values | None:
     if set(map(type, values)) != _TEXTS:
         return None
+    if isinstance(column, Text):
+        return values if max(map(len, values)) <= column.max_length else None
     return values if column.closed is None or set(values).issubset(column.closed) else None
 
 
-def _slow(values: Values, column: Number | Category) -> Values:
+def _slow(values: Values, column: Number | Category | Text) -> Values:
     wanted, words = _NUMBERS if isinstance(column, Number) else _TEXTS, WORDS[type(column)]
     for index, value in enumerate(values):
         if value is not None and type(value) not in wanted:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliostat import vectors
-from heliostat.columns import Category, Column, Number, Vector
+from heliostat.columns import Category, Column, Number, Text, Vector
 from heliostat.serving import binary_tensors
 from heliostat.serving.binary_tensors import Tail
 from heliostat.serving.cells import Values
@@ -19,7 +19,7 @@ INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UIN
 NUMBERS = INTEGERS | {"FP16", "FP32", "FP64"}
 TEXTS = frozenset({"BYTES"})
 OUTPUTS = {"probability": "FP64", "confidence": "FP64", "id": "BYTES", "model_version": "INT32"}
-_DATATYPES: dict[type, str] = {Number: "FP64", Category: "BYTES", Vector: "FP32"}
+_DATATYPES: dict[type, str] = {Number: "FP64", Category: "BYTES", Text: "BYTES", Vector: "FP32"}
 _EXAMPLE = '{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [0.5]}]}'
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from heliostat.columns import Column
 from heliostat.errors import ContractError
 from heliostat.tasks import BINARY, Task
-from heliostat.watch.all_bins import Bins, bins_from_json, fit_bins
+from heliostat.watch.all_bins import Bins, bins_from_json, fit_bins, reference_codes
 from heliostat.watch.bins import CategoryBins, Codes, NumberBins
 from heliostat.watch.counts import Counts
 from heliostat.watch.drift import ColumnDrift, log_evidence, noise_floor, psi
@@ -52,7 +52,7 @@ class Profile:
         output = task.output(answers)
         of_output = CategoryBins if pa.types.is_string(output.type) else NumberBins
         bins.append(of_output.fit(task.output_name, pa.chunked_array([output])))
-        codes = _codes(tuple(bins), table, output)
+        codes = _codes(tuple(bins), table, output, coded=reference_codes)
         reference = _tally(tuple(bins), codes)
         windows = _window_starts(table, window)
         calm = (
@@ -122,11 +122,21 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     return table.column(name)
 
 
-def _codes(bins: tuple[Bins, ...], table: pa.Table, answers: pa.Array) -> dict[str, Codes]:
+def _coded(bins: Bins, values: pa.ChunkedArray) -> Codes:
+    return bins.codes(values)
+
+
+def _codes(
+    bins: tuple[Bins, ...],
+    table: pa.Table,
+    answers: pa.Array,
+    *,
+    coded: Callable[[Bins, pa.ChunkedArray], Codes] = _coded,
+) -> dict[str, Codes]:
     if table.num_rows != len(answers):
         raise ContractError(f"{table.num_rows} rows need as many answers; got {len(answers)}.")
     *inputs, output = bins
-    codes = {one.name: one.codes(_column(table, one.source)) for one in inputs}
+    codes = {one.name: coded(one, _column(table, one.source)) for one in inputs}
     return codes | {output.name: output.codes(pa.chunked_array([answers]))}
 
 

@@ -1,0 +1,151 @@
+"""The contenders of `benchmarks.models`: each is fitted from the same rows, the newest of which choose its settings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from heliostat import Binary, Trees, Workload
+from heliostat.columns import Column
+from heliostat.learn.bundle import served
+from heliostat.learn.fit import Fitted, fit, refit
+from heliostat.learn.fit_trees import fit_trees, refit_trees
+from heliostat.learn.prepare import Preparation
+from heliostat.learn.rows import split_by_time
+from heliostat.learn.tabular import auto
+from heliostat.learn.trees import COLUMNS, column_types, encode
+from heliostat.metrics import log_loss
+from jobs._simulation_learner import Trees as ScikitTrees
+
+Answers = Callable[[pa.Table], NDArray[np.float64]]
+NUM_DRAWS = 8  # settings that are tried where a baseline is tuned
+
+
+class Rows:
+    """No source: the benchmark hands rows on itself."""
+
+    def parts(self) -> list[str]:
+        return []
+
+    def read(self, part: str) -> pa.Table:
+        raise KeyError(part)
+
+
+def declared(columns: Sequence[Column], **model: Any) -> Workload:
+    """A workload with both kinds of model and every default; `model` replaces what `auto` gives."""
+    times = {"key": "key", "event_time": "event_at", "due_time": "due_at", "label_time": "label_known_at"}
+    given = {**auto(columns), **model}
+    return Workload(name="benchmark", source=Rows(), columns=columns, label=Binary("label"), **times, **given)
+
+
+def network(workload: Workload, known: pa.Table) -> Answers:
+    """As `jobs.train` fits it: the best epoch on later rows, calibrated on them, then fitted again on all rows."""
+    first = fit(workload, *split_by_time(known, share=workload.training.validation_share), seed=0)
+    return _again(
+        workload, refit(workload, known, num_epochs=first.best_epoch + 1, calibration=first.calibration, seed=0)
+    )
+
+
+def xgboost(workload: Workload, known: pa.Table, *, trees: Trees | None = None) -> Answers:
+    """The same of XGBoost."""
+    workload = replace(workload, trees=trees or Trees())
+    first = fit_trees(workload, *split_by_time(known, share=workload.training.validation_share), seed=0)
+    return _again(
+        workload, refit_trees(workload, known, num_rounds=first.best_epoch + 1, calibration=first.calibration, seed=0)
+    )
+
+
+def _again(workload: Workload, fitted: Fitted) -> Answers:
+    return served(workload, fitted).probabilities
+
+
+def tuned_xgboost(workload: Workload, known: pa.Table) -> Answers:
+    """The best of a random search, by the loss on the newest tenth."""
+    train, later = split_by_time(known, share=workload.training.validation_share)
+    random = np.random.default_rng(1)
+    drawn = [
+        Trees(
+            depth=int(random.integers(4, 11)),
+            learning_rate=float(np.exp(random.uniform(np.log(0.02), np.log(0.2)))),
+            row_share=float(random.uniform(0.6, 1)),
+            column_share=float(random.uniform(0.4, 1)),
+        )
+        for _ in range(NUM_DRAWS)
+    ]
+    found = [fit_trees(replace(workload, trees=trees), train, later, seed=0) for trees in drawn]
+    best = int(np.argmin([each.history[each.best_epoch].validation_loss for each in found]))
+    return xgboost(workload, known, trees=drawn[best])
+
+
+def scikit(workload: Workload, known: pa.Table) -> Answers:
+    """scikit-learn's HistGradientBoosting with its defaults."""
+    return ScikitTrees(workload.columns).fit(known, known["label"].to_numpy()).probabilities
+
+
+def support_vectors(workload: Workload, known: pa.Table) -> Answers:
+    """scikit-learn's SVC with its defaults on scaled numbers, its probabilities by its own calibration."""
+    preparation = Preparation.fit(known, workload.columns)
+
+    def matrix(rows: pa.Table) -> NDArray[np.float32]:
+        return encode(preparation.prepare(rows))[COLUMNS].nan_to_num().numpy()
+
+    model = make_pipeline(StandardScaler(), SVC(probability=True, random_state=0))
+    model.fit(matrix(known), known["label"].to_numpy())
+    return lambda rows: np.asarray(model.predict_proba(matrix(rows))[:, 1])
+
+
+def constant(_: Workload, known: pa.Table) -> Answers:
+    """The share of ones among the rows to learn from."""
+    rate = pc.mean(known["label"]).as_py()
+    return lambda rows: np.full(rows.num_rows, rate)
+
+
+def lightgbm(workload: Workload, known: pa.Table, *, is_tuned: bool = False) -> Answers:
+    """LightGBM; its defaults, or the best of a random search with early stopping on the newest tenth, fitted again."""
+    import lightgbm as library  # an environment of benchmarks has it, the project does not
+
+    preparation = Preparation.fit(known, workload.columns)
+    codes = [place for place, kind in enumerate(column_types(preparation)) if kind == "c"]
+
+    def data(rows: pa.Table) -> tuple[Any, NDArray[np.float64]]:
+        return encode(preparation.prepare(rows))[COLUMNS].numpy(), rows["label"].to_numpy()
+
+    def fitted(settings: dict[str, Any], rows: pa.Table) -> Any:
+        model = library.LGBMClassifier(**settings, n_jobs=1, random_state=0, verbose=-1)
+        return model.fit(*data(rows), categorical_feature=codes)
+
+    settings: dict[str, Any] = {}
+    if is_tuned:
+        settings = _searched(fitted, data, *split_by_time(known, share=workload.training.validation_share))
+    model = fitted(settings, known)
+    return lambda rows: np.asarray(
+        model.predict_proba(encode(preparation.prepare(rows))[COLUMNS].numpy())[:, 1], np.float64
+    )
+
+
+def _searched(fitted: Any, data: Any, train: pa.Table, later: pa.Table) -> dict[str, Any]:
+    random = np.random.default_rng(1)
+    found: list[tuple[float, dict[str, Any]]] = []
+    inputs, labels = data(later)
+    for _ in range(NUM_DRAWS):
+        drawn = {
+            "num_leaves": int(random.integers(8, 128)),
+            "learning_rate": float(np.exp(random.uniform(np.log(0.02), np.log(0.2)))),
+            "min_child_samples": int(random.integers(5, 100)),
+            "subsample": float(random.uniform(0.6, 1)),
+            "subsample_freq": 1,
+            "colsample_bytree": float(random.uniform(0.4, 1)),
+            "reg_lambda": float(np.exp(random.uniform(-4, 3))),
+        }
+        model = fitted({**drawn, "n_estimators": 400}, train)
+        for rounds in (50, 100, 200, 300, 400):
+            answers = model.predict_proba(inputs, num_iteration=rounds)[:, 1]
+            found.append((log_loss(labels, answers), {**drawn, "n_estimators": rounds}))
+    return min(found, key=lambda each: each[0])[1]
