@@ -63,7 +63,7 @@ def xgboost(workload: Workload, known: pa.Table, *, trees: Trees | None = None) 
 
 
 def _again(workload: Workload, fitted: Fitted) -> Answers:
-    return served(workload, fitted).probabilities
+    return served(workload, fitted).answers
 
 
 def tuned_xgboost(workload: Workload, known: pa.Table) -> Answers:
@@ -86,7 +86,7 @@ def tuned_xgboost(workload: Workload, known: pa.Table) -> Answers:
 
 def scikit(workload: Workload, known: pa.Table) -> Answers:
     """scikit-learn's HistGradientBoosting with its defaults."""
-    return ScikitTrees(workload.columns).fit(known, known["label"].to_numpy()).probabilities
+    return ScikitTrees(workload.columns).fit(known, known["label"].to_numpy()).answers
 
 
 def support_vectors(workload: Workload, known: pa.Table) -> Answers:

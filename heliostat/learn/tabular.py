@@ -18,6 +18,7 @@ from heliostat.columns import Category, Column, Number, Text, Vector
 from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.errors import WorkloadError
+from heliostat.labels import Binary, Classes, Label, Quantity
 from heliostat.learn.network import tensor
 from heliostat.learn.prepare import UNKNOWN_CODE, Learned
 from heliostat.texts import PADDING
@@ -27,7 +28,8 @@ NUMBERS, CATEGORIES = "numbers", "categories"
 CATEGORY_INIT_SCALE = 0.1
 LARGEST_EMBEDDING = 16
 TEXT_WIDTH = 32
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 256, 3e-3
+TWO_VALUES = Binary("label")
+EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 12, 256, 8e-3, 0.05
 
 
 class PiecewiseLinear(nn.Module):
@@ -92,14 +94,15 @@ class TabularEnsemble(nn.Module):
     """One logit a row from numbers, categories, vectors and texts, by members that share all large weights.
 
     In training each row is learned by one member, drawn anew whenever it comes up, and each of its inputs is hidden
-    with probability `hide` (a number as missing, a category as unknown); the answer is that of the mean probability of
-    all members.
+    with probability `hide` (a number as missing, a category as unknown); the answer is that of the mean probability,
+    or quantity, of all members.
     """
 
     def __init__(
         self,
         learned: Mapping[str, int],
         columns: Sequence[Column],
+        label: Label = TWO_VALUES,
         *,
         num_members: int = 8,
         width: int = 192,
@@ -129,17 +132,21 @@ class TabularEnsemble(nn.Module):
         self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(widths)])
         self.member_bias = nn.Parameter(torch.zeros(num_members, num_layers, width))
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.Parameter(torch.empty(num_members, width).uniform_(-1, 1) / width**0.5)
-        self.biases = nn.Parameter(torch.zeros(num_members))
+        self.label = label
+        num_outputs = len(label.values) if isinstance(label, Classes) else 1
+        self.heads = nn.Parameter(torch.empty(num_members, num_outputs, width).uniform_(-1, 1) / width**0.5)
+        self.biases = nn.Parameter(torch.zeros(num_members, num_outputs))
 
     def forward(self, encoded: Mapping[str, Tensor]) -> Tensor:
-        """Logits, shape (num_rows,), from what the encode of `network` gives."""
+        """A logit, one for each class, or a quantity, from what the encode of `network` gives: shape (num_rows,), of
+        classes (num_rows, num_classes).
+        """
         inputs = self._inputs(encoded)
         if self.training:
             member = torch.randint(len(self.scale), (len(inputs),), device=inputs.device)
             return self._member_logits(inputs, member)
         every = [self._member_logits(inputs, torch.tensor([member])) for member in range(len(self.scale))]
-        return torch.stack(every).sigmoid().mean(0).logit(eps=1e-7)
+        return _of_all(torch.stack(every), self.label)
 
     def _inputs(self, encoded: Mapping[str, Tensor]) -> Tensor:
         numbers, codes = encoded[NUMBERS], encoded[CATEGORIES]
@@ -156,7 +163,19 @@ class TabularEnsemble(nn.Module):
         hidden = inputs * self.scale[member]
         for number, layer in enumerate(self.layers):
             hidden = self.dropout(torch.relu(layer(hidden) + self.member_bias[member, number]))
-        return (hidden * self.heads[member]).sum(1) + self.biases[member]
+        outputs = (
+            torch.einsum("rw,row->ro", hidden, self.heads[member].expand(len(hidden), -1, -1)) + self.biases[member]
+        )
+        return outputs if isinstance(self.label, Classes) else outputs.squeeze(1)
+
+
+def _of_all(members: Tensor, label: Label) -> Tensor:
+    """One answer of all members: of probabilities the mean, as a logit again; of quantities the mean."""
+    if isinstance(label, Quantity):
+        return members.mean(0)
+    if isinstance(label, Classes):
+        return members.softmax(2).mean(0).clamp(min=1e-9).log()
+    return members.sigmoid().mean(0).logit(eps=1e-7)
 
 
 def _embedding(size: int) -> nn.Embedding:
@@ -173,7 +192,7 @@ def by_kind(columns: Sequence[Column]) -> tuple[list[str], list[str], dict[str, 
     return numbers, categories, {column.name: column.length for column in columns if isinstance(column, Vector)}
 
 
-def network(columns: Sequence[Column], **options: Any) -> dict[str, Any]:
+def network(columns: Sequence[Column], label: Label = TWO_VALUES, **options: Any) -> dict[str, Any]:
     """What `Workload(**network(columns))` needs for a `TabularEnsemble` of all columns; `options` are the network's."""
     numbers, categories, vectors = by_kind(columns)
     texts = [column.name for column in columns if isinstance(column, Text)]
@@ -188,19 +207,25 @@ def network(columns: Sequence[Column], **options: Any) -> dict[str, Any]:
 
     def model(learned: Mapping[str, int]) -> nn.Module:
         """A fresh network for what training saw."""
-        return TabularEnsemble(learned, columns, **options)
+        return TabularEnsemble(learned, columns, label, **options)
 
     return {"encode": encode, "model": model}
 
 
-def auto(columns: Sequence[Column], *, fit_time: timedelta | None = None) -> dict[str, Any]:
+def auto(columns: Sequence[Column], label: Label = TWO_VALUES, *, fit_time: timedelta | None = None) -> dict[str, Any]:
     """What `Workload(**auto(columns))` needs to let trees and a network compete on every training's hold-out.
 
     Trees, the quick ones, are fitted first; no fit begins once `fit_time` has passed. Which won, and what the other
     scored, is in the run's record and the winner's lineage. Needs the extra `trees`.
     """
-    training = Training(epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, fit_time=fit_time)
-    return {**network(columns), "trees": Trees(), "training": training}
+    training = Training(
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        weight_decay=WEIGHT_DECAY,
+        fit_time=fit_time,
+    )
+    return {**network(columns, label), "trees": Trees(), "training": training}
 
 
 def _side_by_side(batch: Batch, names: Sequence[str], kind: type) -> Tensor:

@@ -12,6 +12,7 @@ from heliostat import Category, Number, Training, Vector
 from heliostat.check import check
 from heliostat.columns import normalise
 from heliostat.errors import WorkloadError
+from heliostat.labels import Classes, Quantity
 from heliostat.learn.bundle import served
 from heliostat.learn.fit import fit
 from heliostat.learn.prepare import NUM_SPANS, Preparation
@@ -77,8 +78,26 @@ def test_in_training_every_member_learns_and_the_large_weights_are_shared():
     made = TabularEnsemble(learned(x=[0.0, 1.0, 2.0]), X, num_members=4, width=8)
     encoded = {"numbers": torch.rand(200, 1), "categories": torch.zeros(200, 0, dtype=torch.int64)}
     made.train()(encoded).sum().backward()
-    assert (made.heads.grad.abs().sum(1) > 0).all()
+    assert (made.heads.grad.abs().sum((1, 2)) > 0).all()
     assert sum(layer.weight.numel() for layer in made.layers) == 12 * 8 + 8 * 8
+
+
+def test_of_several_classes_each_gets_a_logit_of_the_mean_probability():
+    label = Classes("kind", ("a", "b", "c"))
+    made = TabularEnsemble(learned(x=[0.0, 1.0, 2.0]), X, label, num_members=3)
+    encoded = {"numbers": torch.rand(5, 1), "categories": torch.zeros(5, 0, dtype=torch.int64)}
+    assert made.train()(encoded).shape == (5, 3)
+    inputs = made.eval()._inputs(encoded)
+    every = torch.stack([made._member_logits(inputs, torch.tensor([member])).softmax(1) for member in range(3)])
+    assert torch.allclose(made(encoded).softmax(1), every.mean(0), atol=1e-6)
+
+
+def test_a_quantity_is_the_mean_of_all_members():
+    made = TabularEnsemble(learned(x=[0.0, 1.0, 2.0]), X, Quantity("minutes"), num_members=3).eval()
+    encoded = {"numbers": torch.rand(5, 1), "categories": torch.zeros(5, 0, dtype=torch.int64)}
+    inputs = made._inputs(encoded)
+    every = torch.stack([made._member_logits(inputs, torch.tensor([member])) for member in range(3)])
+    assert torch.allclose(made(encoded), every.mean(0), atol=1e-6)
 
 
 def test_a_plain_mapping_in_place_of_what_was_learned_is_refused():
@@ -94,16 +113,16 @@ def test_a_workload_needs_its_columns_alone_and_its_network_beats_the_constant()
     fitted = fit(workload, *split_by_time(labelled_rows("2024-01", "2024-02", rows_per_part=800), share=0.2), seed=1)
     later = labelled_rows("2024-03")
     labels = later["label"].to_numpy()
-    found = served(workload, fitted).probabilities(normalise(later, workload.columns))
-    assert log_loss(labels, found) < log_loss(labels, np.full(len(labels), fitted.label_rate)) - 0.03
+    found = served(workload, fitted).answers(normalise(later, workload.columns))
+    assert log_loss(labels, found) < log_loss(labels, np.full(len(labels), labels.mean())) - 0.03
 
 
 def test_a_row_is_answered_alike_alone_and_in_a_batch():
     workload = replace(toy.workload, **network(toy.workload.columns), training=Training(epochs=1))
     model = served(workload, fit(workload, *split_by_time(labelled_rows("2024-01"), share=0.2), seed=1))
     rows = normalise(lake_rows("2024-02", rows_per_part=64), workload.columns)
-    alone = np.concatenate([model.probabilities(rows.slice(row, 1)) for row in range(rows.num_rows)])
-    assert np.allclose(alone, model.probabilities(rows), atol=1e-6)
+    alone = np.concatenate([model.answers(rows.slice(row, 1)) for row in range(rows.num_rows)])
+    assert np.allclose(alone, model.answers(rows), atol=1e-6)
 
 
 def test_vectors_go_into_the_network_with_a_scale_of_their_own():
