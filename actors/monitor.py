@@ -11,15 +11,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from actors.judged import changes, references
 from actors.leases import Holder
 from actors.proxy import catalog
 from heliostat import cohorts
 from heliostat.columns import Column
 from heliostat.declared.loop import Loop
-from heliostat.metrics import ALL, Metric, log_loss
-from heliostat.records import JournalEntry
+from heliostat.declared.watching import Watching
+from heliostat.metrics import ALL, Metric
 from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
 from heliostat.store.lake import Lake
@@ -27,14 +27,15 @@ from heliostat.store.schema import prediction_schema
 from heliostat.triggers import Trigger
 from heliostat.watch import answers, turns
 from heliostat.watch.answers import Answers
+from heliostat.watch.awaited import Awaited
+from heliostat.watch.bins import CategoryBins, NumberBins
 from heliostat.watch.cohorts import score_cohort
-from heliostat.watch.events import ChampionChanged, Decision, Event, ReferenceScore, Retrain, Tick, TurnEnded
+from heliostat.watch.events import ChampionChanged, Decision, Event, Retrain, Tick, TurnEnded
 from heliostat.watch.exposition import exposition
 from heliostat.watch.labelled import Labelled
-from heliostat.watch.measurements import measurements
 from heliostat.watch.monitor import MonitorState
-from heliostat.watch.monitor_json import reference_from_json
 from heliostat.watch.profile import Profile
+from heliostat.watch.told import frequent_values, told_of
 from heliostat.watch.windows import Windows, unsent_cells, window_start
 
 STATE = "monitor"
@@ -52,6 +53,7 @@ class Watch:
     loop: Loop
     metrics: Sequence[Metric] = ALL
     sent_by_revision: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    watching: Watching = field(default_factory=Watching)
 
 
 class Monitor:
@@ -65,7 +67,7 @@ class Monitor:
         self._windows: Windows | None = None
         self._read_until: int | None = None
         self._matured_until: datetime | None = None
-        self._longest_due = timedelta(0)
+        self._awaited = Awaited()
         self._seen_sequence = 0
         self._answers: dict[int, Answers] = {}
         self._num_by_decision: dict[str, int] = {}
@@ -91,10 +93,12 @@ class Monitor:
 
     def status(self) -> dict[str, Any]:
         """How far it is, and the version it watches."""
-        champion = self._restored().champion
+        state = self._restored()
+        champion = state.champion
         return {
             "matured_until": self._matured_until,
             "watched_version": None if champion is None else champion.version,
+            "frequent_values": frequent_values(state, self._windows),
             "num_too_late": 0 if self._windows is None else self._windows.num_too_late,
         }
 
@@ -116,9 +120,8 @@ class Monitor:
     def _exposition(self, clock: datetime) -> str:
         state = self._restored()
         ended = catalog().get_state(self._watch.workload, "turns") or {"turns": []}
-        told = measurements(
-            champion=state.champion, window=state.newest_window, cohort=state.newest_cohort, clock=clock
-        )
+        sensitive = self._watch.watching.sensitive
+        told = told_of(state, windows=self._windows, awaited=self._awaited, sensitive=sensitive, clock=clock)
         return exposition(
             self._watch.workload,
             measured=[*told, *turns.measured(ended["turns"])],
@@ -140,16 +143,16 @@ class Monitor:
         number = catalog().aliases(name).get("champion")
         if number is None or (state.champion is not None and state.champion.version == number):
             return []
-        change, judged = _changes(name, number)
+        change, judged = changes(name, number)
         lineage, inputs = catalog().version(name, number).lineage, judged.payload["inputs"]
-        self._windows = Windows(self._profile(number), version=number, span=self._watch.loop.window)
+        self._windows = Windows(self._profile(number), version=number, span=self._watch.loop.window, has_sketches=True)
         return [
             ChampionChanged(
                 at=datetime.fromisoformat(change.payload["inputs"]["clock"]),
                 version=number,
                 trained_until=datetime.fromisoformat(lineage["as_of"]),
                 num_training_rows=lineage["num_rows"],
-                reference_by_metric=_references(inputs),
+                reference_by_metric=references(inputs),
             )
         ]
 
@@ -169,8 +172,7 @@ class Monitor:
             after_version=self._read_until,
             schema=prediction_schema(self._watch.columns),
         )
-        waits_us = pc.subtract(rows["due_at"], rows["event_at"]).cast(pa.int64())
-        self._longest_due = max(self._longest_due, timedelta(microseconds=pc.max(waits_us).as_py() or 0))
+        self._awaited = self._awaited.seen(rows)
         self._answers = answers.count(rows, before=self._answers)
         if self._windows is None:
             return []
@@ -189,16 +191,9 @@ class Monitor:
         events: list[Event] = []
         while since + span <= reached:
             until = since + span
-            due = cohorts.due(
-                self._lake,
-                self._watch.workload,
-                self._watch.columns,
-                since=since,
-                until=until,
-                longest_due=self._longest_due,
-            )
+            due = self._fell_due(since, until)
             if due.num_rows:
-                scored = score_cohort(due, since=since, until=until, metrics=self._watch.metrics)
+                scored = score_cohort(due, since=since, until=until, metrics=self._watch.metrics, groups=self._groups())
                 num_labelled = sum(score.num_labelled for score in scored.score_by_version.values())
                 self._labelled = self._labelled.added(since, num_labelled)
                 self._due = self._due.added(since, due.num_rows)
@@ -206,6 +201,21 @@ class Monitor:
             since = until
         self._matured_until = since
         return events
+
+    def _fell_due(self, since: datetime, until: datetime) -> pa.Table:
+        """What matured in the span: by its due time, or because it waited as long as labels take."""
+        workload = self._watch.workload
+        if self._awaited.is_estimate_old(until, span=self._watch.loop.window):
+            found = cohorts.label_delays(self._lake, workload, as_of=until)
+            self._awaited = self._awaited.estimated(found, at=until)
+        before, self._awaited = self._awaited, self._awaited.matured(until)
+        return cohorts.matured(
+            self._lake, workload, self._watch.columns, since=since, until=until, before=before, after=self._awaited
+        )
+
+    def _groups(self) -> Sequence[NumberBins | CategoryBins]:
+        """By which quality is told apart: the champion's bins of the watched columns."""
+        return () if self._windows is None else self._windows.profile.bins_of(self._watch.watching.columns)
 
     def _profile(self, number: int) -> Profile:
         version = catalog().version(self._watch.workload, number)
@@ -219,21 +229,24 @@ class Monitor:
         if stored is None:
             self._state = MonitorState(self._watch.triggers)
             self._read_until = self._matured_until = None
-            self._seen_sequence, self._longest_due = 0, timedelta(0)
+            self._seen_sequence, self._awaited = 0, Awaited()
             self._answers, self._num_by_decision = {}, dict.fromkeys((RETRAIN, ALERT), 0)
             self._labelled, self._due = Labelled(), Labelled()
             return self._state
         self._state = MonitorState.from_json(stored["state"], triggers=self._watch.triggers)
         self._read_until, self._seen_sequence = stored["read_until"], stored["seen_sequence"]
         self._matured_until = datetime.fromisoformat(stored["matured_until"])
-        self._longest_due = timedelta(seconds=stored["longest_due_s"])
+        # States before 0.2 have the longest due time alone, beside the rest.
+        self._awaited = Awaited.from_json(stored.get("awaited", stored))
         # Counted from here on by an installation whose monitor was stored before there were such counts.
         self._answers = {int(number): Answers.from_json(one) for number, one in stored.get("answers", {}).items()}
         self._num_by_decision = stored.get("num_by_decision", dict.fromkeys((RETRAIN, ALERT), 0))
         self._labelled, self._due = (Labelled.from_json(stored.get(name, [])) for name in ("labelled", "due"))
         if stored["windows"] is not None:
             profile = self._profile(stored["windows"]["version"])
-            self._windows = Windows.from_json(stored["windows"], profile=profile, span=self._watch.loop.window)
+            self._windows = Windows.from_json(
+                stored["windows"], profile=profile, span=self._watch.loop.window, has_sketches=True
+            )
         return self._state
 
     def _store(self, clock: datetime, decisions: Sequence[Decision]) -> None:
@@ -246,7 +259,7 @@ class Monitor:
             "windows": None if self._windows is None else self._windows.to_json(),
             "read_until": self._read_until,
             "seen_sequence": self._seen_sequence,
-            "longest_due_s": self._longest_due.total_seconds(),
+            "awaited": self._awaited.to_json(),
             "matured_until": self._matured_until.isoformat(),
             "answers": {str(version): one.to_json() for version, one in self._answers.items()},
             "num_by_decision": self._num_by_decision,
@@ -270,25 +283,3 @@ class Monitor:
 
 def _kind(decision: Decision) -> str:
     return RETRAIN if isinstance(decision, Retrain) else ALERT
-
-
-def _references(inputs: Mapping[str, Any]) -> dict[str, ReferenceScore]:
-    """What the gate saw on the hold-out; log loss with its error and expectation, where the judgement kept them."""
-    found = {
-        metric: ReferenceScore(score=score, num_rows=inputs["holdout_rows"])
-        for metric, score in inputs.get("scores", {}).items()
-        if score is not None
-    }
-    judged = inputs.get("inputs", {}).get(log_loss.name)
-    return found if judged is None else found | {log_loss.name: reference_from_json(judged)}
-
-
-def _changes(workload: str, number: int) -> tuple[JournalEntry, JournalEntry]:
-    """The journal rows that made the version champion last, and that say what it was judged on."""
-    promoted = [
-        entry for entry in catalog().entries(workload, kind="version_promoted") if entry.payload["version"] == number
-    ]
-    rolled_back = [
-        entry for entry in catalog().entries(workload, kind="version_rolled_back") if entry.payload["version"] == number
-    ]
-    return max([*promoted, *rolled_back], key=lambda entry: entry.sequence), promoted[-1]

@@ -35,6 +35,7 @@ def loop(settings: Settings, workload: Workload, *, module: str, revision: str) 
         triggers=tuple(workload.retrain_on),
         loop=workload.loop,
         metrics=workload.scored_by,
+        watching=workload.watching,
     )
     _start(
         Recorder,

@@ -13,6 +13,7 @@ from heliostat.declared.scaling import Scaling
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
+from heliostat.declared.watching import Watching
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
 from heliostat.labels import Binary, Classes, Quantity
 from heliostat.triggers import Age, Decay, Drift, Growth, Slack
@@ -50,5 +51,6 @@ __all__ = [
     "Training",
     "Trees",
     "Vector",
+    "Watching",
     "Workload",
 ]

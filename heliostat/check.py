@@ -48,6 +48,8 @@ def _read(workload: Workload) -> pa.Table:
             f"Part {parts[0]!r} of the source gives no rows; `read` must return a pyarrow.Table of them."
         )
     for name in (workload.event_time, workload.due_time, workload.label_time):
+        if name is None:
+            continue
         kind = table.schema.field(name).type if name in table.column_names else None
         if kind is not None and (not pa.types.is_timestamp(kind) or kind.tz is None):
             raise WorkloadError(

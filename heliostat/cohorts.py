@@ -5,7 +5,7 @@ A row counts only once it is due: rows whose label merely arrived early are a bi
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import cast
 
 import pyarrow as pa
@@ -17,9 +17,12 @@ from heliostat.errors import TrainingError
 from heliostat.store.lake import Lake
 from heliostat.store.schema import label_schema, prediction_schema, raw_schema
 from heliostat.watch import outcomes
+from heliostat.watch.awaited import Awaited
+from heliostat.watch.delays import Maturity, maturity_of, with_due
 from heliostat.workload import Workload
 
 INSTANT = pa.timestamp("us", tz="UTC")
+DELAY_HISTORY, NUM_DELAY_DAYS, NUM_DELAY_ROWS = timedelta(days=180), 30, 2000
 
 
 def joined(
@@ -70,13 +73,89 @@ def due(
 ) -> pa.Table:
     """Predictions whose outcome fell due in the span, each with its label as known at its end (or null).
 
-    `longest_due` bounds the time from an event to its due time, so that only the days that matter are read.
+    `longest_due` bounds the time from an event to its due time, so that only the days that matter are read; of those,
+    only rows that fell due are held. Labels are looked for on the days inside the ids, one day after the other.
     """
-    first = (since - longest_due).date()
-    days = [("event_date", ">=", first), ("event_date", "<=", until.date())]
-    predictions = lake.read(name, "predictions", where=days, schema=prediction_schema(columns))
-    labels = lake.read(name, "labels", where=[("event_date", ">=", first)], schema=label_schema())
-    return outcomes.join(_between(predictions, "due_at", since, until), labels, known_by=until).table
+    days = [("event_date", ">=", (since - longest_due).date()), ("event_date", "<=", until.date())]
+    fell_due = [("due_at", ">=", since), ("due_at", "<", until)]
+    rows = lake.read(name, "predictions", where=[*days, *fell_due], schema=prediction_schema(columns))
+    return labelled(lake, name, rows, known_by=until)
+
+
+def matured(
+    lake: Lake,
+    name: str,
+    columns: Sequence[Column],
+    *,
+    since: datetime,
+    until: datetime,
+    before: Awaited,
+    after: Awaited,
+) -> pa.Table:
+    """Predictions that matured in the span, each with its label as known at its end (or null).
+
+    They fell due, or had no due time and waited for long enough: their events lie between `undated_since` of `before`
+    and of `after`.
+    """
+    dated = due(lake, name, columns, since=since, until=until, longest_due=before.longest_due)
+    if before.undated_since is None or after.undated_since is None:
+        return dated
+    where = [
+        ("event_date", ">=", before.undated_since.date()),
+        ("event_date", "<=", after.undated_since.date()),
+        ("event_at", ">=", before.undated_since),
+        ("event_at", "<", after.undated_since),
+        ("due_at", "is", None),
+    ]
+    rows = lake.read(name, "predictions", where=where, schema=prediction_schema(columns))
+    undated = labelled(lake, name, rows, known_by=until)
+    place = undated.schema.get_field_index("matures_at")
+    at = pa.chunked_array([pa.array([since] * undated.num_rows, INSTANT)])
+    return pa.concat_tables([dated, undated.set_column(place, "matures_at", at)])
+
+
+def labelled(lake: Lake, name: str, rows: pa.Table, *, known_by: datetime) -> pa.Table:
+    """The predictions, each with its label as known by then (or null).
+
+    A label that names an id lies on the day inside it. One that names a key may be of any day's prediction, so where
+    there are such labels all days are joined at once.
+    """
+    days = sorted(pc.unique(rows["event_at"].cast(pa.date32())).to_pylist())
+    if not days:
+        return outcomes.join(rows, label_schema().empty_table(), known_by=known_by).table
+    by_key = [("event_date", ">=", days[0]), ("id", "is", None)]
+    keyed = lake.read(name, "labels", where=by_key, schema=label_schema())
+    if keyed.num_rows:
+        labels = [keyed, *(_labels_on(lake, name, day) for day in days)]
+        return outcomes.join(rows, pa.concat_tables(labels), known_by=known_by).table
+    event_dates = rows["event_at"].cast(pa.date32())
+    parts = (
+        outcomes.join(rows.filter(pc.equal(event_dates, day)), _labels_on(lake, name, day), known_by=known_by).table
+        for day in days
+    )
+    return pa.concat_tables(parts)
+
+
+def _labels_on(lake: Lake, name: str, day: date) -> pa.Table:
+    """The labels that name an id of the day."""
+    labels = lake.read(name, "labels", where=[("event_date", "=", day)], schema=label_schema())
+    return labels.filter(pc.is_valid(labels["id"]))
+
+
+def label_delays(lake: Lake, name: str, *, as_of: datetime) -> Maturity | None:
+    """When predictions without a due time mature, by the delays of those of the last half year; None: not known yet.
+
+    Looked at are so many days at even distances, and of each so many rows at even distances.
+    """
+    step = DELAY_HISTORY / NUM_DELAY_DAYS
+    days = sorted({(as_of - place * step).date() for place in range(NUM_DELAY_DAYS)})
+    parts: list[pa.Table] = []
+    for day in days:
+        where = [("event_date", "=", day), ("event_at", "<", as_of), ("due_at", "is", None)]
+        rows = lake.read(name, "predictions", where=where, schema=prediction_schema(())).sort_by("id")
+        stride = max(1, -(-rows.num_rows // NUM_DELAY_ROWS))
+        parts.append(rows.take(pa.array(range(0, rows.num_rows, stride), pa.int64())))
+    return maturity_of(labelled(lake, name, pa.concat_tables(parts), known_by=as_of), as_of=as_of)
 
 
 def training_rows(
@@ -106,7 +185,7 @@ def training_rows(
         versions=versions,
         shut_out=shut_out,
     )
-    rows = pa.concat_tables([raw.select(names), answered_rows.select(names)])
+    rows = with_due(pa.concat_tables([raw.select(names), answered_rows.select(names)]), as_of=as_of)
     moment = pa.scalar(as_of, INSTANT)
     due = pc.and_(pc.less_equal(rows["due_at"], moment), pc.less_equal(rows["label_known_at"], moment))
     usable = pc.and_(pc.fill_null(due, False), pc.is_valid(rows["label"]))

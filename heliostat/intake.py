@@ -55,9 +55,10 @@ def _rename(workload: Workload, table: pa.Table) -> pa.Table:
     wanted = {
         "key": (workload.key, pa.string()),
         "event_at": (workload.event_time, INSTANT),
-        "due_at": (workload.due_time, INSTANT),
         "label_known_at": (workload.label_time, INSTANT),
     }
+    if workload.due_time is not None:
+        wanted["due_at"] = (workload.due_time, INSTANT)
     label = workload.label.name
     missing = sorted(name for name in (label, *(name for name, _ in wanted.values())) if name not in table.column_names)
     if missing:
@@ -66,6 +67,8 @@ def _rename(workload: Workload, table: pa.Table) -> pa.Table:
             "Correct the names in the workload, or add the columns in the source."
         )
     identity = {ours: table[theirs].cast(kind) for ours, (theirs, kind) in wanted.items()}
+    if workload.due_time is None:
+        identity["due_at"] = pa.chunked_array([pa.nulls(table.num_rows, INSTANT)])
     inputs = normalise(table, workload.columns)
     codes = pa.array(workload.task.codes(pa.chunked_array(table[label])), pa.float64(), from_pandas=True)
     known_at = identity.pop("label_known_at")

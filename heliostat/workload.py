@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.columns import Column
+from heliostat.columns import Category, Column, Number
 from heliostat.declared.inputs import Combine, Input, asked, refuse_unfit_inputs
 from heliostat.declared.judging import refuse_unfit_default, refuse_unfit_judging
 from heliostat.declared.long_answers import LongAnswers
@@ -21,6 +21,7 @@ from heliostat.declared.revisions import Revision, logged_columns, refuse_unfit
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
+from heliostat.declared.watching import Watching, refuse_unknown
 from heliostat.errors import WorkloadError
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
 from heliostat.labels import Label
@@ -72,6 +73,7 @@ class Workload:
     `encode` and `model` declare a network, `trees` boosted trees; with both, each training fits both kinds.
 
     `label` is Binary, Classes or Quantity; `metrics` and `gates` are by its kind where they are left out.
+    `due_time` names when a row's label should be known; without it that is estimated from how long labels took.
 
     `columns` is the contract's current `revision`; `earlier` are revisions before it that are still answered.
     `inputs` and `combine` name other workloads whose answers this one uses.
@@ -81,10 +83,10 @@ class Workload:
     source: Source
     key: str
     event_time: str
-    due_time: str
     label_time: str
     columns: Sequence[Column]
     label: Label
+    due_time: str | None = None
     encode: Callable[[Batch], Encoded] = no_encode
     model: Callable[[Mapping[str, int]], "nn.Module"] = no_model
     trees: Trees | None = None
@@ -95,6 +97,7 @@ class Workload:
     training: Training = field(default_factory=Training)
     serving: Serving = field(default_factory=Serving)
     loop: Loop = field(default_factory=Loop)
+    watching: Watching = field(default_factory=Watching)
     long_answers: LongAnswers = field(default_factory=LongAnswers)
     replay: Replay | None = None
     inputs: Sequence[Input] = ()
@@ -124,6 +127,11 @@ class Workload:
         refuse_unfit_default(self.name, self.task, self.serving.default)
         refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine)
         refuse_unfit(self.columns, self.earlier, current=self.revision)
+        refuse_unknown(
+            self.name,
+            self.watching,
+            columns=[column.name for column in self.columns if isinstance(column, Number | Category)],
+        )
 
     @property
     def task(self) -> Task:
@@ -154,7 +162,7 @@ class Workload:
         return tuple(dict.fromkeys([*self.task.metrics, *self.metrics, *asked]))
 
     def _refuse_twice_named(self) -> None:
-        own = [self.key, self.event_time, self.due_time, self.label_time, self.label.name]
+        own = [self.key, self.event_time, self.due_time or "due_time", self.label_time, self.label.name]
         names = [column.name for column in self.columns] + own
         twice = sorted({name for name in names if names.count(name) > 1})
         twice += sorted({column.name for each in self.earlier for column in each.columns} & set(own))

@@ -82,7 +82,7 @@ class Caller:
                 **{column.name: row[column.name] for column in workload.columns},
                 workload.key: row["key"],
                 workload.event_time: row["event_at"],
-                workload.due_time: row["due_at"],
+                workload.due_time or "due_time": row["due_at"],
             }
             for row in request.rows
         ]

@@ -44,7 +44,7 @@ def example_row(settings: Settings, workload: Workload) -> dict[str, Any]:
     return {
         workload.key: f"example-{newest['key']}",
         workload.event_time: newest["event_at"].isoformat(),
-        workload.due_time: newest["due_at"].isoformat(),
+        **({workload.due_time: newest["due_at"].isoformat()} if workload.due_time else {}),
         **inputs,
     }
 

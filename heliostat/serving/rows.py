@@ -45,7 +45,7 @@ class Contract:
             columns=tuple(workload.columns),
             key=workload.key,
             event_time=workload.event_time,
-            due_time=workload.due_time,
+            due_time=workload.due_time or "due_time",
             longest_due=workload.serving.longest_due,
             revision=workload.revision,
             earlier=tuple(workload.earlier),

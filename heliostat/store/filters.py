@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from heliostat.errors import LakeError
 
 Filter = tuple[str, str, object]
-"""Column, one of = == != < <= > >= in, and the value to compare with."""
+"""Column, one of = == != < <= > >= in is, and the value to compare with; `is` goes with None alone."""
 
 OPERATOR_BY_NAME: Mapping[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -21,6 +21,7 @@ OPERATOR_BY_NAME: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
     "in": lambda field, values: field.isin(values),
+    "is": lambda field, _: field.is_null(),
 }
 
 
@@ -40,6 +41,6 @@ def partition_filters(where: Sequence[Filter], partition: str) -> list[tuple[str
     chosen = [
         (column, "=" if name == "==" else name, value.isoformat())
         for column, name, value in where
-        if column == partition and name != "in" and type(value) is date
+        if column == partition and name not in ("in", "is") and type(value) is date
     ]
     return chosen or None

@@ -44,6 +44,12 @@ class NumberBins:
         """How many bins there are, missing included."""
         return len(self.cuts) + 2
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each bin holds, in words."""
+        above = (f"above {self.cuts[-1]!r}",) if self.cuts else ("<any>",)
+        return (*(f"up to {cut!r}" for cut in self.cuts), *above, "<missing>")
+
     def codes(self, values: pa.ChunkedArray) -> Codes:
         """The bin of each value, shape (num_rows,)."""
         numbers = _to_numbers(values)
@@ -78,6 +84,11 @@ class CategoryBins:
     def num_bins(self) -> int:
         """How many bins there are, other and missing included."""
         return len(self.levels) + 2
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each bin holds, in words."""
+        return (*self.levels, "<other>", "<missing>")
 
     def codes(self, values: pa.ChunkedArray) -> Codes:
         """The bin of each value, shape (num_rows,)."""

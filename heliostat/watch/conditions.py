@@ -12,7 +12,7 @@ from heliostat.triggers import Age, Decay, Drift, Growth, Slack
 from heliostat.watch.decay import Watched, watched, wealth_limit
 from heliostat.watch.detector import surely_moved
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
-from heliostat.watch.profile import MIN_WINDOW_ROWS, OUTPUTS
+from heliostat.watch.profile import MIN_WINDOW_ROWS, NOT_INPUTS
 
 MIN_COVERAGE = 0.5  # with fewer labels the labelled rows may be of another kind than the rest
 
@@ -35,7 +35,7 @@ def drifting(trigger: Drift, windows: Sequence[WindowClosed]) -> Condition | Non
     told = [window for window in windows if window.num_rows >= MIN_WINDOW_ROWS]
     if not told:
         return None
-    names = [name for name in told[-1].drift_by_column if name not in OUTPUTS]
+    names = [name for name in told[-1].drift_by_column if name not in NOT_INPUTS]
     evidence = {
         name: np.array([one.drift_by_column[name].log_evidence for one in told if name in one.drift_by_column])
         for name in names

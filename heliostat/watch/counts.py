@@ -1,7 +1,7 @@
 """Counts of rows by bin: what windows and replicas add up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from heliostat.errors import ContractError
@@ -9,11 +9,15 @@ from heliostat.errors import ContractError
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How many rows fell into each bin of each column; `+` is exact, in any order and grouping."""
+    """How many rows fell into each bin of each column; `+` is exact, in any order and grouping.
+
+    `unseen_by_column` counts the cells that hold what the reference never held, for columns of which that is known.
+    """
 
     profile: str
     num_rows: int
     by_column: Mapping[str, tuple[int, ...]]
+    unseen_by_column: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Counts") -> "Counts":
         """The counts of both sets of rows; ContractError when their bins differ."""
@@ -26,15 +30,31 @@ class Counts:
             name: tuple(mine + theirs for mine, theirs in zip(counts, other.by_column[name], strict=True))
             for name, counts in self.by_column.items()
         }
-        return Counts(profile=self.profile, num_rows=self.num_rows + other.num_rows, by_column=added)
+        unseen = {name: number + other.unseen_by_column[name] for name, number in self.unseen_by_column.items()}
+        return Counts(
+            profile=self.profile,
+            num_rows=self.num_rows + other.num_rows,
+            by_column=added,
+            unseen_by_column=unseen,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them."""
         by_column = {name: list(counts) for name, counts in self.by_column.items()}
-        return {"profile": self.profile, "num_rows": self.num_rows, "by_column": by_column}
+        return {
+            "profile": self.profile,
+            "num_rows": self.num_rows,
+            "by_column": by_column,
+            "unseen_by_column": dict(self.unseen_by_column),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Counts":
         """The counts that `to_json` wrote."""
         by_column = {name: tuple(counts) for name, counts in value["by_column"].items()}
-        return cls(profile=value["profile"], num_rows=value["num_rows"], by_column=by_column)
+        return cls(
+            profile=value["profile"],
+            num_rows=value["num_rows"],
+            by_column=by_column,
+            unseen_by_column=dict(value.get("unseen_by_column", {})),  # counts stored before there were any
+        )

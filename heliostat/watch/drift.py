@@ -10,6 +10,7 @@ Numbers = NDArray[np.int64]
 TOLERANCE = 0.02  # of all rows may change their side of a cut: nobody retrains for less
 GAPS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4])  # shares of rows: one bet is near whatever change there is
 NOISE_95 = 1.8  # nineteen in twenty calm windows of independent rows show less than so many times the expected index
+MIN_WINDOWS = 3
 SMOOTHING = 0.5  # added to every bin, or one empty bin would make the index infinite
 
 
@@ -17,17 +18,28 @@ SMOOTHING = 0.5  # added to every bin, or one empty bin would make the index inf
 class ColumnDrift:
     """One column in one window: the index, what calm data would show as well, and the excess over that.
 
-    `log_evidence` is the log of an e-value against calm, in nats: infinite where it is not known.
+    `log_evidence` is the log of an e-value against calm, in nats: infinite where it is not known. `missing` is the
+    share of rows without a value, `unseen` the share with one that the reference never held (None: not known), and
+    `began_to_vary` says that there are such, and that the reference held one value only.
     """
 
     psi: float
     floor: float
     log_evidence: float = math.inf
+    missing: float = 0.0
+    unseen: float | None = None
+    began_to_vary: bool = False
 
     @property
     def effect(self) -> float:
         """The index beyond what chance and the reference's own scatter explain; at least 0."""
         return max(0.0, self.psi - self.floor)
+
+
+def effect_of_calm(reference: Numbers, current: Numbers, *, calm_psi: float) -> float:
+    """The design effect as the index of calm windows shows it, for profiles that kept nothing better."""
+    independent = NOISE_95 * noise_floor(reference, current)
+    return max(1.0, calm_psi / independent) if independent > 0 else 1.0
 
 
 def psi(reference: Numbers, current: Numbers) -> float:
@@ -52,28 +64,46 @@ def noise_floor(reference: Numbers, current: Numbers) -> float:
     return (in_use - 1) * (1 / num_current + 1 / num_reference)
 
 
-def log_evidence(reference: Numbers, current: Numbers, *, calm_psi: float = 0.0) -> float:
+def design_effect(reference: Numbers, windows: Numbers) -> float:
+    """How many rows of a window weigh as much as one independent row, from windows of the reference; at least 1.
+
+    `windows` are the counts of each, shape (num_windows, num_bins). The variance of their shares up to each bin, over
+    what independent rows would show (Kish 1965), is widened as if it had been too small by chance; 1 with fewer than
+    three windows.
+    """
+    num_rows = windows.sum(axis=1)
+    windows, num_rows = windows[num_rows > 0], num_rows[num_rows > 0]
+    if len(windows) < MIN_WINDOWS:
+        return 1.0
+    expected = np.cumsum(reference)[:-1] / reference.sum()
+    shares = np.cumsum(windows, axis=1)[:, :-1] / num_rows[:, None]
+    binomial = float((expected * (1 - expected)).sum())
+    if not binomial:
+        return 1.0
+    scatter = float(((shares - expected) ** 2 * num_rows[:, None]).sum()) / (len(windows) - 1)
+    return max(1.0, scatter / binomial * (1 + 4 / len(windows)))
+
+
+def log_evidence(reference: Numbers, current: Numbers, *, effect: float = 1.0) -> float:
     """The log of an e-value against calm: no share of rows up to a bin moved by more than is tolerated.
 
     Tolerated are TOLERANCE and three standard errors of the reference. The bets are on each cut, both sides and several
-    distances; their mean is an e-value too. `calm_psi` is what calm windows show: where that is more than independent
-    rows would, the log is divided by so much (a power below 1 of an e-value is an e-value).
+    distances; their mean is an e-value too. With `effect` rows that weigh as one independent row, the reference is
+    unsure by as much, and the log is divided by it (a power below 1 of an e-value is an e-value).
     """
     num_rows, num_reference = int(current.sum()), int(reference.sum())
     if not num_rows or not num_reference:
         return 0.0
     below = np.cumsum(current)[:-1].astype(np.float64)
     expected = np.cumsum(reference)[:-1] / num_reference
-    margin = TOLERANCE + 3 * np.sqrt(expected * (1 - expected) / num_reference)
+    margin = TOLERANCE + 3 * np.sqrt(expected * (1 - expected) * effect / num_reference)
     values = np.concatenate(
         [
             _bets(below, num_rows, at_most=expected + margin),
             _bets(num_rows - below, num_rows, at_most=1 - expected + margin),
         ]
     )
-    independent = NOISE_95 * noise_floor(reference, current)
-    inflation = max(1.0, calm_psi / independent) if independent > 0 else 1.0
-    tempered = values / inflation
+    tempered = values / effect
     return float(np.logaddexp.reduce(tempered) - math.log(len(tempered)))
 
 

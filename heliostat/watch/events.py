@@ -7,30 +7,43 @@ from typing import Any
 
 from heliostat.tasks.expected import Expected
 from heliostat.watch.drift import ColumnDrift
+from heliostat.watch.groups import GroupTally
+from heliostat.watch.reliability import ReliabilityBin
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowClosed:
-    """Rows of a span of event time, against the profile of `version`; told again, it replaces itself."""
+    """Rows of a span of event time, against the profile of `version`; told again, it replaces itself.
+
+    `estimated_by_metric` is what the version's own answers expect of themselves; `num_answered` are so many.
+    """
 
     since: datetime
     until: datetime
     version: int
     num_rows: int
     drift_by_column: Mapping[str, ColumnDrift]
+    estimated_by_metric: Mapping[str, float] = field(default_factory=dict)
+    num_answered: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CohortScore:
     """One version's answers in a cohort: how many, how many with a label, how good those were, and what they expected.
 
-    `expected` is of the labelled answers; None where it was not kept or means nothing.
+    `expected` is of the labelled answers; None where it was not kept or means nothing. `estimated_by_metric` is what
+    all answers, labelled or not, expected of themselves. `label_delay_s` has quantiles of the time from an event to its
+    label. `groups` are labelled rows by the values of watched columns.
     """
 
     num_predictions: int
     num_labelled: int
     score_by_metric: Mapping[str, float]
     expected: Expected | None = None
+    estimated_by_metric: Mapping[str, float] = field(default_factory=dict)
+    reliability: tuple[ReliabilityBin, ...] = ()
+    groups: Mapping[str, Mapping[str, GroupTally]] = field(default_factory=dict)
+    label_delay_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def coverage(self) -> float:

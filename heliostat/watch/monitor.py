@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from heliostat.triggers import Age, Decay, Drift, Growth, Slack, Trigger
+from heliostat.watch import notices
 from heliostat.watch.conditions import MIN_COVERAGE, Condition, aged, decaying, drifting, grown
 from heliostat.watch.events import (
     Alert,
@@ -41,6 +42,7 @@ class MonitorState:
         self._champion: ChampionChanged | None = None
         self._windows: dict[datetime, WindowClosed] = {}
         self._cohorts: dict[datetime, CohortMatured] = {}
+        self._first: WindowClosed | None = None
         self._said: set[str] = set()
         self._latest_at: datetime | None = None
 
@@ -53,6 +55,16 @@ class MonitorState:
     def newest_window(self) -> WindowClosed | None:
         """The last window of event time that closed since the champion came."""
         return self._windows[max(self._windows)] if self._windows else None
+
+    @property
+    def first_window(self) -> WindowClosed | None:
+        """The first window with enough rows that lies behind the champion's promotion, as it closed first."""
+        return self._first
+
+    @property
+    def cohorts(self) -> list[CohortMatured]:
+        """The cohorts that fell due since the champion came, in time order."""
+        return [self._cohorts[since] for since in sorted(self._cohorts)]
 
     @property
     def newest_cohort(self) -> CohortMatured | None:
@@ -78,7 +90,19 @@ class MonitorState:
         if self._champion is None or event.version != self._champion.version:
             return []  # compared with a profile that no longer serves
         self._windows = _newest(self._windows | {event.since: event})
-        return self._check((Drift,), self._clock_at(event.until))
+        at = self._clock_at(event.until)
+        return self._notices(event, at, champion=self._champion) + self._check((Drift,), at)
+
+    def _notices(self, event: WindowClosed, at: datetime, *, champion: ChampionChanged) -> list[Decision]:
+        """What a person should know, each once while the champion serves."""
+        found: dict[str, Alert | None] = {}
+        if self._first is None and notices.is_first(event, champion=champion):
+            self._first = event
+            found["alert:skew"] = notices.skewed(event, at=at)
+        found |= {f"alert:varies:{name}": alert for name, alert in notices.began_to_vary(event, at=at).items()}
+        told = {name: alert for name, alert in found.items() if alert is not None and name not in self._said}
+        self._said |= told.keys()
+        return list(told.values())
 
     def _mature(self, event: CohortMatured) -> list[Decision]:
         if self._champion is None or event.until <= self._champion.at:
@@ -99,7 +123,7 @@ class MonitorState:
         ):
             return []
         self._champion = event
-        self._windows, self._cohorts, self._said = {}, {}, set()
+        self._windows, self._cohorts, self._said, self._first = {}, {}, set(), None
         return [
             Alert(
                 reason=f"version {event.version} has no hold-out {trigger.metric}: its decay cannot be seen",
@@ -159,13 +183,11 @@ class MonitorState:
             case Drift():
                 return drifting(trigger, [self._windows[since] for since in sorted(self._windows)])
             case Decay() | Slack():
-                cohorts = [self._cohorts[since] for since in sorted(self._cohorts)]
-                return decaying(trigger, cohorts, champion=self._champion)
+                return decaying(trigger, self.cohorts, champion=self._champion)
             case Age():
                 return aged(trigger, at, champion=self._champion)
             case Growth():
-                cohorts = [self._cohorts[since] for since in sorted(self._cohorts)]
-                return grown(trigger, cohorts, champion=self._champion)
+                return grown(trigger, self.cohorts, champion=self._champion)
 
     def to_json(self) -> dict[str, Any]:
         """What to store between restarts; the triggers are in the workload."""
@@ -173,6 +195,7 @@ class MonitorState:
             "champion": None if self._champion is None else champion_to_json(self._champion),
             "windows": [window_to_json(self._windows[since]) for since in sorted(self._windows)],
             "cohorts": [cohort_to_json(self._cohorts[since]) for since in sorted(self._cohorts)],
+            "first": None if self._first is None else window_to_json(self._first),
             "said": sorted(self._said),
             "latest_at": None if self._latest_at is None else self._latest_at.isoformat(),
         }
@@ -184,6 +207,7 @@ class MonitorState:
         state._champion = None if value["champion"] is None else champion_from_json(value["champion"])
         state._windows = {window.since: window for window in map(window_from_json, value["windows"])}
         state._cohorts = {cohort.since: cohort for cohort in map(cohort_from_json, value["cohorts"])}
+        state._first = window_from_json(value["first"]) if value.get("first") else None
         state._said = set(value["said"])
         state._latest_at = None if value["latest_at"] is None else datetime.fromisoformat(value["latest_at"])
         return state

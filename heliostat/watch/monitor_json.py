@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from heliostat.tasks.expected import Expected
+from heliostat.watch import groups, reliability
 from heliostat.watch.drift import ColumnDrift
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
 
@@ -18,6 +19,8 @@ def window_to_json(window: WindowClosed) -> dict[str, Any]:
         "version": window.version,
         "num_rows": window.num_rows,
         "drift_by_column": {name: _drift_to_json(one) for name, one in window.drift_by_column.items()},
+        "estimated_by_metric": _scores_to_json(window.estimated_by_metric),
+        "num_answered": window.num_answered,
     }
 
 
@@ -29,19 +32,30 @@ def window_from_json(value: Mapping[str, Any]) -> WindowClosed:
         version=value["version"],
         num_rows=value["num_rows"],
         drift_by_column={name: _drift_from_json(one) for name, one in value["drift_by_column"].items()},
+        estimated_by_metric=_scores_from_json(value.get("estimated_by_metric", {})),  # lacking before 0.2
+        num_answered=value.get("num_answered", 0),
     )
 
 
-def _drift_to_json(drift: ColumnDrift) -> list[float | None]:
+def _drift_to_json(drift: ColumnDrift) -> list[float | bool | None]:
     # JSON has no infinity
-    return [drift.psi, drift.floor, drift.log_evidence if math.isfinite(drift.log_evidence) else None]
+    evidence = drift.log_evidence if math.isfinite(drift.log_evidence) else None
+    return [drift.psi, drift.floor, evidence, drift.missing, drift.unseen, drift.began_to_vary]
 
 
 def _drift_from_json(value: Sequence[Any]) -> ColumnDrift:
-    """The earlier form without evidence is read too."""
+    """The earlier forms without evidence and without shares are read too."""
     psi, floor, *more = value
-    known = [one for one in more if one is not None]
-    return ColumnDrift(psi=psi, floor=floor, log_evidence=known[0] if known else math.inf)
+    later: list[Any] = [*more, *(None, 0.0, None, False)[len(more) :]]
+    evidence, missing, unseen, began_to_vary = later
+    return ColumnDrift(
+        psi=psi,
+        floor=floor,
+        log_evidence=math.inf if evidence is None else evidence,
+        missing=missing,
+        unseen=unseen,
+        began_to_vary=began_to_vary,
+    )
 
 
 def cohort_to_json(cohort: CohortMatured) -> dict[str, Any]:
@@ -57,9 +71,12 @@ def _score_to_json(score: CohortScore) -> dict[str, Any]:
     return {
         "num_predictions": score.num_predictions,
         "num_labelled": score.num_labelled,
-        # JSON has no NaN, and databases refuse it
-        "score_by_metric": {name: None if math.isnan(x) else x for name, x in score.score_by_metric.items()},
+        "score_by_metric": _scores_to_json(score.score_by_metric),
         "expected": expected_to_json(score.expected),
+        "estimated_by_metric": _scores_to_json(score.estimated_by_metric),
+        "reliability": reliability.to_json(score.reliability),
+        "groups": groups.to_json(score.groups),
+        "label_delay_s": dict(score.label_delay_s),
     }
 
 
@@ -76,9 +93,22 @@ def _score_from_json(value: Mapping[str, Any]) -> CohortScore:
     return CohortScore(
         num_predictions=value["num_predictions"],
         num_labelled=value["num_labelled"],
-        score_by_metric={name: math.nan if x is None else x for name, x in value["score_by_metric"].items()},
-        expected=expected_from_json(value.get("expected")),  # states stored before 0.2 lack it
+        score_by_metric=_scores_from_json(value["score_by_metric"]),
+        expected=expected_from_json(value.get("expected")),  # states stored before 0.2 lack it and what follows
+        estimated_by_metric=_scores_from_json(value.get("estimated_by_metric", {})),
+        reliability=reliability.from_json(value.get("reliability", ())),
+        groups=groups.from_json(value.get("groups", {})),
+        label_delay_s=dict(value.get("label_delay_s", {})),
     )
+
+
+def _scores_to_json(scores: Mapping[str, float]) -> dict[str, float | None]:
+    # JSON has no NaN, and databases refuse it
+    return {name: None if math.isnan(score) else score for name, score in scores.items()}
+
+
+def _scores_from_json(value: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if score is None else score for name, score in value.items()}
 
 
 def expected_to_json(expected: Expected | None) -> list[Any] | None:

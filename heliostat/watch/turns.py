@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heliostat.watch.measurements import Measurement
+from heliostat.watch.measured_quality import Measurement
 
 GAUGES = {
     "gain": ("turn_gain", "Loss a row that the last turn's candidate took off on its hold-out"),

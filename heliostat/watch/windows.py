@@ -8,14 +8,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from heliostat.watch.bins import CategoryBins, NumberBins
 from heliostat.watch.counts import Counts
+from heliostat.watch.estimates import AnswerTally, estimates
 from heliostat.watch.events import WindowClosed
-from heliostat.watch.profile import Profile
+from heliostat.watch.profile import NOT_INPUTS, Profile
+from heliostat.watch.sketches import NumberSketch, Sketch, TextSketch, add_rows, sketch_from_json, to_json
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 Mask = NDArray[np.bool_]
 NUM_KEPT = 64  # closed windows that a late row can still reach
+NUM_SKETCHED = 2  # the one that fills and the one before; a sketch is a hundred times as large as counts
 
 
 def window_start(at: datetime, span: timedelta) -> datetime:
@@ -40,9 +44,12 @@ def unsent_cells(rows: pa.Table, sent_by_revision: Mapping[int, Sequence[str]]) 
 class Windows:
     """Counts by window for one version's profile; the order of rows inside a window never matters."""
 
-    def __init__(self, profile: Profile, *, version: int, span: timedelta) -> None:
+    def __init__(self, profile: Profile, *, version: int, span: timedelta, has_sketches: bool = False) -> None:
         self._profile, self._version, self._span = profile, version, span
+        self._has_sketches = has_sketches
+        self._sketches: dict[datetime, dict[str, Sketch]] = {}
         self._counts: dict[datetime, Counts] = {}
+        self._answered: dict[datetime, AnswerTally] = {}
         self._changed: set[datetime] = set()
         self._closed_until: datetime | None = None
         self.num_too_late = 0
@@ -52,13 +59,20 @@ class Windows:
         """The version whose profile the rows are compared with."""
         return self._version
 
+    @property
+    def profile(self) -> Profile:
+        """What the rows are compared with."""
+        return self._profile
+
     def add(
         self, table: pa.Table, output: pa.Array | NDArray[np.float64], *, unsent: Mapping[str, Mask] | None = None
     ) -> None:
         """Count normalised rows (with `event_at`) and the task's output for them; each row must be given once.
 
-        `unsent` marks cells by column that no caller said: they count nowhere.
+        `unsent` marks cells by column that no caller said: they count nowhere. Where rows have `version` and
+        `degraded`, only the watched version's own answers are asked what they expect.
         """
+        own = self._own(table)
         event_at = table.column("event_at").cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
         places = np.asarray(event_at) // (self._span // MICROSECOND)
         told = pa.array(output)
@@ -71,7 +85,34 @@ class Windows:
             mask = pa.array(rows)
             counted = self._profile.count(table.filter(mask), told.filter(mask), unsent=here)
             self._counts[since] = self._counts.get(since, self._profile.empty) + counted
+            if self._profile.is_of_probabilities:
+                answered = AnswerTally.of(told.filter(pa.array(rows & own)).to_numpy(zero_copy_only=False))
+                self._answered[since] = self._answered.get(since, AnswerTally()) + answered
             self._changed.add(since)
+            if self._has_sketches:
+                add_rows(self._sketched(since), table.filter(pa.array(rows)), unsent=here)
+        newest = sorted(self._sketches)[-NUM_SKETCHED:]
+        self._sketches = {since: self._sketches[since] for since in newest}
+
+    def sketches(self, since: datetime) -> Mapping[str, Sketch]:
+        """The sketches of the window that began then, by column; none where they were not kept."""
+        return self._sketches.get(since, {})
+
+    def _sketched(self, since: datetime) -> dict[str, Sketch]:
+        if since not in self._sketches:
+            inputs = [one for one in self._profile.bins if one.name == one.source]
+            self._sketches[since] = {
+                one.name: NumberSketch() if isinstance(one, NumberBins) else TextSketch()
+                for one in inputs
+                if isinstance(one, NumberBins | CategoryBins) and one.name not in NOT_INPUTS
+            }
+        return self._sketches[since]
+
+    def _own(self, table: pa.Table) -> Mask:
+        if not {"version", "degraded"} <= set(table.column_names):
+            return np.ones(table.num_rows, np.bool_)
+        is_degraded = np.asarray(table["degraded"].to_numpy(), np.bool_)
+        return np.asarray(table["version"].to_numpy() == self._version) & ~is_degraded
 
     def _is_forgotten(self, since: datetime) -> bool:
         return self._closed_until is not None and since < self._closed_until - NUM_KEPT * self._span
@@ -84,16 +125,19 @@ class Windows:
         reached = window_start(at, self._span)
         self._closed_until = reached if self._closed_until is None else max(self._closed_until, reached)
         self._counts = {since: counts for since, counts in self._counts.items() if not self._is_forgotten(since)}
+        self._answered = {since: tally for since, tally in self._answered.items() if not self._is_forgotten(since)}
         return closed
 
     def _told(self, since: datetime) -> WindowClosed:
-        counts = self._counts[since]
+        counts, answered = self._counts[since], self._answered.get(since, AnswerTally())
         return WindowClosed(
             since=since,
             until=since + self._span,
             version=self._version,
             num_rows=counts.num_rows,
             drift_by_column=self._profile.compare(counts),
+            estimated_by_metric=estimates(answered),
+            num_answered=answered.num_rows,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -101,16 +145,26 @@ class Windows:
         return {
             "version": self._version,
             "counts": {since.isoformat(): counts.to_json() for since, counts in sorted(self._counts.items())},
+            "answered": {since.isoformat(): tally.to_json() for since, tally in sorted(self._answered.items())},
+            "sketches": {since.isoformat(): to_json(one) for since, one in sorted(self._sketches.items())},
             "changed": sorted(since.isoformat() for since in self._changed),
             "closed_until": self._closed_until.isoformat() if self._closed_until else None,
             "num_too_late": self.num_too_late,
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], *, profile: Profile, span: timedelta) -> "Windows":
+    def from_json(
+        cls, value: Mapping[str, Any], *, profile: Profile, span: timedelta, has_sketches: bool = False
+    ) -> "Windows":
         """The windows that `to_json` wrote, to be filled further."""
-        windows = cls(profile, version=value["version"], span=span)
+        windows = cls(profile, version=value["version"], span=span, has_sketches=has_sketches)
+        windows._sketches = {
+            datetime.fromisoformat(at): {name: sketch_from_json(one) for name, one in by_column.items()}
+            for at, by_column in value.get("sketches", {}).items()
+        }
         windows._counts = {datetime.fromisoformat(at): Counts.from_json(one) for at, one in value["counts"].items()}
+        answered = value.get("answered", {})  # windows stored before there were estimates lack it
+        windows._answered = {datetime.fromisoformat(at): AnswerTally.from_json(one) for at, one in answered.items()}
         windows._changed = {datetime.fromisoformat(at) for at in value["changed"]}
         closed_until = value["closed_until"]
         windows._closed_until = datetime.fromisoformat(closed_until) if closed_until else None

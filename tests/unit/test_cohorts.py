@@ -105,3 +105,35 @@ def test_no_matured_row_is_said_so(lake):
     rows = cohorts.training_rows(lake, toy.workload, as_of=START - 100 * HOUR)
     with pytest.raises(TrainingError, match="Ingest more"):
         cohorts.holdout_since(rows, HOUR)
+
+
+def test_a_label_that_comes_after_its_cohort_was_judged_is_learned_from_and_judges_nothing_again(lake):
+    """The fourth label is known 40 hours after the start; its prediction fell due after 27."""
+    span = {"since": START + 24 * HOUR, "until": START + 29 * HOUR, "longest_due": 24 * HOUR}
+    judged = cohorts.due(lake, "toy", toy.workload.columns, **span)
+    assert dict(zip(judged["key"].to_pylist(), judged["label"].to_pylist(), strict=True))["new-3"] is None
+    late = cohorts.training_rows(lake, toy.workload, as_of=START + 41 * HOUR)
+    assert "new-3" in late["key"].to_pylist()
+
+
+def test_a_label_by_key_joins_its_prediction_whatever_day_it_was_told_on(lake):
+    told = {"key": "new-4", "value": 1.0, "known_at": START + 26 * HOUR, "event_date": (START + 26 * HOUR).date()}
+    lake.append("toy", "labels", conform(pa.Table.from_pylist([told]), label_schema()), stream="recorder", sequence=2)
+    span = {"since": START + 24 * HOUR, "until": START + 29 * HOUR, "longest_due": 24 * HOUR}
+    found = cohorts.due(lake, "toy", toy.workload.columns, **span)
+    labels = dict(zip(found["key"].to_pylist(), found["label"].to_pylist(), strict=True))
+    assert labels == {"new-0": 0.0, "new-1": 1.0, "new-2": 0.0, "new-3": None, "new-4": 1.0}
+
+
+def test_labels_older_than_any_prediction_or_of_nobodys_id_join_nothing(lake):
+    old, at = START - 900 * HOUR, START + HOUR
+    ids = [prediction_id("gone", 0, event_at=old), "no-id-of-ours", prediction_id("never asked", 0, event_at=START)]
+    told = [
+        {"id": one, "value": 1.0, "known_at": at, "event_date": day.date()}
+        for one, day in zip(ids, (old, at, at), strict=True)
+    ]
+    lake.append("toy", "labels", conform(pa.Table.from_pylist(told), label_schema()), stream="recorder", sequence=2)
+    span = {"since": START + 24 * HOUR, "until": START + 29 * HOUR, "longest_due": 24 * HOUR}
+    found = cohorts.due(lake, "toy", toy.workload.columns, **span)
+    assert found["label"].to_pylist().count(None) == 2
+    assert found.num_rows == 5

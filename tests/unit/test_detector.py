@@ -12,7 +12,7 @@ from heliostat.metrics import log_loss, log_losses
 from heliostat.tasks.expected import BETS, expected
 from heliostat.watch.decay import watched, wealth_limit
 from heliostat.watch.detector import detect, normal_log_values, row_variance, surely_moved
-from heliostat.watch.drift import TOLERANCE, ColumnDrift, log_evidence
+from heliostat.watch.drift import TOLERANCE, ColumnDrift, effect_of_calm, log_evidence
 from heliostat.watch.events import CohortScore, ReferenceScore
 from heliostat.watch.monitor_json import (
     expected_from_json,
@@ -178,7 +178,8 @@ def test_the_evidence_of_a_window_is_an_e_value_on_the_edge_of_what_is_tolerated
 
 def test_windows_that_scatter_more_than_independent_rows_prove_less():
     reference, current = np.full(10, 10_000), np.array([200, 0, *[100] * 8])
-    assert 0 < log_evidence(reference, current, calm_psi=0.05) < log_evidence(reference, current) / 2
+    assert 0 < log_evidence(reference, current, effect=3.0) < log_evidence(reference, current) / 2
+    assert effect_of_calm(reference, current, calm_psi=0.05) > 1
 
 
 def test_evidence_adds_up_over_columns_by_e_d_bh():

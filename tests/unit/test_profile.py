@@ -131,7 +131,7 @@ def test_no_rows_show_no_drift():
     reference = profile()
     table, probabilities = rows(0, seed=3)
     found = reference.compare(reference.count(table, probabilities))
-    assert [one.effect for one in found.values()] == [0.0, 0.0, 0.0]
+    assert {one.effect for one in found.values()} == {0.0}
 
 
 def test_a_shifted_column_drifts_and_the_others_do_not():

@@ -26,7 +26,7 @@ from heliostat.serving.generated import open_inference_pb2 as pb
 from heliostat.serving.problem import MalformedError, TooLargeError
 from heliostat.serving.rows import Contract, RowReader
 from heliostat.vectors import from_matrix, to_matrix
-from heliostat.watch.profile import Profile
+from heliostat.watch.profile import CONFIDENCE, OUTPUT, Profile
 from tests.unit.test_rows import DEFAULTS
 
 PIXELS = Vector("pixels", 3, low=0, high=1)
@@ -293,7 +293,7 @@ def drift_of(profile, matrix):
 
 def test_a_vector_is_watched_by_five_numbers_whatever_its_length():
     names = [one.name for one in profile_of(np.random.default_rng(1).random((500, 3))).bins]
-    assert names == ["pixels:norm", *(f"pixels:direction {place}" for place in (1, 2, 3, 4)), "probability"]
+    assert names == ["pixels:norm", *(f"pixels:direction {place}" for place in (1, 2, 3, 4)), CONFIDENCE, OUTPUT]
 
 
 def test_vectors_that_move_are_drift_and_vectors_that_stay_are_none():
