@@ -1,17 +1,18 @@
 """False alarms, detection delay and cost of the monitor beside what others use: same streams, same run.
 
     make bench-monitoring                              (installs river beside the project, a few minutes of CPU)
-    python -m benchmarks.monitoring [--quick] [--json OUT]
+    python -m benchmarks.monitoring [--quick] [--json OUT] [--only labels|inputs|cost]
 
 Detectors run with their defaults. Ours are the live monitor's state machine, told windows and matured cohorts.
 """
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.watching import costs, inputs, labels
+from benchmarks.watching import costs, inputs, labels, late_labels, overhead
 
 
 def main() -> None:
@@ -19,16 +20,29 @@ def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--quick", action="store_true", help="a tenth of the rows, to see that it runs")
     made.add_argument("--json", type=Path, help="write the numbers as JSON")
+    made.add_argument("--only", choices=("labels", "inputs", "cost"), help="this part alone")
     options = made.parse_args()
     part = 10 if options.quick else 1
-    found = {
-        "labels: false alarms per 10^6 rows": labels.false_alarms(num_rows=200_000 // part),
-        "labels: median rows to the alarm (share seen within 5,000 rows)": labels.delays(num_streams=20 // part),
-        "inputs: false alarms per 10^6 rows": inputs.false_alarms(num_rows=200_000 // part),
-        "inputs: median rows to the alarm (share seen within 20,000 rows)": inputs.delays(num_streams=10 // part or 1),
-        "cost": costs.measure(num_rows=1_000_000 // part),
+    asked: dict[str, Callable[[], dict[str, dict[str, Any]]]] = {
+        "labels: false alarms per 10^6 rows": lambda: labels.false_alarms(num_rows=200_000 // part),
+        "labels: median rows to the alarm (share seen within 5,000 rows)": lambda: labels.delays(
+            num_streams=20 // part
+        ),
+        "inputs: false alarms per 10^6 rows": lambda: inputs.false_alarms(num_rows=200_000 // part),
+        "inputs: median rows to the alarm (share seen within 20,000 rows)": lambda: inputs.delays(
+            num_streams=10 // part or 1
+        ),
+        "cost": lambda: {
+            **costs.measure(num_rows=1_000_000 // part),
+            **late_labels.measure(num_rows=10_000_000 // part),
+            **overhead.measure(),
+        },
     }
-    for title, rows in found.items():
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for title, measure in asked.items():
+        if options.only is not None and not title.startswith(options.only):
+            continue
+        rows = found[title] = measure()
         print(f"\n{title}")
         for name, values in rows.items():
             print(f"  {name:44}" + "".join(f"{_shown(value):>18}" for value in values.values()))

@@ -111,6 +111,9 @@ DETECTORS: dict[str, Callable[[Values, Values], Iterator[int]]] = {
     "river HDDM_A": of_river(river.drift.binary.HDDMA),
     "river HDDM_W": of_river(river.drift.binary.HDDMW),
     "river KSWIN, losses": of_river(lambda: river.drift.KSWIN(seed=0), is_loss=True),
+    "river KSWIN, losses, windows of 1,000": of_river(
+        lambda: river.drift.KSWIN(alpha=0.0001, window_size=1000, stat_size=300, seed=0), is_loss=True
+    ),
     "PSI 0.2, losses, windows of 1,000": windowed(lambda reference, current: index(reference, current) > 0.2),
     "KS p < 0.05, losses, windows of 1,000": windowed(
         lambda reference, current: bool(ks_2samp(reference, current).pvalue < 0.05)
