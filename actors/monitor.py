@@ -26,6 +26,7 @@ from heliostat.store.lake import Lake
 from heliostat.store.schema import prediction_schema
 from heliostat.triggers import Trigger
 from heliostat.watch import answers, turns
+from heliostat.watch.alarms import measured_alarms
 from heliostat.watch.answers import Answers
 from heliostat.watch.awaited import Awaited
 from heliostat.watch.bins import CategoryBins, NumberBins
@@ -124,7 +125,7 @@ class Monitor:
         told = told_of(state, windows=self._windows, awaited=self._awaited, sensitive=sensitive, clock=clock)
         return exposition(
             self._watch.workload,
-            measured=[*told, *turns.measured(ended["turns"])],
+            measured=[*told, *turns.measured(ended["turns"]), *measured_alarms(ended["turns"])],
             answers_by_version=self._answers,
             num_by_decision=self._num_by_decision,
         )

@@ -45,7 +45,14 @@ async def asked_ms(app: Any, body: bytes) -> float:
         sent.append((message, time.perf_counter()))
 
     headers = [(b"authorization", f"Bearer {plaintext('caller')}".encode()), (b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "root_path": "", "headers": headers}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/predict",
+        "root_path": "",
+        "headers": headers,
+        "query_string": b"",
+    }
     started = time.perf_counter()
     await app(scope, receive, send)
     assert sent[0][0]["status"] == 200, sent

@@ -133,9 +133,14 @@ def aged(trigger: Age, at: datetime, *, champion: ChampionChanged) -> Condition 
     )
 
 
-def grown(trigger: Growth, cohorts: Sequence[CohortMatured], *, champion: ChampionChanged) -> Condition | None:
-    """The condition that labelled rows since the champion came are a share of those that it was trained on."""
-    num_new = sum(score.num_labelled for one in cohorts for score in one.score_by_version.values())
+def grown(
+    trigger: Growth, cohorts: Sequence[CohortMatured], *, champion: ChampionChanged, num_before: int = 0
+) -> Condition | None:
+    """The condition that labelled rows since the champion came are a share of those that it was trained on.
+
+    `num_before` are those of cohorts that are remembered no more.
+    """
+    num_new = num_before + sum(score.num_labelled for one in cohorts for score in one.score_by_version.values())
     if not champion.num_training_rows or num_new < trigger.share * champion.num_training_rows:
         return None
     share = num_new / champion.num_training_rows

@@ -28,7 +28,9 @@ from heliostat.watch.monitor_json import (
 )
 
 Kept = TypeVar("Kept")
-NUM_KEPT = 400  # windows and cohorts remembered: more than a year of days
+# Windows and cohorts remembered. The detectors' sums begin anew with each of them, so forgetting one only loses
+# evidence of a change that began before it; rows that `Growth` counts are kept as a number.
+NUM_KEPT = 400
 
 
 class MonitorState:
@@ -44,6 +46,8 @@ class MonitorState:
         self._cohorts: dict[datetime, CohortMatured] = {}
         self._first: WindowClosed | None = None
         self._said: set[str] = set()
+        self._forgotten_until: datetime | None = None
+        self._num_forgotten = 0
         self._latest_at: datetime | None = None
 
     @property
@@ -107,7 +111,13 @@ class MonitorState:
     def _mature(self, event: CohortMatured) -> list[Decision]:
         if self._champion is None or event.until <= self._champion.at:
             return []  # fell due before the champion came
-        self._cohorts = _newest(self._cohorts | {event.since: event})
+        if self._forgotten_until is not None and event.since <= self._forgotten_until:
+            return []  # counted already, and too old to change what is remembered
+        known = self._cohorts | {event.since: event}
+        self._cohorts = _newest(known)
+        for since in sorted(known.keys() - self._cohorts.keys()):
+            self._forgotten_until = since
+            self._num_forgotten += sum(score.num_labelled for score in known[since].score_by_version.values())
         at = self._clock_at(event.until)
         return self._alert_of_coverage(event, self._champion.version) + self._check((Decay, Slack, Growth), at)
 
@@ -124,6 +134,7 @@ class MonitorState:
             return []
         self._champion = event
         self._windows, self._cohorts, self._said, self._first = {}, {}, set(), None
+        self._forgotten_until, self._num_forgotten = None, 0
         return [
             Alert(
                 reason=f"version {event.version} has no hold-out {trigger.metric}: its decay cannot be seen",
@@ -187,7 +198,7 @@ class MonitorState:
             case Age():
                 return aged(trigger, at, champion=self._champion)
             case Growth():
-                return grown(trigger, self.cohorts, champion=self._champion)
+                return grown(trigger, self.cohorts, champion=self._champion, num_before=self._num_forgotten)
 
     def to_json(self) -> dict[str, Any]:
         """What to store between restarts; the triggers are in the workload."""
@@ -196,6 +207,8 @@ class MonitorState:
             "windows": [window_to_json(self._windows[since]) for since in sorted(self._windows)],
             "cohorts": [cohort_to_json(self._cohorts[since]) for since in sorted(self._cohorts)],
             "first": None if self._first is None else window_to_json(self._first),
+            "forgotten_until": None if self._forgotten_until is None else self._forgotten_until.isoformat(),
+            "num_forgotten": self._num_forgotten,
             "said": sorted(self._said),
             "latest_at": None if self._latest_at is None else self._latest_at.isoformat(),
         }
@@ -208,6 +221,9 @@ class MonitorState:
         state._windows = {window.since: window for window in map(window_from_json, value["windows"])}
         state._cohorts = {cohort.since: cohort for cohort in map(cohort_from_json, value["cohorts"])}
         state._first = window_from_json(value["first"]) if value.get("first") else None
+        forgotten_until = value.get("forgotten_until")  # lacking before 0.2
+        state._forgotten_until = None if forgotten_until is None else datetime.fromisoformat(forgotten_until)
+        state._num_forgotten = value.get("num_forgotten", 0)
         state._said = set(value["said"])
         state._latest_at = None if value["latest_at"] is None else datetime.fromisoformat(value["latest_at"])
         return state

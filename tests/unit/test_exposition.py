@@ -110,7 +110,7 @@ def test_every_exported_figure_is_in_the_documentation():
     source = Path(__file__).parents[2] / "heliostat" / "watch"
     names = {
         found
-        for file in ("measurements.py", "measured_quality.py", "measured_shapes.py")
+        for file in ("measurements.py", "measured_quality.py", "measured_shapes.py", "alarms.py")
         for found in re.findall(r'(?:name=|instant\(\s*)"([a-z_]+)"', (source / file).read_text())
     }
     assert len(names) > 20

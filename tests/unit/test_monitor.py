@@ -4,12 +4,13 @@ import json
 import math
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from heliostat import Age, Decay, Drift
+from heliostat import Age, Decay, Drift, Growth
 from heliostat.metrics import auc, log_loss
 from heliostat.triggers import Trigger
 from heliostat.watch.drift import ColumnDrift
@@ -26,7 +27,7 @@ from heliostat.watch.events import (
     TurnEnded,
     WindowClosed,
 )
-from heliostat.watch.monitor import MonitorState
+from heliostat.watch.monitor import NUM_KEPT, MonitorState
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -332,6 +333,18 @@ def test_a_cohort_without_a_score_survives_storage():
     stored = json.dumps(state.to_json(), allow_nan=False)
     again = MonitorState.from_json(json.loads(stored), triggers=[DECAY])
     assert json.dumps(again.to_json(), allow_nan=False) == stored
+
+
+def test_growth_counts_labels_of_windows_that_are_remembered_no_more():
+    state = MonitorState([Growth(1.0)])
+    state.handle(replace(champion(), num_training_rows=500 * (NUM_KEPT + 100)))
+    asked = []
+    for day in range(1, NUM_KEPT + 102):
+        asked += [(day, one) for one in state.handle(cohort(day, 0.5, num_labelled=500)) if isinstance(one, Retrain)]
+        state.handle(cohort(max(1, day - NUM_KEPT - 5), 0.5, num_labelled=500))  # told again, long after
+        if day % 50 == 0:
+            state = MonitorState.from_json(json.loads(json.dumps(state.to_json())), triggers=[Growth(1.0)])
+    assert [day for day, _ in asked] == [NUM_KEPT + 100]
 
 
 def test_the_state_pickles():
