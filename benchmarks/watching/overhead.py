@@ -2,7 +2,7 @@
 
 Either way a replica checks, answers and logs. With watching the answered rows are then counted, sketched and asked
 what they expect, joined to labels and scored, as the monitor does. Reading them from the lake is left out: that costs
-by the commit, not by the row.
+by the commit, not by the row. A round is a day of 1,000 rows in four commits.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from heliostat.watch.windows import Windows
 from tests.integration.predictor_fixture import make_bundle, record, serving
 from tests.toy import workload
 
-PAIRS, REQUESTS = 12, 250
+PAIRS, REQUESTS, COMMIT_ROWS = 12, 1000, 250
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -103,9 +103,12 @@ class _Watching:
         return rows, labels.select([name for name in label_schema().names if name in labels.column_names])
 
     def take_in(self) -> None:
-        self._answers = answers.count(self._rows, before=self._answers)
-        self._awaited = self._awaited.seen(self._rows)
-        self._windows.add(self._rows, self._rows["probability"].to_numpy())
+        """A day of so many rows: counted commit by commit, its window closed and its cohort judged once."""
+        for since in range(0, REQUESTS, COMMIT_ROWS):
+            rows = self._rows.slice(since, COMMIT_ROWS)
+            self._answers = answers.count(rows, before=self._answers)
+            self._awaited = self._awaited.seen(rows)
+            self._windows.add(rows, rows["probability"].to_numpy())
         self._windows.close(START + DAY)
         joined = outcomes.join(self._rows, self._labels, known_by=START + DAY).table
         score_cohort(joined, since=START, until=START + DAY)
