@@ -43,14 +43,14 @@ def render(found: Outcome, *, title: str, remarks: Sequence[str]) -> str:
 def _table(found: Outcome) -> list[str]:
     loss, score = found.task.loss.title, found.task.score.title
     head = (f"{score} (95% interval)", loss, "AUC", "turns", "fits", "promoted", "labels", "CPU-s")
-    lines = [f"{'':32}{head[0]:>27}" + "".join(f"{name:>10}" for name in head[1:])]
+    lines = [f"{'':32}{head[0]:>31}" + "".join(f"{name:>10}" for name in head[1:])]
     for policy, title in TITLE_BY_POLICY.items():
         scores, account = found.scores[policy], found.accounts[policy]
-        interval = f"{scores.score.mean:.4f} ({scores.score.low:.4f}-{scores.score.high:.4f})"
+        interval = f"{scores.score.mean:.4f} ({scores.score.low:.4f} to {scores.score.high:.4f})"
         ranked = "" if scores.auc is None else f"{scores.auc:.4f}"
         counts = (account.num_turns, account.num_fits, account.num_promotions, f"{account.num_labels:,}")
         lines.append(
-            f"{title:32}{interval:>27}{scores.loss.mean:>10.4g}{ranked:>10}"
+            f"{title:32}{interval:>31}{scores.loss.mean:>10.4g}{ranked:>10}"
             + "".join(f"{count:>10}" for count in counts)
             + f"{account.cpu_s:>10.1f}"
         )

@@ -6,7 +6,7 @@ Writes: standard output; the files of --json and --plot
 Every policy starts from the same model of the first part, answers the rest in steps of 0.5% of the rows (50 at
 least), each before learning from it, and learns only from rows that are due with a known label. The learner is
 scikit-learn's HistGradientBoosting with its defaults. The score is the accuracy, or R2 with --task regression, the loss
-the log loss or the squared error.
+the log loss or the squared error. With --model network it is Heliostat's TabularNetwork with the defaults of training.
 
 never             the first model answers everything
 schedule_5%       a fit on all usable rows every 5% (10%, 20%) of the rows, put in place without looking;
@@ -42,6 +42,7 @@ CPU-seconds and fits leave out the first fit, which all share, and the answering
 """
 
 import argparse
+import importlib
 import json
 import sys
 import time
@@ -50,6 +51,8 @@ from pathlib import Path
 
 from heliostat.errors import ContractError, HeliostatError
 from heliostat.simulate.comparison import compare
+from heliostat.simulate.learner import Learner
+from heliostat.simulate.stream import Stream
 from heliostat.simulate.table import Roles, prepare
 from jobs import _simulation_input, _simulation_plot, _simulation_text
 from jobs._simulation_learner import Trees
@@ -72,7 +75,7 @@ def simulate(options: argparse.Namespace) -> None:
     )
     prepared = prepare(table, roles, first=options.first, max_rows=options.max_rows)
     stream = prepared.stream
-    found = compare(stream, Trees(stream.columns, task=stream.task), clock=time.process_time, tell=_teller())
+    found = compare(stream, _learner(options.model, stream), clock=time.process_time, tell=_teller())
     title = f"{options.data.name}, label {options.label}"
     print(_simulation_text.render(found, title=title, remarks=prepared.remarks), flush=True)
     if options.json is not None:
@@ -80,6 +83,14 @@ def simulate(options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps(written, indent=1))
     if options.plot is not None:
         _simulation_plot.draw(options.plot, found, first_rows=stream.first_rows, title=title)
+
+
+def _learner(model: str, stream: Stream) -> Learner:
+    """Networks need torch, which takes seconds to import: only who asks for them waits."""
+    if model == "trees":
+        return Trees(stream.columns, task=stream.task)
+    made: Learner = importlib.import_module("jobs._simulation_network").Networks(stream.columns, task=stream.task)
+    return made
 
 
 def _teller() -> Callable[[str], None]:
@@ -107,6 +118,7 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--label-time", help="when the label became known; without it, right after the answer")
     made.add_argument("--key", help="a column that names the row, and is no input")
     made.add_argument("--task", choices=["classification", "regression"], default="classification")
+    made.add_argument("--model", choices=["trees", "network"], default="trees", help="what is fitted")
     made.add_argument("--first", type=float, default=0.2, help="share of rows to start from (default: %(default)s)")
     made.add_argument(
         "--max-rows", type=int, help="of longer tables so many rows are played (default: what takes minutes; 0: all)"

@@ -183,4 +183,5 @@ class Loop:
 
     def _alarm(self, step: int, reason: str, *, onset_row: int | None = None) -> None:
         note = TurnNote(row=self._stream.rows_at(step), reason=reason, outcome="alarm", onset_row=onset_row)
-        self.account.alarms.append(note)
+        if note not in self.account.alarms[-1:]:  # two triggers may say the same
+            self.account.alarms.append(note)

@@ -17,6 +17,7 @@ NUM_BLOCKS = 50
 NUM_DECILES = 10
 LEAST_GAIN = 0.01  # a point of the score: where the best schedule gains less there is little to share
 WORTHWHILE = 0.005  # of the score, or of what the best constant answer loses: less would hardly be noticed
+LARGE = 10.0
 NEVER, LOOP, EVEN = "never", "loop", "even"
 
 
@@ -192,4 +193,9 @@ def _against_schedule(found: Outcome) -> list[str]:
 
 
 def _signed(interval: Interval) -> str:
-    return f"{interval.mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
+    return " ".join((_figure(interval.mean), f"({_figure(interval.low)} to {_figure(interval.high)})"))
+
+
+def _figure(value: float) -> str:
+    """Four decimals, or four digits where the unit is large."""
+    return f"{value:+.4f}" if abs(value) < LARGE else f"{value:+.4g}"

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from heliostat.labels import Label
 from heliostat.metrics import Metric
 from heliostat.tasks.expected import Expected
 
@@ -19,6 +20,10 @@ Values = NDArray[np.float64]
 
 class Task(Protocol):
     """One kind of label, with what depends on it."""
+
+    @property
+    def label(self) -> Label:
+        """What was declared."""
 
     @property
     def kind(self) -> str:

@@ -9,7 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv, feather
 
+from heliostat import Binary, Category, Classes, Number, Quantity
+from heliostat.tasks import task_of
 from jobs._simulation_input import read
+from jobs._simulation_network import Networks
 from jobs.simulate import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +57,37 @@ def test_a_table_as_it_is_gives_text_json_and_a_plot(data, tmp_path, capsys):
     assert found["alarms"] == len(found["alarm_list"])
     assert found["cpu_s"]["never"] < found["cpu_s"]["schedule_5%"]
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_quantities_are_played_when_asked_for(data, tmp_path):
+    table, path, out = pq.read_table(data), tmp_path / "amounts.parquet", tmp_path / "out.json"
+    turned = np.where(np.arange(NUM_ROWS) < 700, 1e6, -1e6) * table["x"].to_numpy()
+    pq.write_table(table.select(["x", "kind", "constant"]).append_column("amount", pa.array(turned)), path)
+    assert main(["--data", str(path), "--label", "amount", "--task", "regression", "--json", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert found["metric"] == "r2"
+    assert found["score"]["loop"] > found["score"]["never"] + 0.1
+    assert found[found["loss_metric"]]["loop"] < found[found["loss_metric"]]["never"]
+
+
+@pytest.mark.parametrize("kind", ["binary", "classes", "quantity"])
+def test_a_network_learns_any_kind_of_label_from_any_kind_of_column(kind):
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=900)
+    table = pa.table({"label": x, "key": ["a", None, "b"] * 300, "gone": pa.nulls(900, pa.float64())})
+    columns = (
+        Number("label", low=-9, high=9),
+        Category("key", optional=True),
+        Number("gone", low=0, high=1, optional=True),
+    )
+    label = {"binary": Binary("y"), "classes": Classes("y", values=("u", "v", "w")), "quantity": Quantity("y")}[kind]
+    task = task_of(label)
+    y = {"binary": x > 0, "classes": np.digitize(x, [-0.5, 0.5]), "quantity": 100 * x}[kind].astype(float)
+    model = Networks(columns, task=task).fit(table.slice(0, 700), y[:700])
+    answers = model.answers(table.slice(700))
+    assert answers.shape == (200, *task.shape)
+    assert task.row_scores(y[700:], answers).mean() > 0.7
+    assert len(model.answers(table.slice(0, 0))) == 0
 
 
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".tsv", ".feather", ".arrow", ".pq"])
