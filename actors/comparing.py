@@ -35,6 +35,7 @@ def compare_asked(workload: str, columns: Sequence[Column], asked: AskedComparis
         against=asked.against,
         since=since,
         clock=asked.until or LAST,
+        task=asked.task,
     )
     refuse_nothing(found, asked.against)
     return found

@@ -71,7 +71,16 @@ class Hearing:
         assert since is not None, f"turn {turn.turn} has a trial that never began"
         assert turn.candidate is not None, f"turn {turn.turn} has a trial without a candidate"
         name, columns = self._watch.workload, self._watch.columns
-        seen = compare(self._lake, name, columns, version=turn.candidate, since=since, clock=clock, until=turn.full_at)
+        seen = compare(
+            self._lake,
+            name,
+            columns,
+            version=turn.candidate,
+            since=since,
+            clock=clock,
+            until=turn.full_at,
+            task=self._watch.task,
+        )
         return TrialSeen(
             at=clock,
             turn=turn.turn,

@@ -4,21 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors.proxy import catalog
-from heliostat.metrics import log_loss
 from heliostat.records import JournalEntry
 from heliostat.watch.events import ReferenceScore
 from heliostat.watch.monitor_json import reference_from_json
 
 
-def references(inputs: Mapping[str, Any]) -> dict[str, ReferenceScore]:
-    """What the gate saw on the hold-out; log loss with its error and expectation, where the judgement kept them."""
+def references(inputs: Mapping[str, Any], *, loss: str) -> dict[str, ReferenceScore]:
+    """What the gate saw on the hold-out; the loss with its error and expectation, where the judgement kept them."""
     found = {
         metric: ReferenceScore(score=score, num_rows=inputs["holdout_rows"])
         for metric, score in inputs.get("scores", {}).items()
         if score is not None
     }
-    judged = inputs.get("inputs", {}).get(log_loss.name)
-    return found if judged is None else found | {log_loss.name: reference_from_json(judged)}
+    judged = inputs.get("inputs", {}).get(loss)
+    return found if judged is None else found | {loss: reference_from_json(judged)}
 
 
 def changes(workload: str, number: int) -> tuple[JournalEntry, JournalEntry]:

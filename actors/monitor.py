@@ -24,6 +24,7 @@ from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
 from heliostat.store.lake import Lake
 from heliostat.store.schema import prediction_schema
+from heliostat.tasks import BINARY, Task
 from heliostat.triggers import Trigger
 from heliostat.watch import answers, turns
 from heliostat.watch.alarms import measured_alarms
@@ -31,7 +32,7 @@ from heliostat.watch.answers import Answers
 from heliostat.watch.awaited import Awaited
 from heliostat.watch.bins import CategoryBins, NumberBins
 from heliostat.watch.cohorts import score_cohort
-from heliostat.watch.events import ChampionChanged, Decision, Event, Retrain, Tick, TurnEnded
+from heliostat.watch.events import ChampionChanged, CohortMatured, Decision, Event, Retrain, Tick, TurnEnded
 from heliostat.watch.exposition import exposition
 from heliostat.watch.labelled import Labelled
 from heliostat.watch.monitor import MonitorState
@@ -53,6 +54,7 @@ class Watch:
     triggers: Sequence[Trigger]
     loop: Loop
     metrics: Sequence[Metric] = ALL
+    task: Task = BINARY
     sent_by_revision: Mapping[int, Sequence[str]] = field(default_factory=dict)
     watching: Watching = field(default_factory=Watching)
 
@@ -153,7 +155,7 @@ class Monitor:
                 version=number,
                 trained_until=datetime.fromisoformat(lineage["as_of"]),
                 num_training_rows=lineage["num_rows"],
-                reference_by_metric=references(inputs),
+                reference_by_metric=references(inputs, loss=self._watch.task.loss.name),
             )
         ]
 
@@ -171,7 +173,7 @@ class Monitor:
             self._watch.workload,
             "predictions",
             after_version=self._read_until,
-            schema=prediction_schema(self._watch.columns),
+            schema=prediction_schema(self._watch.columns, task=self._watch.task),
         )
         self._awaited = self._awaited.seen(rows)
         self._answers = answers.count(rows, before=self._answers)
@@ -179,7 +181,8 @@ class Monitor:
             return []
         if rows.num_rows:
             unsent = unsent_cells(rows, self._watch.sent_by_revision)
-            self._windows.add(rows, rows["probability"].to_numpy(), unsent=unsent)
+            task = self._watch.task
+            self._windows.add(rows, task.output(task.answers(rows)), unsent=unsent)
         return list(self._windows.close(clock))
 
     def _matured_cohorts(self, clock: datetime) -> list[Event]:
@@ -194,7 +197,7 @@ class Monitor:
             until = since + span
             due = self._fell_due(since, until)
             if due.num_rows:
-                scored = score_cohort(due, since=since, until=until, metrics=self._watch.metrics, groups=self._groups())
+                scored = self._scored(due, since=since, until=until)
                 num_labelled = sum(score.num_labelled for score in scored.score_by_version.values())
                 self._labelled = self._labelled.added(since, num_labelled)
                 self._due = self._due.added(since, due.num_rows)
@@ -210,13 +213,20 @@ class Monitor:
             found = cohorts.label_delays(self._lake, workload, as_of=until)
             self._awaited = self._awaited.estimated(found, at=until)
         before, self._awaited = self._awaited, self._awaited.matured(until)
+        watch, awaited = self._watch, {"before": before, "after": self._awaited}
         return cohorts.matured(
-            self._lake, workload, self._watch.columns, since=since, until=until, before=before, after=self._awaited
+            self._lake, workload, watch.columns, since=since, until=until, task=watch.task, **awaited
         )
 
     def _groups(self) -> Sequence[NumberBins | CategoryBins]:
         """By which quality is told apart: the champion's bins of the watched columns."""
         return () if self._windows is None else self._windows.profile.bins_of(self._watch.watching.columns)
+
+    def _scored(self, due: pa.Table, *, since: datetime, until: datetime) -> CohortMatured:
+        watch = self._watch
+        return score_cohort(
+            due, since=since, until=until, task=watch.task, metrics=watch.metrics, groups=self._groups()
+        )
 
     def _profile(self, number: int) -> Profile:
         version = catalog().version(self._watch.workload, number)

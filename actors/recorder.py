@@ -17,6 +17,7 @@ from heliostat.errors import LakeError
 from heliostat.store.commits import SegmentCommitter
 from heliostat.store.lake import Lake
 from heliostat.store.segments import SUFFIX
+from heliostat.tasks import BINARY, Task
 
 logger = logging.getLogger(__name__)
 # A commit is a file and a log entry, and costs a tenth of a second of CPU however few its rows are: not too many of
@@ -29,11 +30,18 @@ class Recorder:
     """The one committer of a workload's segments on this node."""
 
     def __init__(
-        self, workload: str, *, columns: Sequence[Column], lake_uri: str, directory: Path, stream: str
+        self,
+        workload: str,
+        *,
+        columns: Sequence[Column],
+        task: Task = BINARY,
+        lake_uri: str,
+        directory: Path,
+        stream: str,
     ) -> None:
         self._directory = directory / workload
         self._committer = SegmentCommitter(
-            Lake(lake_uri), workload, directory=self._directory, stream=stream, columns=columns
+            Lake(lake_uri), workload, directory=self._directory, stream=stream, columns=columns, task=task
         )
         self._stepping = threading.Lock()
         self._last_error: str | None = None

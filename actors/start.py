@@ -36,6 +36,7 @@ def loop(settings: Settings, workload: Workload, *, module: str, revision: str) 
         loop=workload.loop,
         metrics=workload.scored_by,
         watching=workload.watching,
+        task=workload.task,
     )
     _start(
         Recorder,
@@ -45,6 +46,7 @@ def loop(settings: Settings, workload: Workload, *, module: str, revision: str) 
         arguments={
             "workload": name,
             "columns": workload.logged_columns,
+            "task": workload.task,
             "lake_uri": settings.lake_uri,
             "directory": settings.segments_dir,
             "stream": "recorder",

@@ -15,6 +15,7 @@ from heliostat.govern.comparison import Comparison
 from heliostat.store.catalog import Catalog
 from heliostat.store.lake import Lake
 from heliostat.store.schema import SHADOWS, shadow_schema
+from heliostat.tasks import BINARY, Task
 
 
 def compare(
@@ -27,12 +28,15 @@ def compare(
     clock: datetime,
     against: int | None = None,
     until: datetime | None = None,
+    task: Task = BINARY,
 ) -> Comparison:
     """The version beside the other one (None: whichever) on rows asked since `since`, and before `until` if given.
 
     Losses are of rows that were due, with labels known, by `clock`.
     """
-    return compared(lake, workload, columns, version=version, since=since, clock=clock, against=against, until=until)[0]
+    return compared(
+        lake, workload, columns, version=version, since=since, clock=clock, against=against, until=until, task=task
+    )[0]
 
 
 def compared(
@@ -45,15 +49,18 @@ def compared(
     clock: datetime,
     against: int | None = None,
     until: datetime | None = None,
+    task: Task = BINARY,
 ) -> tuple[Comparison, pa.Table]:
     """The same, with the rows that it was made from."""
-    rows = own_answers(cohorts.joined(lake, workload, columns, since=since, until=until or clock, known_by=clock))
+    rows = own_answers(
+        cohorts.joined(lake, workload, columns, since=since, until=until or clock, known_by=clock, task=task)
+    )
     days = [("event_date", ">=", since.date()), ("event_date", "<=", clock.date())]
-    shadows = lake.read(workload, SHADOWS, where=days, schema=shadow_schema())
-    found = comparison.pairs(rows, shadows, version=version, against=against)
+    shadows = lake.read(workload, SHADOWS, where=days, schema=shadow_schema(task=task))
+    found = comparison.pairs(rows, shadows, version=version, against=against, task=task)
     is_due = pc.less_equal(found["due_at"], pa.scalar(clock, pa.timestamp("us", tz="UTC")))
     made = comparison.compare(
-        found, columns, version=version, num_answered=rows.num_rows, matured=pc.fill_null(is_due, False)
+        found, columns, version=version, num_answered=rows.num_rows, matured=pc.fill_null(is_due, False), task=task
     )
     return made, found
 

@@ -16,6 +16,7 @@ from heliostat.declared.revisions import backfilled, renamed_since
 from heliostat.errors import TrainingError
 from heliostat.store.lake import Lake
 from heliostat.store.schema import label_schema, prediction_schema, raw_schema
+from heliostat.tasks import BINARY, Task
 from heliostat.watch import outcomes
 from heliostat.watch.awaited import Awaited
 from heliostat.watch.delays import Maturity, maturity_of, with_due
@@ -35,6 +36,7 @@ def joined(
     known_by: datetime,
     versions: Mapping[str, int] | None = None,
     shut_out: Sequence[Mapping[str, str]] = (),
+    task: Task = BINARY,
 ) -> pa.Table:
     """Predictions with `since` <= event_at < `until`, each with its label as it was known by `known_by` (or null).
 
@@ -43,7 +45,7 @@ def joined(
     pinned = versions or {}
     days = [("event_date", ">=", since.date()), ("event_date", "<=", until.date())]
     predictions = lake.read(
-        name, "predictions", where=days, version=pinned.get("predictions"), schema=prediction_schema(columns)
+        name, "predictions", where=days, version=pinned.get("predictions"), schema=prediction_schema(columns, task=task)
     )
     labels = lake.read(
         name, "labels", where=[("event_date", ">=", since.date())], version=pinned.get("labels"), schema=label_schema()
@@ -70,6 +72,7 @@ def due(
     since: datetime,
     until: datetime,
     longest_due: timedelta,
+    task: Task = BINARY,
 ) -> pa.Table:
     """Predictions whose outcome fell due in the span, each with its label as known at its end (or null).
 
@@ -78,7 +81,7 @@ def due(
     """
     days = [("event_date", ">=", (since - longest_due).date()), ("event_date", "<=", until.date())]
     fell_due = [("due_at", ">=", since), ("due_at", "<", until)]
-    rows = lake.read(name, "predictions", where=[*days, *fell_due], schema=prediction_schema(columns))
+    rows = lake.read(name, "predictions", where=[*days, *fell_due], schema=prediction_schema(columns, task=task))
     return labelled(lake, name, rows, known_by=until)
 
 
@@ -91,13 +94,14 @@ def matured(
     until: datetime,
     before: Awaited,
     after: Awaited,
+    task: Task = BINARY,
 ) -> pa.Table:
     """Predictions that matured in the span, each with its label as known at its end (or null).
 
     They fell due, or had no due time and waited for long enough: their events lie between `undated_since` of `before`
     and of `after`.
     """
-    dated = due(lake, name, columns, since=since, until=until, longest_due=before.longest_due)
+    dated = due(lake, name, columns, since=since, until=until, longest_due=before.longest_due, task=task)
     if before.undated_since is None or after.undated_since is None:
         return dated
     where = [
@@ -107,7 +111,7 @@ def matured(
         ("event_at", "<", after.undated_since),
         ("due_at", "is", None),
     ]
-    rows = lake.read(name, "predictions", where=where, schema=prediction_schema(columns))
+    rows = lake.read(name, "predictions", where=where, schema=prediction_schema(columns, task=task))
     undated = labelled(lake, name, rows, known_by=until)
     place = undated.schema.get_field_index("matures_at")
     at = pa.chunked_array([pa.array([since] * undated.num_rows, INSTANT)])
@@ -184,6 +188,7 @@ def training_rows(
         known_by=as_of,
         versions=versions,
         shut_out=shut_out,
+        task=workload.task,
     )
     rows = with_due(pa.concat_tables([raw.select(names), answered_rows.select(names)]), as_of=as_of)
     moment = pa.scalar(as_of, INSTANT)
@@ -210,7 +215,9 @@ def history(lake: Lake, workload: Workload, *, before: datetime) -> pa.Table:
 def answered(lake: Lake, workload: Workload, *, since: datetime) -> pa.Table:
     """Every answered row since `since` that has a label by now."""
     end = datetime(2200, 1, 1, tzinfo=since.tzinfo)
-    rows = joined(lake, workload.name, workload.logged_columns, since=since, until=end, known_by=end)
+    rows = joined(
+        lake, workload.name, workload.logged_columns, since=since, until=end, known_by=end, task=workload.task
+    )
     return rows.filter(pc.is_valid(rows["label"])).sort_by([("event_at", "ascending"), ("key", "ascending")])
 
 

@@ -125,6 +125,8 @@ class Workload:
         self._refuse_twice_named()
         refuse_unfit_judging(self.name, self.task, metrics=self.metrics, gates=self.gates, triggers=self.retrain_on)
         refuse_unfit_default(self.name, self.task, self.serving.default)
+        if self.task.kind != "binary" and self.asks:
+            raise WorkloadError(f"Workload {self.name!r} asks others, which only labels of two values can do so far.")
         refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine)
         refuse_unfit(self.columns, self.earlier, current=self.revision)
         refuse_unknown(

@@ -65,7 +65,7 @@ class Caller:
     async def tell(self, labels: Sequence[KnownLabel]) -> None:
         """Send the labels of rows that were answered, in one request."""
         told = [
-            {"id": identifier, "value": label.value, "at": label.at}
+            {"id": identifier, "value": self._workload.task.value(label.value), "at": label.at}
             for label in labels
             if (identifier := self._id_by_key.pop(label.key, None)) is not None
         ]

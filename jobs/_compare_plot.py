@@ -10,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from heliostat.govern.comparison import THRESHOLD, Comparison
+from heliostat.govern.comparison import Comparison
+from heliostat.tasks.binary import HALF
 
 NUM_SLICES = 15
 OWN, OTHER = "tab:red", "tab:blue"
@@ -36,8 +37,8 @@ def _draw_answers(axes: Axes, both: pa.Table, found: Comparison) -> None:
     bar = axes.figure.colorbar(counts[3], ax=axes, label="rows", shrink=0.8, format="%g")
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     axes.plot([0, 1], [0, 1], color=OWN, linewidth=0.8)
-    axes.axhline(THRESHOLD, color="0.6", linewidth=0.6, linestyle=":")
-    axes.axvline(THRESHOLD, color="0.6", linewidth=0.6, linestyle=":")
+    axes.axhline(HALF, color="0.6", linewidth=0.6, linestyle=":")
+    axes.axvline(HALF, color="0.6", linewidth=0.6, linestyle=":")
     axes.set_xlabel(f"probability, version {found.against}")
     axes.set_ylabel(f"probability, version {found.version}")
     said = "no row" if found.agreement is None else f"{found.agreement:.1%} on the same side of 0.5"

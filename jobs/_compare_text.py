@@ -13,7 +13,7 @@ def render(workload: str, found: Comparison) -> str:
         f"errors        {found.num_errors:,}" + (f" ({found.error})" if found.error else ""),
     ]
     if found.agreement is not None:
-        lines.append(f"agreement     {found.agreement:.2%} of {found.num_compared:,} rows on the same side of 0.5")
+        lines.append(f"agreement     {found.agreement:.2%} of {found.num_compared:,} rows")
         lines.append(f"distance      {found.distance:.4f} on average, {found.distance_p95:.4f} for 95% of the rows")
     lines.append(f"model time    {_times(found.own_ms)} (version {found.version})")
     lines.append(f"              {_times(found.other_ms)} (version {found.against or '-'})")

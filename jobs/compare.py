@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from actors.trial import compared, on_trial, refuse_nothing
+from heliostat.errors import WorkloadError
 from jobs import _compare_plot, _entry
 from jobs._compare_text import render
 
@@ -24,6 +25,8 @@ LAST = datetime(2200, 1, 1, tzinfo=UTC)
 def compare(job: _entry.Job) -> _entry.Result:
     """The figures, as a table for people unless `--json` is given."""
     options, workload = job.options, job.workload
+    if options.plot and workload.task.kind != "binary":
+        raise WorkloadError("--plot draws probabilities alone; leave it out.")
     version = options.version or on_trial(job.catalog, workload.name)
     found, rows = compared(
         job.lake,
@@ -33,6 +36,7 @@ def compare(job: _entry.Job) -> _entry.Result:
         against=options.against,
         since=options.since or FIRST,
         clock=options.until or LAST,
+        task=workload.task,
     )
     refuse_nothing(found, options.against)
     result = {"workload": workload.name, **found.to_json()}

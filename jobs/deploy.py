@@ -32,8 +32,6 @@ def deploy(job: _entry.Job) -> _entry.Result:
     """The addresses of what is up."""
     settings, name = job.settings, job.workload.name
     check(job.workload)
-    if job.workload.task.kind != "binary":
-        raise WorkloadError("Only labels of two values can be served yet; others can be trained and judged.")
     package = submit.code_package()
     revision = submit.code_revision(package)
     start.catalog(settings, revision=revision)

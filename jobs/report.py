@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from heliostat import cohorts, metrics
 from heliostat.blocks import block_bootstrap
 from heliostat.declared.revisions import as_trained, renamed_since
-from heliostat.errors import NotFoundError
+from heliostat.errors import NotFoundError, WorkloadError
 from heliostat.learn.bundle import ServedModel
 from heliostat.store.bundles import read_bundle
 from jobs import _comparison, _entry, _plot
@@ -29,6 +29,8 @@ Values = NDArray[np.float64]
 def report(job: _entry.Job) -> _entry.Result:
     """Score every policy on the replayed rows with a label; write the table and the plot."""
     name = job.workload.name
+    if job.workload.task.kind != "binary":
+        raise WorkloadError("jobs.report compares labels of two values alone; see v1/metrics for others.")
     replayed = job.catalog.get_state(name, "replay")
     if replayed is None:
         raise NotFoundError(f"Nothing of {name!r} was replayed yet: run jobs.replay first.")

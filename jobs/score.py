@@ -18,7 +18,7 @@ import ray
 from cluster import submit
 from heliostat.bulk.ids import default_event_at
 from heliostat.bulk.scored import Origin, answer_schema
-from heliostat.errors import ClusterError, ContractError, HeliostatError, NotFoundError
+from heliostat.errors import ClusterError, ContractError, HeliostatError, NotFoundError, WorkloadError
 from heliostat.records import BundleRef
 from heliostat.store.outputs import REJECTED
 from jobs import _entry
@@ -32,6 +32,8 @@ _MAX_REASONS_SHOWN = 5
 
 def score(job: _entry.Job) -> _entry.Result:
     """Where the answers are, how many, how fast, and of which version."""
+    if job.workload.task.kind != "binary":
+        raise WorkloadError("jobs.score answers labels of two values alone; ask v1/predict for others.")
     planned = plan(job)
     done = _done_before(job, planned)
     if done is not None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from heliostat.serving.oip import OUTPUTS
-from serve_apps.schemas import PREDICT_ANSWER
+from heliostat.tasks import BINARY
+from serve_apps.schemas import predict_answer
 
 Schema = dict[str, Any]
 
@@ -41,9 +41,9 @@ PROBLEM = _object(
         "instance": {**_TEXT, "description": "The request's id, under which the server's log has it"},
     },
 )
-_TENSOR = _object({"name": _TEXT, "datatype": _TEXT, "shape": _list_of({"const": -1})})
+_TENSOR = _object({"name": _TEXT, "datatype": _TEXT, "shape": _list_of({"type": "integer", "minimum": -1})})
 _OUTPUT = _object(
-    {"name": {"enum": list(OUTPUTS)}, "shape": _list_of(_COUNT), "datatype": {"enum": sorted(set(OUTPUTS.values()))}},
+    {"name": _TEXT, "shape": _list_of(_COUNT), "datatype": {"enum": ["BYTES", "FP64", "INT32"]}},
     {"data": {"type": "array"}, "parameters": _object({"binary_data_size": _COUNT})},
 )
 _REVISION: Schema = {"contract_revision": {"type": "integer", "minimum": 1}, "deprecated": _FLAG, "sunset_at": _INSTANT}
@@ -131,7 +131,7 @@ _VERSION = f"{_MODEL}/versions/{{version}}"
 
 ANSWERS: dict[tuple[str, str], Schema] = {
     ("GET", "/docs"): {"type": "object", "required": ["openapi", "info", "paths"]},
-    ("POST", "/v1/predict"): PREDICT_ANSWER,
+    ("POST", "/v1/predict"): predict_answer(BINARY),
     ("POST", "/v1/labels"): _object({"accepted": {"type": "integer", "minimum": 1}}),
     ("GET", "/v1/predictions/{id}"): {
         "type": "object",

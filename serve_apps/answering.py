@@ -49,7 +49,7 @@ class Worker:
         self._asks_others = bool(workload.inputs) or workload.combine is not None
         self._contract = Contract.of(workload)
         self._revisions = Revisions(self._contract, docs=f"/{workload.name}/docs")
-        self._log_schema = prediction_schema(self._contract.logged, with_commit=False)
+        self._log_schema = prediction_schema(self._contract.logged, task=self._contract.task, with_commit=False)
         self._segments_dir = settings.segments_dir / workload.name
         self._loaded: LoadedVersion | None = None
         self._num_done = 0
@@ -61,6 +61,8 @@ class Worker:
     def answer(self, job: AnswerJob, bundle: BundleRef) -> dict[str, Any]:
         """The counts of an attempt whose result is written whole, or `error` with the reason that it cannot be."""
         self._num_done = 0
+        if self._contract.task.kind != "binary":
+            return {"error": "A job answers labels of two values alone; ask v1/predict in smaller requests."}
         try:
             return self._answered(job, self._version(bundle))
         except HeliostatError as error:

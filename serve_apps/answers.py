@@ -1,25 +1,25 @@
 """What a caller of `v1/predict` gets: one JSON document, or an Arrow stream with one row a row."""
 
 import time
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from heliostat.serving.arrow_stream import ARROW, write_stream
 from serve_apps.asgi import Call, Request, Response
 from serve_apps.scoring import Answer
 
-_FEW_ROWS = 64  # up to here a plain loop is quicker than numpy
-
 
 def as_json(ids: list[str], answer: Answer, request: Request) -> Response:
     """The answer as one document."""
+    (_, predictions), *others = answer.task.told(answer.probabilities).items()
+    more = dict(others)
     return Response.of(
         {
             "id": request.request_id,
             "ids": ids,
-            "predictions": answer.probabilities,
-            "confidence": confidence(answer),
+            "predictions": predictions,
+            **more,
             "model_version": answer.versions[0],
             "model_versions": answer.versions,
             "degraded": answer.degraded,
@@ -33,8 +33,7 @@ def as_arrow(ids: list[str], answer: Answer, request: Request) -> Response:
     """The answer as columns; what holds for the whole request stands in the schema's metadata."""
     arrays = {
         "id": pa.array(ids, pa.string()),
-        "probability": pa.array(answer.probabilities, pa.float64()),
-        "confidence": pa.array(confidence(answer), pa.float64()),
+        **as_arrays(answer),
         "model_version": pa.array(answer.versions, pa.int32()),
     }
     metadata = {
@@ -47,13 +46,18 @@ def as_arrow(ids: list[str], answer: Answer, request: Request) -> Response:
     return Response(body=write_stream(arrays, metadata=metadata), content_type=ARROW)
 
 
-def confidence(answer: Answer) -> list[float]:
-    """How sure each answer is of the likelier of the two labels."""
-    if len(answer.probabilities) <= _FEW_ROWS:
-        return [max(p, 1.0 - p) for p in answer.probabilities]
-    probabilities = np.array(answer.probabilities)
-    confidences: list[float] = np.maximum(probabilities, 1.0 - probabilities).tolist()
-    return confidences
+def as_arrays(answer: Answer) -> dict[str, pa.Array]:
+    """What callers are told, one array for each of its names."""
+    types = answer.task.told_types
+    told = answer.task.told(answer.probabilities)
+    return {
+        name: pa.array(_texts(told[name]) if pa.types.is_string(kind) else told[name], kind)
+        for name, kind in types.items()
+    }
+
+
+def _texts(values: list[Any]) -> list[str]:
+    return [str(value) for value in values]
 
 
 def elapsed_ms(request: Call) -> float:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from heliostat.govern.asked_comparison import AskedComparison
@@ -48,7 +49,7 @@ class Comparing:
 
     async def compare(self, request: Request) -> Response:
         """The figures, of all that is in the lake by now."""
-        asked = asked_of(request.parameters, self._config.lake_uri)
+        asked = replace(asked_of(request.parameters, self._config.lake_uri), task=self._config.contract.task)
         if self._one.locked():
             raise OverloadedError.retry_after("This replica compares for somebody else; ask again.", RETRY_AFTER_S)
         async with self._one:

@@ -139,7 +139,7 @@ class GrpcCalls:
     async def _model_infer(self, request: pb.ModelInferRequest, call: Call) -> _Answer:
         version = self._tensors.version(request.model_name, request.model_version or None)
         max_rows = self._limits.max_rows_per_request
-        inference = oip_messages.decode(request, self._tensors.columns, max_rows=max_rows)
+        inference = oip_messages.decode(request, self._tensors.columns, max_rows=max_rows, task=self._tensors.task)
         inferred = await self._tensors.infer(inference, call, version=version)
         message = oip_messages.encode(
             inferred.values_by_output,
@@ -148,6 +148,7 @@ class GrpcCalls:
             request_id=inferred.request_id,
             is_binary_by_output=inference.is_binary_by_output,
             parameters=inferred.parameters,
+            task=self._tensors.task,
         )
         return message, inferred.headers
 

@@ -36,7 +36,8 @@ class ReplicaLog:
     """
 
     def __init__(self, config: PredictorConfig) -> None:
-        self._prediction_batches = _Batches(prediction_schema(config.contract.logged, with_commit=False))
+        answered = prediction_schema(config.contract.logged, task=config.contract.task, with_commit=False)
+        self._prediction_batches = _Batches(answered)
         self._label_batches = _Batches(label_schema(with_commit=False))
         self._predictions = SegmentWriter(
             config.segments_dir, "predictions", schema=self._prediction_batches.schema, durability=config.durability

@@ -45,7 +45,7 @@ class Predictor:
         self.started_at = datetime.now(UTC)
         self.last_error: dict[str, str] | None = None
         self._has_record = False
-        self._logged = config.contract.logged
+        self._logged, self._task = config.contract.logged, config.contract.task
         self.revisions = Revisions(config.contract, docs=f"/{config.workload}/docs")
         self._newest: Mapping[str, Any] | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -272,6 +272,7 @@ class Predictor:
             scorer=self._scorer,
             default=self.config.limits.default,
             columns=self._logged,
+            task=self._task,
             append=append,
             offer=self._shadow.offer,
         )

@@ -1,51 +1,24 @@
 """What the endpoints of one workload take, as JSON schemas built from its contract."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from heliostat.columns import Category, Column, Number, Text, Vector
 from heliostat.govern.roles import Role
 from heliostat.records import MOST_REQUESTS, SLOWEST_PER_S
 from heliostat.serving.admission import MAX_TIMEOUT_S
-from heliostat.serving.oip import NUMBERS, OUTPUTS, TEXTS
+from heliostat.serving.oip import NUMBERS, TEXTS, outputs_of
 from heliostat.serving.revisions import HEADER as REVISION_HEADER
 from heliostat.serving.rows import Contract
+from heliostat.tasks import BINARY, Task
 
 Schema = dict[str, Any]
 
 _INSTANT: Schema = {"type": "string", "format": "date-time"}
 _PROBABILITIES: Schema = {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}}
 _VERSION: Schema = {"type": "integer", "minimum": 0, "description": "0: the workload's declared default answered"}
-PREDICT_ANSWER: Schema = {
-    "type": "object",
-    "properties": {
-        "id": {"type": "string", "description": "The request's id"},
-        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "description": "One a row"},
-        "predictions": _PROBABILITIES,
-        "confidence": _PROBABILITIES,
-        "model_version": _VERSION,
-        "model_versions": {"type": "array", "items": _VERSION},
-        "degraded": {"type": "boolean", "description": "Another version, or the default, stood in for some rows"},
-        "degraded_reason": {"type": ["string", "null"]},
-        "processing_time_ms": {"type": "number"},
-    },
-    "additionalProperties": False,
-}
-COLUMNS_ANSWER: Schema = {
-    "type": "string",
-    "contentEncoding": "binary",
-    "description": "When Accept names it: an Arrow IPC stream with the columns id (utf8), probability (float64), "
-    "confidence (float64), model_version (int32, 0: the workload's default); in the schema's metadata id, "
-    "degraded, degraded_reason and processing_time_ms.",
-}
-_OUTPUT: Schema = {
-    "type": "object",
-    "required": ["name"],
-    "properties": {
-        "name": {"enum": list(OUTPUTS)},
-        "parameters": {"type": "object", "properties": {"binary_data": {"type": "boolean"}}},
-    },
-}
 BINARY_TENSORS: Schema = {
     "type": "string",
     "contentEncoding": "binary",
@@ -113,6 +86,82 @@ PROMOTE_BODY: Schema = {
 }
 
 
+def predict_answer(task: Task) -> Schema:
+    """What `v1/predict` answers as JSON, by the kind of label."""
+    return {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "description": "The request's id"},
+            "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "description": "One a row"},
+            **_told(task),
+            "model_version": _VERSION,
+            "model_versions": {"type": "array", "items": _VERSION},
+            "degraded": {"type": "boolean", "description": "Another version, or the default, stood in for some rows"},
+            "degraded_reason": {"type": ["string", "null"]},
+            "processing_time_ms": {"type": "number"},
+        },
+        "additionalProperties": False,
+    }
+
+
+def columns_answer(task: Task) -> Schema:
+    """The same as an Arrow stream, in words."""
+    told = ", ".join(f"{name} ({kind})" for name, kind in task.told_types.items()).replace("double", "float64")
+    return {
+        "type": "string",
+        "contentEncoding": "binary",
+        "description": f"When Accept names it: an Arrow IPC stream with the columns id (utf8), {told}, "
+        "model_version (int32, 0: the workload's default); in the schema's metadata id, "
+        "degraded, degraded_reason and processing_time_ms.",
+    }
+
+
+def labels_body(task: Task) -> Schema:
+    """What `v1/labels` takes."""
+    described: Schema = {**LABELS_BODY, "properties": {**LABELS_BODY["properties"]}}
+    labels = described["properties"]["labels"]
+    value = _VALUE_BY_KIND[task.kind](task)
+    item = {**labels["items"], "properties": {**labels["items"]["properties"], "value": value}}
+    described["properties"]["labels"] = {**labels, "items": item}
+    return described
+
+
+_VALUE_BY_KIND: dict[str, Callable[[Any], Schema]] = {
+    "binary": lambda _: {"enum": [0, 1]},
+    "classes": lambda task: {"enum": list(task.label.values)},
+    "quantity": lambda task: {
+        "type": "number",
+        **({} if task.label.low is None else {"minimum": task.label.low}),
+        **({} if task.label.high is None else {"maximum": task.label.high}),
+    },
+}
+
+
+def _told(task: Task) -> Schema:
+    """The properties that tell the answers: the prediction first, under that name."""
+    first, *others = [(name, _of_type(task, name, kind)) for name, kind in task.told_types.items()]
+    return {"predictions": first[1], **dict(others)}
+
+
+def _of_type(task: Task, name: str, kind: pa.DataType) -> Schema:
+    if task.kind == "quantity":
+        return {"type": "array", "items": {"type": ["number", "null"]}}
+    if name == "class":
+        return {"type": "array", "items": _VALUE_BY_KIND["classes"](task)}
+    return {"type": "array", "items": _PROBABILITIES} if pa.types.is_list(kind) else _PROBABILITIES
+
+
+def _output(task: Task) -> Schema:
+    return {
+        "type": "object",
+        "required": ["name"],
+        "properties": {
+            "name": {"enum": list(outputs_of(task))},
+            "parameters": {"type": "object", "properties": {"binary_data": {"type": "boolean"}}},
+        },
+    }
+
+
 def predict_body(contract: Contract, extra_names: Sequence[str]) -> Schema:
     """What `v1/predict` takes: rows of one contract revision."""
     described = [_rows_of(contract, contract.columns, extra_names)]
@@ -153,7 +202,9 @@ def _rows_of(contract: Contract, columns: Sequence[Column], extra_names: Sequenc
     return {"type": "array", "minItems": 1, "items": row}
 
 
-def infer_body(columns: Sequence[Column], extra_names: Sequence[str], *, current: Sequence[Column]) -> Schema:
+def infer_body(
+    columns: Sequence[Column], extra_names: Sequence[str], *, current: Sequence[Column], task: Task = BINARY
+) -> Schema:
     """What `infer` takes as JSON: one tensor a column, all of one length; the key and the times may be left out.
 
     `columns` are those of all revisions, `current` those of the newest.
@@ -168,7 +219,7 @@ def infer_body(columns: Sequence[Column], extra_names: Sequence[str], *, current
             "id": {"type": "string"},
             "parameters": {"type": "object", "properties": parameters},
             "inputs": {"type": "array", "minItems": 1, "items": {"anyOf": tensors}},
-            "outputs": {"type": "array", "items": _OUTPUT},
+            "outputs": {"type": "array", "items": _output(task)},
         },
         "examples": [{"inputs": [_example(column) for column in current]}],
     }

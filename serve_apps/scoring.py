@@ -14,6 +14,7 @@ from heliostat.columns import Column
 from heliostat.serving.problem import UnavailableError
 from heliostat.serving.routing import Arm, arm_of, arms_of, version_of
 from heliostat.serving.rows import Rows
+from heliostat.tasks import BINARY, Task, repeated
 from serve_apps.arrays import arrays_of
 from serve_apps.shadow import Answered
 from serve_apps.versions import Live, Probabilities, Scorer
@@ -37,12 +38,13 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the caller of one question gets, row by row."""
+    """What the caller of one question gets, row by row; `probabilities` are answers as `task` has them."""
 
-    probabilities: list[float]
+    probabilities: list[Any]
     versions: list[int]
     degraded: bool
     degraded_reason: str | None = None
+    task: Task = BINARY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class _Scored:
     versions: Sequence[int]
     degraded: Sequence[bool]
     reasons: Sequence[str]
-    probability: Probabilities
+    answers: Probabilities
     model_ms: Sequence[float]
 
 
@@ -64,6 +66,7 @@ def answer_batch(
     columns: Sequence[Column],
     append: Callable[[dict[str, Any]], None],
     offer: Callable[[Answered], None] = lambda _: None,
+    task: Task = BINARY,
 ) -> list[Answer]:
     """One answer a question; the rows of all of them are appended as one record batch before this returns.
 
@@ -71,8 +74,9 @@ def answer_batch(
     """
     arrays = arrays_of([question.rows for question in questions], columns)
     table = pa.table(arrays)
-    scored = _score(questions, live, scorer=scorer, default=default, table=table)
-    logged = _log_columns(questions, scored)
+    stand_in = None if default is None else task.default_answer(default)
+    scored = _score(questions, live, scorer=scorer, default=stand_in, table=table, task=task)
+    logged = _log_columns(questions, scored, task)
     append({**logged, **arrays})
     if live.route.candidate is not None:
         offer(
@@ -86,15 +90,21 @@ def answer_batch(
                 model_ms=scored.model_ms,
             )
         )
-    return _split(questions, scored)
+    return _split(questions, scored, task)
 
 
 def _score(
-    questions: Sequence[Question], live: Live, *, scorer: Scorer, default: float | str | None, table: pa.Table
+    questions: Sequence[Question],
+    live: Live,
+    *,
+    scorer: Scorer,
+    default: Probabilities | None,
+    table: pa.Table,
+    task: Task,
 ) -> _Scored:
     arms, assigned = _assign(questions, live)
     wanted, versions, degraded = np.array(assigned), np.array(assigned), np.zeros(table.num_rows, dtype=bool)
-    probability, model_ms = np.empty(table.num_rows), np.empty(table.num_rows)
+    told, model_ms = np.empty((table.num_rows, *task.shape)), np.empty(table.num_rows)
     reasons = [""] * table.num_rows
     for number in sorted(set(assigned)):
         mask = wanted == number
@@ -104,7 +114,7 @@ def _score(
         answering, scores = _first_able(live, number, scorer=scorer, default=default, table=rows)
         # Answers that were kept say nothing about how long the model takes.
         model_ms[mask] = (time.perf_counter() - started_s) * 1000 if scorer.num_hits == num_hits else np.nan
-        probability[mask] = scores
+        told[mask] = scores
         versions[mask] = answering
         if answering != number:
             degraded[mask] = True
@@ -115,7 +125,7 @@ def _score(
         versions=versions.tolist(),
         degraded=degraded.tolist(),
         reasons=reasons,
-        probability=probability,
+        answers=told,
         model_ms=model_ms.tolist(),
     )
 
@@ -140,7 +150,7 @@ def _first_able(
     number: int,
     *,
     scorer: Scorer,
-    default: float | str | None,
+    default: Probabilities | None,
     table: pa.Table,
 ) -> tuple[int, Probabilities]:
     """What answers in place of `number`: itself, else the champion, else the one before, else the declared default."""
@@ -153,7 +163,7 @@ def _first_able(
         raise UnavailableError(
             f"Version {number} {scorer.reason_by_version[number]}, and no other version could answer; see v1/status."
         )
-    return DEFAULT_VERSION, np.full(table.num_rows, default, np.float64)
+    return DEFAULT_VERSION, repeated(default, table.num_rows)
 
 
 def _reason(number: int, answering: int, *, scorer: Scorer) -> str:
@@ -161,7 +171,7 @@ def _reason(number: int, answering: int, *, scorer: Scorer) -> str:
     return f"version {number} {scorer.reason_by_version[number]}; {instead} answered"
 
 
-def _log_columns(questions: Sequence[Question], scored: _Scored) -> dict[str, Any]:
+def _log_columns(questions: Sequence[Question], scored: _Scored, task: Task) -> dict[str, Any]:
     now_s = time.perf_counter()
     sizes = [question.rows.num_rows for question in questions]
     return {
@@ -176,15 +186,15 @@ def _log_columns(questions: Sequence[Question], scored: _Scored) -> dict[str, An
         "version": scored.versions,
         "arm": scored.arms,
         "degraded": scored.degraded,
-        "probability": scored.probability,
+        **task.columns(scored.answers),
         "answered_with": [None] * sum(sizes),
         "latency_ms": _repeated([(now_s - q.started_s) * 1000 for q in questions], sizes),
     }
 
 
-def _split(questions: Sequence[Question], scored: _Scored) -> list[Answer]:
+def _split(questions: Sequence[Question], scored: _Scored, task: Task) -> list[Answer]:
     answers: list[Answer] = []
-    probabilities, start = scored.probability.tolist(), 0
+    probabilities, start = scored.answers.tolist(), 0
     for question in questions:
         end = start + question.rows.num_rows
         answers.append(
@@ -193,6 +203,7 @@ def _split(questions: Sequence[Question], scored: _Scored) -> list[Answer]:
                 versions=list(scored.versions[start:end]),
                 degraded=any(scored.degraded[start:end]),
                 degraded_reason=_joined_reasons(scored.reasons[start:end]) if any(scored.degraded) else None,
+                task=task,
             )
         )
         start = end

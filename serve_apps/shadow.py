@@ -22,13 +22,13 @@ from heliostat.errors import LakeError
 from heliostat.serving.routing import Arm
 from heliostat.store.schema import shadow_schema
 from heliostat.store.segments import SegmentWriter
+from heliostat.tasks import Task
 from serve_apps.config import PredictorConfig
 from serve_apps.shadow_process import Said, ShadowProcess
 from serve_apps.versions import Live
 
 logger = logging.getLogger(__name__)
 Places = NDArray[np.intp]
-SCHEMA = shadow_schema(with_commit=False)
 MAX_WAITING_ROWS = 50_000
 MAX_WAITING_S = 30.0  # longer than it takes to start the process, shorter than whoever drains the segments waits
 MAX_OPEN_S = 40.0
@@ -64,7 +64,9 @@ class Shadow:
 
     def __init__(self, config: PredictorConfig, process: ShadowProcess | None = None) -> None:
         self._process = process or ShadowProcess()
-        self._writer = SegmentWriter(config.segments_dir, "shadows", schema=SCHEMA, durability="process")
+        self._task = config.contract.task
+        self._schema = shadow_schema(task=self._task, with_commit=False)
+        self._writer = SegmentWriter(config.segments_dir, "shadows", schema=self._schema, durability="process")
         self._rotate_after_s = config.rotate_after_s
         self._offered: deque[Answered] = deque()
         self._queue: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()
@@ -173,7 +175,7 @@ class Shadow:
             said = self._process.ask(answered.live, number, table)
             if said.has_ended:
                 self._rests_until_s = time.monotonic() + REST_S
-            yield _batch(answered, places, version=number, said=said)
+            yield _batch(answered, places, version=number, said=said, task=self._task, schema=self._schema)
 
 
 def _counterparts(answered: Answered) -> Iterator[tuple[int, Places]]:
@@ -188,17 +190,23 @@ def _counterparts(answered: Answered) -> Iterator[tuple[int, Places]]:
             yield other, places
 
 
-def _batch(answered: Answered, places: Places, *, version: int, said: Said) -> pa.RecordBatch:
+def _nothing(task: Task, num_rows: int) -> dict[str, pa.Array]:
+    return {field.name: pa.nulls(num_rows, field.type) for field in task.stored}
+
+
+def _batch(
+    answered: Answered, places: Places, *, version: int, said: Said, task: Task, schema: pa.Schema
+) -> pa.RecordBatch:
     num_rows = len(places)
     value_by_name: dict[str, Any] = {
         "id": pa.array(answered.ids, pa.string()).take(places),
-        "event_at": pa.array(answered.event_at, SCHEMA.field("event_at").type).take(places),
+        "event_at": pa.array(answered.event_at, schema.field("event_at").type).take(places),
         "version": np.full(num_rows, version),
-        "probability": pa.nulls(num_rows) if said.probabilities is None else said.probabilities,
+        **(_nothing(task, num_rows) if said.probabilities is None else task.columns(said.probabilities)),
         "error": pa.array([said.error] * num_rows, pa.string()),
         "latency_ms": pa.array([said.latency_ms] * num_rows, pa.float64()),
         "answer_latency_ms": pa.array(np.asarray(answered.model_ms)[places], from_pandas=True),  # NaN: from the cache
         "batch_rows": np.full(num_rows, num_rows),
     }
-    arrays = [pa.array(value_by_name[name]).cast(SCHEMA.field(name).type) for name in SCHEMA.names]
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+    arrays = [pa.array(value_by_name[name]).cast(schema.field(name).type) for name in schema.names]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -79,7 +79,11 @@ class ShadowProcess:
             code = None if self._running is None else self._running.wait()
             return self._ended(f"its process ended with exit code {code}")
         self._loaded.add(wanted)
-        scores = None if probabilities is None else np.frombuffer(probabilities, np.float64)
+        scores = (
+            None
+            if probabilities is None
+            else np.frombuffer(probabilities, np.float64).reshape(table.num_rows, *_shape(version))
+        )
         return Said(probabilities=scores, error=error, latency_ms=latency_ms)
 
     def stop_if_idle(self, idle_s: float) -> None:
@@ -169,15 +173,31 @@ def _answer(
     return np.ascontiguousarray(scores, np.float64).tobytes(), None, latency_ms
 
 
+def _unpacked(data: bytes, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.frombuffer(data, np.float64).reshape(shape)
+
+
+def _shape(version: LoadedVersion) -> tuple[int, ...]:
+    own = version.model.workload.task.shape
+    return (own[0] + version.num_missing,) if version.num_missing else own
+
+
 def _described(version: LoadedVersion) -> dict[str, Any]:
     """All of a loaded version but the model itself."""
-    return {"bundle": version.bundle, "has_other_columns": version.has_other_columns, "renamed": dict(version.renamed)}
+    return {
+        "bundle": version.bundle,
+        "has_other_columns": version.has_other_columns,
+        "renamed": dict(version.renamed),
+        "num_missing": version.num_missing,
+    }
 
 
-def _load(bundle: BundleRef, *, has_other_columns: bool, renamed: Mapping[str, str]) -> LoadedVersion:
+def _load(bundle: BundleRef, *, has_other_columns: bool, renamed: Mapping[str, str], num_missing: int) -> LoadedVersion:
     model = ServedModel.load(read_bundle(bundle.uri, bundle.hash))
     model.warm()
-    return LoadedVersion(bundle=bundle, model=model, has_other_columns=has_other_columns, renamed=renamed)
+    return LoadedVersion(
+        bundle=bundle, model=model, has_other_columns=has_other_columns, renamed=renamed, num_missing=num_missing
+    )
 
 
 def _live(held: Mapping[int, LoadedVersion]) -> Live:

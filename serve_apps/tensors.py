@@ -35,7 +35,7 @@ class Tensors:
         self._predictor = predictor
         self.model = predictor.config.workload
         self._revisions = predictor.revisions
-        self.columns = predictor.revisions.columns
+        self.columns, self.task = predictor.revisions.columns, predictor.config.contract.task
         self._extra_names = predictor.revisions.current.extra_names
 
     def version(self, model: str | None, version: str | None) -> int | None:
@@ -62,7 +62,7 @@ class Tensors:
         """The model's inputs and outputs under the contract revision that is asked for, and the answer's headers."""
         number = self._revisions.number_or_current(call.header(REVISION_HEADER), at=call.received_at)
         columns, versions = self._revisions.columns_of(number), self._predictor.versions
-        document = oip.metadata(columns, self._extra_names, model=self.model, versions=versions)
+        document = oip.metadata(columns, self._extra_names, model=self.model, versions=versions, task=self.task)
         parameters = self._revisions.parameters(number)
         return {**document, "parameters": parameters} if parameters else document, self._revisions.headers(number)
 
@@ -110,8 +110,7 @@ class Tensors:
 
 def _outputs(ids: list[str], answer: Answer) -> dict[str, Values]:
     return {
-        "probability": answer.probabilities,
-        "confidence": answers.confidence(answer),
+        **answer.task.told(answer.probabilities),
         "id": ids,
         "model_version": answer.versions,
     }

@@ -37,20 +37,29 @@ class V1:
         """What this protocol answers, and to whom."""
         predict_body = schemas.predict_body(self._config.contract, self._revisions.current.extra_names)
         why = "/v1/predictions/{id}"
+        labels_body = schemas.labels_body(self._config.contract.task)
         return [
             Endpoint(
                 method="POST",
                 path="/v1/predict",
                 action=Action.PREDICT,
                 handler=self.predict,
-                summary="Probabilities for rows, or for columns in bulk",
+                summary="Answers for rows, or for columns in bulk",
                 body=predict_body,
                 other_bodies={ARROW: schemas.columns_body(self._config.contract, self._revisions.current.extra_names)},
-                other_answers={JSON: schemas.PREDICT_ANSWER, ARROW: schemas.COLUMNS_ANSWER},
+                other_answers={
+                    JSON: schemas.predict_answer(self._config.contract.task),
+                    ARROW: schemas.columns_answer(self._config.contract.task),
+                },
                 headers={**schemas.TIMEOUT, **schemas.revision_header(self._config.contract)},
             ),
             _endpoint(
-                "POST", "/v1/labels", Action.LABEL, self.labels, "What became of predictions", schemas.LABELS_BODY
+                "POST",
+                "/v1/labels",
+                Action.LABEL,
+                self.labels,
+                "What became of predictions",
+                labels_body,
             ),
             _endpoint("GET", why, Action.READ_PREDICTION, self.why, "Why an answer was what it was"),
             _endpoint("GET", "/v1/status", Action.READ_STATUS, self.status, "This replica, its versions, and the loop"),
@@ -64,7 +73,7 @@ class V1:
         ]
 
     async def predict(self, request: Request) -> Response:
-        """Probabilities for rows, or for columns in bulk."""
+        """Answers for rows, or for columns in bulk."""
         rows = await self._rows(request)
         ids, answer = await self._predictor.predict(
             rows,
@@ -101,7 +110,7 @@ class V1:
         document = await request.json()
         if isinstance(document, dict) and isinstance(document.get("labels"), list):
             self._predictor.refuse_too_many(len(document["labels"]))
-        labels = read_labels(document, received_at=request.received_at)
+        labels = read_labels(document, received_at=request.received_at, task=self._config.contract.task)
         self._predictor.record_labels(labels, received_at=request.received_at, source=f"http/{request.by}")
         return Response.of({"accepted": len(labels)})
 

@@ -46,6 +46,7 @@ class V2:
                 self._tensors.columns,
                 self._predictor.revisions.current.extra_names,
                 current=self._predictor.config.contract.columns,
+                task=self._tensors.task,
             ),
             other_bodies={OCTETS: schemas.BINARY_TENSORS},
             other_answers={OCTETS: schemas.BINARY_TENSORS},
@@ -86,6 +87,7 @@ class V2:
             version=inferred.version,
             request_id=inferred.request_id,
             is_binary_by_output=inference.is_binary_by_output,
+            task=self._tensors.task,
         )
         document["parameters"] = inferred.parameters
         response = Response.of(document).with_headers(inferred.headers)
@@ -99,7 +101,9 @@ class V2:
         if header_length is None and request.media_type == OCTETS:
             raise MalformedError(f"A body of {OCTETS} needs the header {HEADER_LENGTH}, with the length of its JSON.")
         document, tail = (body, Tail()) if header_length is None else split(body, header_length)
-        return oip.decode(parsed(document), self._tensors.columns, tail=tail, max_rows=self._max_rows)
+        return oip.decode(
+            parsed(document), self._tensors.columns, tail=tail, max_rows=self._max_rows, task=self._tensors.task
+        )
 
     def _version(self, request: Request) -> int | None:
         return self._tensors.version(request.parameters.get("model"), request.parameters.get("version"))

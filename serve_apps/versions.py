@@ -14,6 +14,7 @@ from heliostat.columns import Column, Vector
 from heliostat.declared.cache import Cache
 from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import BundleError, CatalogError, HeliostatError
+from heliostat.labels import Classes, Label
 from heliostat.learn.bundle import ServedModel
 from heliostat.records import BundleRef, Route
 from heliostat.serving.answer_cache import AnswerCache
@@ -35,12 +36,14 @@ class LoadedVersion:
     model: ServedModel
     has_other_columns: bool
     renamed: Mapping[str, str] = field(default_factory=dict)
+    num_missing: int = 0
 
     def answers(self, table: pa.Table) -> Probabilities:
-        """The model's probabilities for rows as they are logged."""
+        """The model's answers to rows as they are logged; classes that were declared after it have no chance."""
         if self.has_other_columns:
             table = as_trained(table, self.model.workload.columns, renamed=self.renamed)
-        return self.model.answers(table)
+        answers = self.model.answers(table)
+        return np.pad(answers, ((0, 0), (0, self.num_missing))) if self.num_missing else answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +88,11 @@ def load_version(bundle: BundleRef, contract: Contract) -> LoadedVersion:
             "trained with."
         )
     _refuse_other_lengths(bundle, model.workload.columns, contract.logged)
+    num_missing = _num_missing(bundle, model.workload.label, contract.label)
     model.warm()
-    return LoadedVersion(bundle=bundle, model=model, has_other_columns=bool(needed), renamed=renamed)
+    return LoadedVersion(
+        bundle=bundle, model=model, has_other_columns=bool(needed), renamed=renamed, num_missing=num_missing
+    )
 
 
 def _refuse_other_lengths(bundle: BundleRef, needed: Sequence[Column], logged: Sequence[Column]) -> None:
@@ -97,6 +103,18 @@ def _refuse_other_lengths(bundle: BundleRef, needed: Sequence[Column], logged: S
                 f"The bundle {bundle.uri} needs {column.length} numbers in {column.name!r}, requests carry "
                 f"{lengths[column.name]}; give the longer or shorter vector a name of its own."
             )
+
+
+def _num_missing(bundle: BundleRef, own: Label, wanted: Label) -> int:
+    """How many classes were declared after the version was trained; BundleError for another kind of label."""
+    if isinstance(own, Classes) and isinstance(wanted, Classes) and wanted.values[: len(own.values)] == own.values:
+        return len(wanted.values) - len(own.values)
+    if type(own) is not type(wanted) or isinstance(own, Classes):
+        raise BundleError(
+            f"The bundle {bundle.uri} answers {own}, this deployment {wanted}: train a version for it under a name of "
+            "its own, and add new classes at the end."
+        )
+    return 0
 
 
 def refuse_unloadable(number: int, bundle: BundleRef, *, held: LoadedVersion | None, contract: Contract) -> None:
@@ -171,7 +189,7 @@ class Scorer:
             logger.exception("Version %d failed on %d rows.", number, table.num_rows)
             self._count(number, "failed on these rows")
             return None
-        if scores.shape != (table.num_rows,) or not np.isfinite(scores).all():
+        if len(scores) != table.num_rows or not np.isfinite(scores).all():
             logger.error("Version %d gave no finite probability for each of %d rows.", number, table.num_rows)
             self._count(number, "gave no finite probability for these rows")
             return None

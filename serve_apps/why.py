@@ -29,7 +29,7 @@ def find(identifier: str, *, lake: Lake, workload: str, contract: Contract) -> d
         workload,
         PREDICTIONS,
         where=[(PARTITION, "=", day), ("id", "=", identifier)],
-        schema=prediction_schema(contract.logged),
+        schema=prediction_schema(contract.logged, task=contract.task),
     ).to_pylist()
     if not rows:
         raise NotFoundError(

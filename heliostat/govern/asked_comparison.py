@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from heliostat.tasks import BINARY, Task
+
 
 @dataclass(frozen=True, kw_only=True)
 class AskedComparison:
@@ -16,3 +18,4 @@ class AskedComparison:
     against: int | None = None
     since: datetime | None = None
     until: datetime | None = None
+    task: Task = BINARY

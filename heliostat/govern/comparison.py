@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from heliostat.columns import Category, Column, Text, Vector
 from heliostat.gates import Paired
 from heliostat.govern.evidence import paired
-from heliostat.metrics import log_losses
+from heliostat.tasks import BINARY, Task
 from heliostat.vectors import to_matrix
 
 Values = NDArray[np.float64]
-THRESHOLD = 0.5  # two versions agree on a row when both are on the same side of it
 MAX_CATEGORIES = 12  # of a column, the most frequent ones; the others are one slice
 NUM_PARTS = 4  # of a numeric column, with equally many rows
 MISSING, OTHERS = "(missing)", "(others)"
@@ -77,7 +76,9 @@ class Comparison:
         return asdict(self)
 
 
-def pairs(rows: pa.Table, shadows: pa.Table, *, version: int, against: int | None = None) -> pa.Table:
+def pairs(
+    rows: pa.Table, shadows: pa.Table, *, version: int, against: int | None = None, task: Task = BINARY
+) -> pa.Table:
     """Every answered row that `version` answered or was asked about, with what both said: own, other, error, times.
 
     `rows` are answered rows, each once; `against` (None: whichever) is the other version.
@@ -87,16 +88,18 @@ def pairs(rows: pa.Table, shadows: pa.Table, *, version: int, against: int | Non
     is_own = pc.and_(pc.equal(rows["version"], version), pc.invert(degraded))
     is_failed = pc.and_(pc.equal(rows["arm"], "candidate"), degraded)
     is_shadow = pc.fill_null(pc.equal(asked["version"], version), False)
-    nothing = pa.nulls(rows.num_rows, pa.float64())
     other = pc.if_else(is_own, asked["version"], rows["version"])
     table = rows.append_column("other_version", other)
-    own = pc.if_else(is_own, rows["probability"], pc.if_else(is_shadow, asked["probability"], nothing))
-    theirs = pc.if_else(is_own, asked["probability"], rows["probability"])
+    answers: dict[str, pa.ChunkedArray] = {}
+    for own_name, other_name, field in _said_by_both(task):
+        nothing = pa.nulls(rows.num_rows, field.type)
+        shadow = pc.if_else(is_shadow, asked[field.name], nothing)
+        answers[own_name] = pc.if_else(is_own, rows[field.name], shadow)
+        answers[other_name] = pc.if_else(is_own, asked[field.name], rows[field.name])
     failed = pc.if_else(is_failed, pa.scalar("could not answer"), pa.scalar(None, pa.string()))
     error = pc.coalesce(pc.if_else(is_shadow, asked["error"], pa.scalar(None, pa.string())), failed)
     values = {
-        "own": own,
-        "other": theirs,
+        **answers,
         "error": error,
         "own_ms": pc.if_else(is_own, asked["answer_latency_ms"], asked["latency_ms"]),
         "other_ms": pc.if_else(is_own, asked["latency_ms"], asked["answer_latency_ms"]),
@@ -110,19 +113,25 @@ def pairs(rows: pa.Table, shadows: pa.Table, *, version: int, against: int | Non
 
 
 def compare(
-    found: pa.Table, columns: Sequence[Column], *, version: int, num_answered: int, matured: pa.Array | pa.ChunkedArray
+    found: pa.Table,
+    columns: Sequence[Column],
+    *,
+    version: int,
+    num_answered: int,
+    matured: pa.Array | pa.ChunkedArray,
+    task: Task = BINARY,
 ) -> Comparison:
     """The figures of `pairs`; `matured` says of each of its rows whether its label counts by now."""
     both = pc.and_(pc.is_valid(found["own"]), pc.is_valid(found["other"]))
     is_both = np.asarray(both.to_numpy(), bool)
     is_judged = is_both & np.asarray(pc.and_(matured, pc.is_valid(found["label"])).to_numpy(), bool)
     compared, judged = found.filter(pa.array(is_both)), found.filter(pa.array(is_judged))
-    own, other = _values(compared, "own"), _values(compared, "other")
-    agrees, distance = (own >= THRESHOLD) == (other >= THRESHOLD), np.abs(own - other)
+    own, other = both_said(compared, task)
+    agrees, distance = task.agrees(own, other), task.distances(own, other)
     errors = found["error"].drop_null()
     against = compared["other_version"][0].as_py() if compared.num_rows else None
     difference = np.full(compared.num_rows, np.nan)
-    difference[is_judged[is_both]] = _loss_differences(judged)
+    difference[is_judged[is_both]] = _loss_differences(judged, task)
     return Comparison(
         version=version,
         against=against,
@@ -137,33 +146,49 @@ def compare(
         distance_p95=float(np.quantile(distance, 0.95)) if len(agrees) else None,
         own_ms=_times(found["own_ms"]),
         other_ms=_times(found["other_ms"]),
-        losses=_losses(judged, against or 0),
+        losses=_losses(judged, against or 0, task),
         slices=tuple(
             part for column in columns for part in _slices(compared, column, agrees, distance, difference=difference)
         ),
     )
 
 
+def both_said(found: pa.Table, task: Task) -> tuple[Values, Values]:
+    """What the version and the other one said of each row of `pairs`, NaN where one said nothing."""
+    fields = _said_by_both(task)
+    own = pa.table({field.name: found[own_name] for own_name, _, field in fields})
+    other = pa.table({field.name: found[other_name] for _, other_name, field in fields})
+    return task.answers(own), task.answers(other)
+
+
+def _said_by_both(task: Task) -> list[tuple[str, str, pa.Field]]:
+    """For each column of an answer the two names that it has among `pairs`; the first are `own` and `other`."""
+    first, *more = task.stored
+    return [("own", "other", first), *((f"own {field.name}", f"other {field.name}", field) for field in more)]
+
+
 def _places(rows: pa.Table, shadows: pa.Table) -> pa.Array:
     return pc.index_in(rows["id"], value_set=shadows["id"].combine_chunks(), skip_nulls=True).combine_chunks()
 
 
-def _losses(judged: pa.Table, against: int) -> Paired | None:
+def _losses(judged: pa.Table, against: int, task: Task) -> Paired | None:
     if judged.num_rows == 0:
         return None
+    own, other = both_said(judged, task)
     return paired(
         _values(judged, "label"),
-        _values(judged, "own"),
+        own,
         champion=against,
-        champion_answers=_values(judged, "other"),
+        champion_answers=other,
+        task=task,
         # Hours, because a trial may last a day only, and one block has no scatter.
         blocks=pc.floor_temporal(judged["event_at"], unit="hour").to_numpy(),
     )
 
 
-def _loss_differences(judged: pa.Table) -> Values:
-    labels = _values(judged, "label")
-    return log_losses(labels, _values(judged, "own")) - log_losses(labels, _values(judged, "other"))
+def _loss_differences(judged: pa.Table, task: Task) -> Values:
+    labels, (own, other) = _values(judged, "label"), both_said(judged, task)
+    return task.losses(labels, own) - task.losses(labels, other)
 
 
 def _times(column: pa.ChunkedArray) -> Times | None:

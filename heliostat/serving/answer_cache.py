@@ -27,11 +27,11 @@ class AnswerCache:
 
     def __init__(self, declared: Cache, clock: Callable[[], float]) -> None:
         self.max_entries = declared.max_bytes // ENTRY_BYTES
-        self._kept: TTLCache[bytes, float] = TTLCache(self.max_entries, declared.ttl.total_seconds(), timer=clock)
+        self._kept: TTLCache[bytes, Any] = TTLCache(self.max_entries, declared.ttl.total_seconds(), timer=clock)
         self.num_rows = self.num_hits = 0
 
     def answers(self, version: str, table: pa.Table, *, ask: Callable[[pa.Table], Values]) -> Values:
-        """One probability a row; `ask` is called with the rows that are not kept, or not at all.
+        """One answer a row; `ask` is called with the rows that are not kept, or not at all.
 
         ContractError when it does not give one for each of them; what is not finite is not kept.
         """
@@ -43,7 +43,7 @@ class AnswerCache:
         if missing:
             for place, score in zip(missing, _asked(ask, table, missing).tolist(), strict=True):
                 found[place] = score
-                if np.isfinite(score):
+                if np.isfinite(score).all():
                     self._kept[keys[place]] = score
         return np.array(found, np.float64)
 
@@ -75,6 +75,6 @@ def _plain(column: pa.ChunkedArray) -> Sequence[Any]:
 
 def _asked(ask: Callable[[pa.Table], Values], table: pa.Table, missing: list[int]) -> Values:
     scores = ask(table if len(missing) == table.num_rows else table.take(missing))
-    if scores.shape != (len(missing),):
-        raise ContractError(f"{len(missing)} rows need one probability each; the model gave an array {scores.shape}.")
+    if len(scores) != len(missing):
+        raise ContractError(f"{len(missing)} rows need one answer each; the model gave an array {scores.shape}.")
     return scores

@@ -9,6 +9,7 @@ from heliostat.errors import ContractError
 from heliostat.ids import event_time
 from heliostat.serving.instants import instant
 from heliostat.serving.problem import MalformedError
+from heliostat.tasks import BINARY, Task
 
 _FIELDS = frozenset({"id", "key", "value", "at"})
 _EXAMPLE = '{"labels": [{"id": "...", "value": 1, "at": "2013-03-01T14:05:00Z"}]}'
@@ -24,15 +25,15 @@ class Label:
     known_at: datetime
 
 
-def read_labels(document: Any, *, received_at: datetime) -> list[Label]:
+def read_labels(document: Any, *, received_at: datetime, task: Task = BINARY) -> list[Label]:
     """The labels of a request; without `at` a label became known when it was received."""
     labels = document.get("labels") if isinstance(document, dict) else None
     if not isinstance(labels, list) or not labels or not all(isinstance(label, dict) for label in labels):
         raise MalformedError(f"Labels look like {_EXAMPLE}; got no list `labels` of at least one object.")
-    return [_label(label, index, received_at=received_at) for index, label in enumerate(labels)]
+    return [_label(label, index, received_at=received_at, task=task) for index, label in enumerate(labels)]
 
 
-def _label(label: Mapping[str, Any], index: int, *, received_at: datetime) -> Label:
+def _label(label: Mapping[str, Any], index: int, *, received_at: datetime, task: Task) -> Label:
     unknown = sorted(label.keys() - _FIELDS)
     if unknown:
         raise ContractError(f"label {index}: field {unknown[0]!r} is not known; known are {_names(sorted(_FIELDS))}.")
@@ -41,14 +42,14 @@ def _label(label: Mapping[str, Any], index: int, *, received_at: datetime) -> La
         raise ContractError(
             f"label {index} must have either an id or a key; got id {identifier!r:.80}, key {key!r:.80}."
         )
-    value = label.get("value")
-    if type(value) not in (int, float) or value not in (0, 1):
-        raise ContractError(f"label {index}: value must be 0 or 1; got {value!r:.80}.")
+    value = task.code(label.get("value"))
+    if value is None:
+        raise ContractError(f"label {index}: value must be {task.allowed}; got {label.get('value')!r:.80}.")
     at = label.get("at")
     return Label(
         id=None if identifier is None else _identifier(identifier, index),
         key=None if key is None else _key(key, index),
-        value=float(value),
+        value=value,
         known_at=received_at if at is None else instant(at, where=f"label {index}: at"),
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from heliostat import vectors
 from heliostat.columns import Category, Column, Number, Text, Vector
 from heliostat.serving import binary_tensors
@@ -14,11 +16,12 @@ from heliostat.serving.binary_tensors import Tail
 from heliostat.serving.cells import Values
 from heliostat.serving.problem import MalformedError, TooLargeError
 from heliostat.serving.rows import Cells
+from heliostat.tasks import BINARY, Task
 
 INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 NUMBERS = INTEGERS | {"FP16", "FP32", "FP64"}
 TEXTS = frozenset({"BYTES"})
-OUTPUTS = {"probability": "FP64", "confidence": "FP64", "id": "BYTES", "model_version": "INT32"}
+_ALWAYS = {"id": "BYTES", "model_version": "INT32"}
 _DATATYPES: dict[type, str] = {Number: "FP64", Category: "BYTES", Text: "BYTES", Vector: "FP32"}
 _EXAMPLE = '{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [0.5]}]}'
 
@@ -33,7 +36,9 @@ class Inference:
     is_binary_by_output: Mapping[str, bool]
 
 
-def decode(document: Any, columns: Sequence[Column], *, tail: Tail | None = None, max_rows: int) -> Inference:
+def decode(
+    document: Any, columns: Sequence[Column], *, tail: Tail | None = None, max_rows: int, task: Task = BINARY
+) -> Inference:
     """The request inside a JSON document and the bytes behind it.
 
     MalformedError naming the tensor when its shape, its datatype or its size does not fit the protocol, TooLargeError
@@ -59,13 +64,30 @@ def decode(document: Any, columns: Sequence[Column], *, tail: Tail | None = None
         id=_optional(document, "id", str),
         values_by_name=values_by_name,
         parameters=parameters,
-        is_binary_by_output=_outputs(_optional(document, "outputs", list), all_binary=all_binary),
+        is_binary_by_output=_outputs(_optional(document, "outputs", list), outputs_of(task), all_binary=all_binary),
     )
 
 
 def length_by_name(columns: Sequence[Column]) -> dict[str, int]:
     """How many numbers a row has in each vector column."""
     return {column.name: column.length for column in columns if isinstance(column, Vector)}
+
+
+def outputs_of(task: Task) -> dict[str, str]:
+    """The datatype of every output, by name; all have a value a row, lists of numbers one a class too."""
+    datatypes = {name: "BYTES" if pa.types.is_string(kind) else "FP64" for name, kind in task.told_types.items()}
+    return {**datatypes, **_ALWAYS}
+
+
+def shape_of(values: Sequence[Any]) -> list[int]:
+    """The shape of an output's values: [n], or [n, k] of lists."""
+    return [len(values), len(values[0])] if values and isinstance(values[0], list) else [len(values)]
+
+
+def flat(values: Sequence[Any], shape: Sequence[int]) -> list[Any]:
+    """All numbers in the order of the rows; what is not known is not a number."""
+    plain = [one for row in values for one in row] if len(shape) > 1 else values
+    return [float("nan") if one is None else one for one in plain]
 
 
 def encode(
@@ -75,15 +97,18 @@ def encode(
     version: int,
     request_id: str,
     is_binary_by_output: Mapping[str, bool],
+    task: Task = BINARY,
 ) -> tuple[dict[str, Any], bytes]:
     """The response document, its tensors in the order that was asked for, and the bytes that go behind it."""
     outputs: list[dict[str, Any]] = []
     tail: list[bytes] = []
     for name, is_binary in is_binary_by_output.items():
         values = values_by_output[name]
-        output = {"name": name, "shape": [len(values)], "datatype": OUTPUTS[name]}
+        datatype, shape = outputs_of(task)[name], shape_of(values)
+        output = {"name": name, "shape": shape, "datatype": datatype}
+        values = flat(values, shape)
         if is_binary:
-            tail.append(binary_tensors.encode(values, OUTPUTS[name]))
+            tail.append(binary_tensors.encode(values, datatype))
             outputs.append({**output, "parameters": {"binary_data_size": len(tail[-1])}})
         else:
             outputs.append({**output, "data": values})
@@ -92,7 +117,7 @@ def encode(
 
 
 def metadata(
-    columns: Sequence[Column], extras: Sequence[str], *, model: str, versions: Sequence[int]
+    columns: Sequence[Column], extras: Sequence[str], *, model: str, versions: Sequence[int], task: Task = BINARY
 ) -> dict[str, Any]:
     """What a model takes and gives, as the protocol words it; `extras` may be left out of a request."""
     inputs = [_tensor(column.name, _DATATYPES[type(column)], *_lengths(column)) for column in columns]
@@ -101,8 +126,14 @@ def metadata(
         "versions": [str(version) for version in versions],
         "platform": "heliostat",
         "inputs": [*inputs, *(_tensor(name, "BYTES") for name in extras)],
-        "outputs": [_tensor(name, datatype) for name, datatype in OUTPUTS.items()],
+        "outputs": [_output(name, datatype, task) for name, datatype in outputs_of(task).items()],
     }
+
+
+def _output(name: str, datatype: str, task: Task) -> dict[str, Any]:
+    kind = task.told_types.get(name)
+    each = list(task.shape) if kind is not None and pa.types.is_list(kind) else []
+    return {"name": name, "datatype": datatype, "shape": [-1, *each]}
 
 
 def _tensor(name: str, datatype: str, *lengths: int) -> dict[str, Any]:
@@ -212,15 +243,15 @@ def _flat(data: list[Any]) -> Values:
     return data
 
 
-def _outputs(wanted: list[Any] | None, *, all_binary: bool) -> dict[str, bool]:
+def _outputs(wanted: list[Any] | None, known: Mapping[str, str], *, all_binary: bool) -> dict[str, bool]:
     if not wanted:
-        return dict.fromkeys(OUTPUTS, all_binary)
+        return dict.fromkeys(known, all_binary)
     is_binary_by_output: dict[str, bool] = {}
     for item in wanted:
         name = item.get("name") if isinstance(item, dict) else None
-        if not isinstance(name, str) or name not in OUTPUTS:
+        if not isinstance(name, str) or name not in known:
             shown = item if name is None else name
-            raise MalformedError(f"There is no output {shown!r:.80}; name one of {', '.join(OUTPUTS)}.")
+            raise MalformedError(f"There is no output {shown!r:.80}; name one of {', '.join(known)}.")
         if name in is_binary_by_output:
             raise MalformedError(f"Output {name!r} is there twice; name it once.")
         parameters = _optional(item, "parameters", dict) or {}

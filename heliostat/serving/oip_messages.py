@@ -16,10 +16,12 @@ from heliostat.serving.binary_tensors import Tail
 from heliostat.serving.cells import Values
 from heliostat.serving.generated import open_inference_pb2 as pb
 from heliostat.serving.problem import MalformedError, TooLargeError
+from heliostat.tasks import BINARY, Task
 
 # A message of two bytes an input would take the event loop seconds and gigabytes to look through: so there are no more
 # than a contract has columns, with keys and times beside them under any of their names.
 _MOST_BESIDE = 10
+_MOST_OUTPUTS = 8
 _MOST_PARAMETERS = 100
 # Where the typed values of a datatype lie, and the datatype that they have there.
 _CONTENTS = {
@@ -50,7 +52,9 @@ class _Pieces(Tail):
         return self._pieces.pop(0)
 
 
-def decode(message: pb.ModelInferRequest, columns: Sequence[Column], *, max_rows: int) -> oip.Inference:
+def decode(
+    message: pb.ModelInferRequest, columns: Sequence[Column], *, max_rows: int, task: Task = BINARY
+) -> oip.Inference:
     """The request as `oip.decode` gives it, by the same checks with the same sentences."""
     _refuse_crowded(message, most_inputs=len(columns) + _MOST_BESIDE)
     tail, lengths = _Pieces(), oip.length_by_name(columns)
@@ -68,7 +72,7 @@ def decode(message: pb.ModelInferRequest, columns: Sequence[Column], *, max_rows
         ],
         "outputs": [{"name": each.name, "parameters": _values_of(each.parameters)} for each in message.outputs],
     }
-    inference = oip.decode(document, columns, tail=tail, max_rows=max_rows)
+    inference = oip.decode(document, columns, tail=tail, max_rows=max_rows, task=task)
     return replace(inference, is_binary_by_output=dict.fromkeys(inference.is_binary_by_output, bool(raw)))
 
 
@@ -80,6 +84,7 @@ def encode(
     request_id: str,
     is_binary_by_output: Mapping[str, bool],
     parameters: Mapping[str, Any],
+    task: Task = BINARY,
 ) -> pb.ModelInferResponse:
     """The response, its tensors in the order that was asked for."""
     response = pb.ModelInferResponse(
@@ -89,8 +94,9 @@ def encode(
         parameters={name: _parameter(value) for name, value in parameters.items()},
     )
     for name, is_raw in is_binary_by_output.items():
-        values, datatype = values_by_output[name], oip.OUTPUTS[name]
-        output = response.outputs.add(name=name, datatype=datatype, shape=[len(values)])
+        shape, datatype = oip.shape_of(values_by_output[name]), oip.outputs_of(task)[name]
+        values = oip.flat(values_by_output[name], shape)
+        output = response.outputs.add(name=name, datatype=datatype, shape=shape)
         if is_raw:
             response.raw_output_contents.append(binary_tensors.encode(values, datatype))
         else:
@@ -114,7 +120,7 @@ def _refuse_crowded(message: pb.ModelInferRequest, *, most_inputs: int) -> None:
     held = {
         "inputs": (len(message.inputs), most_inputs),
         "raw_input_contents": (len(message.raw_input_contents), most_inputs),
-        "outputs": (len(message.outputs), len(oip.OUTPUTS)),
+        "outputs": (len(message.outputs), _MOST_OUTPUTS),
         "parameters": (len(message.parameters), _MOST_PARAMETERS),
     }
     for name, (number, most) in held.items():

@@ -1,7 +1,7 @@
 """What a caller asks about: rows read, checked against the contract, and kept as plain columns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
@@ -11,11 +11,13 @@ import pyarrow as pa
 from heliostat.columns import Column
 from heliostat.declared.revisions import Revision, logged_columns, steps
 from heliostat.errors import ContractError
+from heliostat.labels import Binary, Label
 from heliostat.serving.arrow_cells import kept, plain_values
 from heliostat.serving.cells import NumberBlock, Values
 from heliostat.serving.completion import Cells, Completion
 from heliostat.serving.instants import instants
 from heliostat.serving.problem import MalformedError
+from heliostat.tasks import Task, task_of
 from heliostat.workload import Workload
 
 __all__ = ["Cells", "Contract", "Defaults", "RowReader", "Rows"]
@@ -32,6 +34,12 @@ class Contract:
     longest_due: timedelta = timedelta(days=366)
     revision: int = 1
     earlier: tuple[Revision, ...] = ()
+    label: Label = field(default_factory=lambda: Binary("label"))
+
+    @property
+    def task(self) -> Task:
+        """What depends on the kind of the label."""
+        return task_of(self.label)
 
     @property
     def logged(self) -> tuple[Column, ...]:
@@ -49,6 +57,7 @@ class Contract:
             longest_due=workload.serving.longest_due,
             revision=workload.revision,
             earlier=tuple(workload.earlier),
+            label=workload.label,
         )
 
 

@@ -26,6 +26,7 @@ from heliostat.store.schema import (
     shadow_schema,
 )
 from heliostat.store.stamps import event_dates, label_dates, stamped
+from heliostat.tasks import BINARY, Task
 
 LOCK_NAME = "committer.lock"
 MAX_BYTES = 128 * 1024 * 1024  # of segments of one kind in one commit
@@ -46,6 +47,7 @@ class SegmentCommitter:
         directory: Path,
         stream: str,
         columns: Sequence[Column],
+        task: Task = BINARY,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._lake = lake
@@ -56,8 +58,8 @@ class SegmentCommitter:
         self._lock: int | None = None
         self._sequence: int | None = None
         self._segment_schema_by_table = {
-            PREDICTIONS: prediction_schema(columns, with_commit=False),
-            SHADOWS: shadow_schema(with_commit=False),
+            PREDICTIONS: prediction_schema(columns, task=task, with_commit=False),
+            SHADOWS: shadow_schema(task=task, with_commit=False),
             LABELS: label_schema(with_commit=False),
         }
         self._known_by_table = {

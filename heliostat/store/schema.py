@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from heliostat.columns import Column
 from heliostat.errors import WorkloadError
+from heliostat.tasks import BINARY, Task
 
 INSTANT = pa.timestamp("us", tz="UTC")
 PARTITION = "event_date"
@@ -34,7 +35,7 @@ _PREDICTION = [
     pa.field("version", pa.int32()),
     pa.field("arm", pa.string()),
     pa.field("degraded", pa.bool_()),
-    pa.field("probability", pa.float64()),
+    *BINARY.stored,
     pa.field("latency_ms", pa.float32()),
     pa.field("answered_with", pa.string()),
 ]
@@ -42,7 +43,7 @@ _SHADOW = [
     pa.field("id", pa.string()),
     pa.field("event_at", INSTANT),
     pa.field("version", pa.int32()),
-    pa.field("probability", pa.float64()),
+    *BINARY.stored,
     pa.field("error", pa.string()),
     pa.field("latency_ms", pa.float32()),
     pa.field("answer_latency_ms", pa.float32()),
@@ -77,18 +78,18 @@ def rejected_schema() -> pa.Schema:
     )
 
 
-def prediction_schema(columns: Sequence[Column], *, with_commit: bool = True) -> pa.Schema:
-    """What was asked and answered; without the commit columns it is what a segment holds."""
-    return pa.schema([*_PREDICTION, *_declared(columns), *(_COMMIT if with_commit else [])])
+def prediction_schema(columns: Sequence[Column], *, task: Task = BINARY, with_commit: bool = True) -> pa.Schema:
+    """What was asked and answered, by the kind of label; without the commit columns it is what a segment holds."""
+    return pa.schema([*_of_kind(_PREDICTION, task), *_declared(columns, task), *(_COMMIT if with_commit else [])])
 
 
-def shadow_schema(*, with_commit: bool = True) -> pa.Schema:
-    """What another version says to an answered row: its probability, or null and the error.
+def shadow_schema(*, task: Task = BINARY, with_commit: bool = True) -> pa.Schema:
+    """What another version says to an answered row: its answer, or null and the error.
 
     The latencies are of the models alone, for the `batch_rows` rows that were asked together: of this version, and of
     the one that answered.
     """
-    return pa.schema([*_SHADOW, *(_COMMIT if with_commit else [])])
+    return pa.schema([*_of_kind(_SHADOW, task), *(_COMMIT if with_commit else [])])
 
 
 def label_schema(*, with_commit: bool = True) -> pa.Schema:
@@ -96,12 +97,19 @@ def label_schema(*, with_commit: bool = True) -> pa.Schema:
     return pa.schema([*_LABEL, *(_COMMIT if with_commit else [])])
 
 
-def _declared(columns: Sequence[Column]) -> list[pa.Field]:
-    taken = sorted({column.name for column in columns} & RESERVED)
+def _of_kind(fields: Sequence[pa.Field], task: Task) -> list[pa.Field]:
+    """The fields with the task's answers where those of two values stand."""
+    place = next(number for number, field in enumerate(fields) if field.name == BINARY.stored[0].name)
+    return [*fields[:place], *task.stored, *fields[place + len(BINARY.stored) :]]
+
+
+def _declared(columns: Sequence[Column], task: Task = BINARY) -> list[pa.Field]:
+    reserved = RESERVED | {field.name for field in task.stored}
+    taken = sorted({column.name for column in columns} & reserved)
     if taken:
         raise WorkloadError(
             f"The columns {', '.join(taken)} have names that the lake's tables use themselves; "
-            f"rename them in the source. Taken are: {', '.join(sorted(RESERVED))}."
+            f"rename them in the source. Taken are: {', '.join(sorted(reserved))}."
         )
     return [pa.field(column.name, column.arrow_type) for column in columns]
 

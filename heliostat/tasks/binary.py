@@ -15,6 +15,8 @@ from heliostat.metrics import ALL, Metric, accuracy, chosen, log_loss, log_losse
 from heliostat.tasks.expected import Expected, expected
 
 Values = NDArray[np.float64]
+HALF = 0.5
+FEW_ROWS = 64  # up to here a plain loop is quicker than numpy
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,19 @@ class BinaryTask:
     def answers(self, table: pa.Table) -> Values:
         """The probabilities; NaN where null."""
         return np.asarray(table["probability"].to_numpy(), np.float64)
+
+    told_types: ClassVar[Mapping[str, pa.DataType]] = {"probability": pa.float64(), "confidence": pa.float64()}
+
+    def told(self, answers: list[Any]) -> dict[str, list[Any]]:
+        """The probabilities, and how sure each is of the likelier of the two labels."""
+        if len(answers) <= FEW_ROWS:
+            return {"probability": answers, "confidence": [max(p, 1.0 - p) for p in answers]}
+        probabilities = np.array(answers)
+        return {"probability": answers, "confidence": np.maximum(probabilities, 1.0 - probabilities).tolist()}
+
+    def agrees(self, one: Values, other: Values) -> NDArray[np.bool_]:
+        """Both are on the same side of one half."""
+        return np.asarray((one >= HALF) == (other >= HALF))
 
     def default_answer(self, default: Any) -> Values | None:
         """A probability."""

@@ -120,6 +120,25 @@ class ClassesTask:
         found[rows, np.arange(len(rows)) - first] = column.flatten().to_numpy()
         return found
 
+    told_types: ClassVar[Mapping[str, pa.DataType]] = {
+        "class": pa.string(),
+        "probabilities": pa.list_(pa.float64()),
+        "confidence": pa.float64(),
+    }
+
+    def told(self, answers: list[Any]) -> dict[str, list[Any]]:
+        """The likeliest classes, the probabilities of all in the declared order, and those of the likeliest."""
+        best = [row.index(max(row)) for row in answers]
+        return {
+            "class": [self.label.values[place] for place in best],
+            "probabilities": answers,
+            "confidence": [row[place] for row, place in zip(answers, best, strict=True)],
+        }
+
+    def agrees(self, one: Values, other: Values) -> NDArray[np.bool_]:
+        """The likeliest class is the same."""
+        return np.asarray(chosen(one) == chosen(other))
+
     def default_answer(self, default: Any) -> Values | None:
         """A class, answered as certain."""
         code = self.code(default)

@@ -111,6 +111,18 @@ class QuantityTask:
         """The numbers of each answer; NaN where null."""
         return np.stack([pc.fill_null(table[name], np.nan).to_numpy() for name in NAMES], axis=1).astype(np.float64)
 
+    told_types: ClassVar[Mapping[str, pa.DataType]] = dict.fromkeys(NAMES, pa.float64())
+
+    def told(self, answers: list[Any]) -> dict[str, list[Any]]:
+        """The values, both ends of their intervals, and their deviations; None where not known."""
+        rows = [[None if number != number else number for number in row] for row in answers]  # noqa: PLR0124 - NaN
+        return {name: [row[place] for row in rows] for place, name in enumerate(NAMES)}
+
+    def agrees(self, one: Values, other: Values) -> NDArray[np.bool_]:
+        """Each value lies in the other's interval."""
+        own_in = (other[:, 1] <= one[:, 0]) & (one[:, 0] <= other[:, 2])
+        return np.asarray(own_in & (one[:, 1] <= other[:, 0]) & (other[:, 0] <= one[:, 2]))
+
     def default_answer(self, default: Any) -> Values | None:
         """A quantity without an interval: nothing is known of its error."""
         code = self.code(default)

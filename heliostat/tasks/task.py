@@ -100,6 +100,16 @@ class Task(Protocol):
     def answers(self, table: pa.Table) -> Values:
         """What `columns` was given; NaN where a row holds none."""
 
+    def told(self, answers: list[Any]) -> dict[str, list[Any]]:
+        """What callers get of answers (as `tolist` gives them), a value a row; the prediction itself comes first."""
+
+    @property
+    def told_types(self) -> Mapping[str, pa.DataType]:
+        """The Arrow types of `told`, where classes are texts."""
+
+    def agrees(self, one: Values, other: Values) -> NDArray[np.bool_]:
+        """Whether two answers to each row would lead to the same act."""
+
     def default_answer(self, default: Any) -> Values | None:
         """The answer of a declared default; None when it cannot be one."""
 
