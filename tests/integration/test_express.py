@@ -128,6 +128,21 @@ def test_a_body_in_chunks_is_read_to_its_end(bundles, tmp_path, is_whole):
     run(scenario)
 
 
+def test_a_large_body_does_not_keep_the_connection_from_going_on(bundles, tmp_path):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, _, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            large = json.dumps({"rows": [ROW] * 1500}).encode()
+            assert len(large) > 150_000  # so much that uvicorn stops reading until the answer is there
+            for body, num_rows in [(large, 1500), (BODY, 1), (large, 1500)]:
+                writer.write(request(body=body))
+                status, _, answered = await answer(reader)
+                assert (status, len(json.loads(answered)["predictions"])) == (200, num_rows)
+            writer.close()
+
+    run(scenario)
+
+
 def test_who_waits_for_100_continue_is_told_to(bundles, tmp_path):
     async def scenario():
         async with server(bundles, tmp_path) as (port, _, _):
