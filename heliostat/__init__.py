@@ -15,6 +15,7 @@ from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.declared.watching import Watching
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
+from heliostat.guards import KeepsGolden, KeepsOlder, NoSliceWorse, QuickEnough
 from heliostat.labels import Binary, Classes, Quantity
 from heliostat.triggers import Age, Decay, Drift, Growth, Slack
 from heliostat.workload import Batch, Encoded, Workload
@@ -36,12 +37,16 @@ __all__ = [
     "Ensemble",
     "Growth",
     "Input",
+    "KeepsGolden",
+    "KeepsOlder",
     "LongAnswers",
     "Loop",
+    "NoSliceWorse",
     "NoWorseThanChampion",
     "Number",
     "Pool",
     "Quantity",
+    "QuickEnough",
     "Replay",
     "Revision",
     "Scaling",

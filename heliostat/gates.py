@@ -1,9 +1,11 @@
 """What must hold before a candidate may serve: promote, or hold with reasons."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from heliostat.errors import WorkloadError
+from heliostat.finding import Finding
+from heliostat.guards import Further, Guard
 from heliostat.metrics import Metric
 from heliostat.paired_process import SURE, log_evidence
 
@@ -31,6 +33,7 @@ class Evidence:
     candidate: Mapping[str, float]
     constant: Mapping[str, float]
     paired: Paired | None = None
+    further: Further = field(default_factory=Further)
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,6 @@ class Hold:
     """The candidate may not take traffic, and why."""
 
     reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One gate's answer in one sentence."""
-
-    passed: bool
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -115,12 +110,13 @@ class NoWorseThanChampion:
         )
 
 
-Gate = AtMost | BetterThanConstant | NoWorseThanChampion
+Scored = AtMost | BetterThanConstant | NoWorseThanChampion
+Gate = Scored | Guard
 
 
 def decide(gates: Sequence[Gate], evidence: Evidence) -> Promote | Hold:
     """Promote when every gate holds, else hold; the reasons name every gate looked at."""
-    findings = [gate.check(evidence) for gate in gates]
+    findings = [gate.check(evidence) if isinstance(gate, Scored) else gate.check(evidence.further) for gate in gates]
     failed = tuple(finding.reason for finding in findings if not finding.passed)
     if failed:
         return Hold(failed)

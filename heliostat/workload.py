@@ -23,7 +23,7 @@ from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.declared.watching import Watching, refuse_unknown
 from heliostat.errors import WorkloadError
-from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
+from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion, Scored
 from heliostat.labels import Label
 from heliostat.metrics import Metric
 from heliostat.tasks import Task, task_of
@@ -159,7 +159,7 @@ class Workload:
     @property
     def scored_by(self) -> tuple[Metric, ...]:
         """All that a version is scored by: the built-in metrics, the declared ones, those of gates and triggers."""
-        asked = [gate.metric for gate in self.gates]
+        asked = [gate.metric for gate in self.gates if isinstance(gate, Scored)]
         asked += [trigger.metric for trigger in self.retrain_on if isinstance(trigger, Decay)]
         return tuple(dict.fromkeys([*self.task.metrics, *self.metrics, *asked]))
 

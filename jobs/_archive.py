@@ -28,7 +28,7 @@ def returned(job: _entry.Job, *, as_of: datetime, onset_at: datetime | None) -> 
         holdout = answered_rows(rows, [version, champion], since=holdout_at(job.workload, rows, onset_at))
         if holdout.num_rows < job.workload.loop.min_holdout_rows:
             continue
-        judged = judge_on(job, version, holdout, champion=champion, traffic=version)
+        judged = judge_on(job, version, holdout, rows=rows, champion=champion, traffic=version)
         reference = reference_from_json(promoted)
         is_back = returns(judged.loss, reference=reference.score, error=reference.standard_error)
         if judged.is_promote and judged.sure_gain > 0 and is_back:

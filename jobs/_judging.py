@@ -1,7 +1,8 @@
 """Candidate and champion on the same hold-out rows, and what the gates say."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from heliostat.watch.monitor_json import reference_to_json
 from heliostat.watch.reference import loss_reference
 from heliostat.workload import Workload
 from jobs import _entry
+from jobs._guarding import further
 from jobs._inputs import with_inputs
 from jobs._screen import screened
 
@@ -92,7 +94,7 @@ def judge(job: _entry.Job, numbers: Sequence[int], *, as_of: datetime) -> list[J
             # Judged again, a champion is compared with nobody: the rows that its twin did not see are enough.
             other = None if is_own else champion
             holdout = _holdout(rows, version, champion=other)
-            found.append(judge_on(job, version, holdout, champion=other, traffic=traffic))
+            found.append(judge_on(job, version, holdout, rows=rows, champion=other, traffic=traffic))
     return found
 
 
@@ -129,10 +131,14 @@ def judge_on(
     version: ModelVersion,
     holdout: pa.Table,
     *,
+    rows: pa.Table,
     champion: ModelVersion | None,
     traffic: ModelVersion,
 ) -> Judgement:
-    """The judgement on a hold-out that neither was fitted to; `traffic` is what would answer in the version's place."""
+    """The judgement on a hold-out that neither was fitted to; `traffic` is what would answer in the version's place.
+
+    `rows` are all that were known, for gates that look at older ones.
+    """
     task = job.workload.task
     labels, answers = holdout["label"].to_numpy(), _answers(job, version, holdout)
     theirs = None if champion is None else _answers(job, champion, holdout)
@@ -146,6 +152,17 @@ def judge_on(
         blocks=days,
         task=task,
         metrics=job.workload.scored_by,
+    )
+    found = replace(
+        found,
+        further=further(
+            job.workload,
+            holdout=holdout,
+            rows=rows,
+            first_event_at=datetime.fromisoformat(version.lineage["first_event_at"]),
+            own=_answering(job, version),
+            champion=None if champion is None else _answering(job, champion),
+        ),
     )
     return Judgement(
         version=traffic.number,
@@ -211,6 +228,13 @@ def _fitted_until(version: ModelVersion) -> datetime:
 def _answers(job: _entry.Job, version: ModelVersion, rows: pa.Table) -> NDArray[np.float64]:
     model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
     return model.answers(as_trained(rows, model.columns, renamed=renamed_since(job.workload.earlier)))
+
+
+def _answering(job: _entry.Job, version: ModelVersion) -> Callable[[pa.Table], NDArray[np.float64]]:
+    """Answers rows as the version does; it is loaded with the first call."""
+    loaded = functools.cache(lambda: ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash)))
+    names = renamed_since(job.workload.earlier)
+    return lambda rows: loaded().answers(as_trained(rows, loaded().columns, renamed=names))
 
 
 def best(judgements: Sequence[Judgement]) -> Judgement:

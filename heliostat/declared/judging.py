@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from heliostat.errors import WorkloadError
-from heliostat.gates import Gate, NoWorseThanChampion
+from heliostat.gates import Gate, NoWorseThanChampion, Scored
 from heliostat.metrics import METRIC_BY_NAME, Metric
 from heliostat.tasks import Task
 from heliostat.triggers import Decay, Slack, Trigger
@@ -14,7 +14,7 @@ def refuse_unfit_judging(
     name: str, task: Task, *, metrics: Sequence[Metric], gates: Sequence[Gate], triggers: Sequence[Trigger]
 ) -> None:
     """WorkloadError when a metric is of another kind of label, or something is compared by another loss."""
-    asked = [*metrics, *(gate.metric for gate in gates)]
+    asked = [*metrics, *(gate.metric for gate in gates if isinstance(gate, Scored))]
     asked += [trigger.metric for trigger in triggers if isinstance(trigger, Decay | Slack)]
     known = {*task.metrics, task.score}
     foreign = [each.name for each in asked if METRIC_BY_NAME.get(each.name) is each and each not in known]

@@ -202,7 +202,7 @@ def _times(column: pa.ChunkedArray) -> Times | None:
 def _slices(
     compared: pa.Table, column: Column, agrees: NDArray[np.bool_], distance: Values, *, difference: Values
 ) -> list[Slice]:
-    names, codes = _coded(compared, column)
+    names, codes = coded(compared, column)
     slices = []
     for code, name in enumerate(names):
         mask = codes == code
@@ -221,7 +221,7 @@ def _slices(
     return slices
 
 
-def _coded(rows: pa.Table, column: Column) -> tuple[list[str], NDArray[np.intp]]:
+def coded(rows: pa.Table, column: Column) -> tuple[list[str], NDArray[np.intp]]:
     """The names of a column's slices, and each row's; vectors go by their norm, texts by their length."""
     if isinstance(column, Category):
         return _categories(rows[column.name])

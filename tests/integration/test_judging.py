@@ -4,10 +4,12 @@ from argparse import Namespace
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 
-from heliostat import cohorts, gates
-from heliostat.errors import NotFoundError, TrainingError
+from heliostat import KeepsGolden, KeepsOlder, NoSliceWorse, QuickEnough, cohorts, gates
+from heliostat.errors import NotFoundError, TrainingError, WorkloadError
 from heliostat.gates import AtMost, Evidence, Hold, Promote
 from heliostat.metrics import log_loss
 from heliostat.settings import Settings
@@ -207,3 +209,36 @@ def test_a_champion_that_does_not_say_when_it_was_trained_is_named(job):
     registered_with(job, {})
     with pytest.raises(TrainingError, match=r"The lineage of version 5 does not say"):
         judge(job, [ALL], as_of=AS_OF)
+
+
+def test_gates_beside_the_scores_look_at_slices_older_rows_and_the_time_of_a_batch(job):
+    promote(job, ALL)
+    asked = (
+        NoSliceWorse(columns=("site",), min_rows=20, margin=9.0),
+        KeepsOlder(margin=9.0),
+        QuickEnough(max_ms=1e4, num_rows=16),
+    )
+    [found] = judge(asking(job, *asked), [RECENT], as_of=AS_OF)
+    slices, older, times = found.verdict.reasons
+    assert "where site is " in slices
+    assert "rows from before its own" in older
+    assert "for 16 rows, the champion" in times
+    assert found.is_promote
+    assert {one.name for one in found.evidence.further.slices} == {"site is alpha", "site is beta", "site is gamma"}
+
+
+def test_golden_rows_are_answered_by_the_version_itself(job, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = cohorts.training_rows(job.lake, workload, as_of=AS_OF).slice(0, 20)
+    version = job.catalog.version("toy", ALL)
+    answers = _judging._answers(job, version, rows)
+    columns = rows.select([column.name for column in workload.columns])
+    pyarrow.csv.write_csv(columns.append_column("answer", pa.array(answers)), "golden.csv")
+    [kept] = judge(asking(job, KeepsGolden(path="golden.csv", tolerance=1e-6)), [ALL], as_of=AS_OF)
+    assert kept.is_promote, kept.verdict
+    turned = columns.append_column("answer", pa.array(1 - answers))
+    pyarrow.csv.write_csv(turned, "golden.csv")
+    [held] = judge(asking(job, KeepsGolden(path="golden.csv", tolerance=0.01)), [ALL], as_of=AS_OF)
+    assert "golden answers are off by more than 0.01, worst row" in held.verdict.reasons[0]
+    with pytest.raises(WorkloadError, match=r"nowhere.csv cannot be read"):
+        judge(asking(job, KeepsGolden(path="nowhere.csv", tolerance=0.01)), [ALL], as_of=AS_OF)
