@@ -209,12 +209,12 @@ def _holdout(rows: pa.Table, version: ModelVersion, *, champion: ModelVersion | 
 
 def answered_rows(rows: pa.Table, versions: Sequence[ModelVersion], *, since: datetime) -> pa.Table:
     """The rows since then that none of the versions was fitted to: judged on those it would look better than it is."""
-    lasts = [_fitted_until(version) for version in versions]
+    lasts = [fitted_until(version) for version in versions]
     _, unseen = cohorts.parted(rows, at=max([since, *(last + timedelta(microseconds=1) for last in lasts)]))
     return unseen
 
 
-def _fitted_until(version: ModelVersion) -> datetime:
+def fitted_until(version: ModelVersion) -> datetime:
     """The last event that the version was fitted to, or could have been."""
     said = version.lineage.get("last_event_at") or version.lineage.get("as_of")
     if said is None:

@@ -22,6 +22,7 @@ from jobs import _entry
 from jobs._contest import Version
 from jobs._fitting import CPU_S, FitRun, fit_candidates
 from jobs._inputs import champions
+from jobs._judging import fitted_until
 from jobs._screen import screened
 
 MAX_WORKER_FAILURES = 5
@@ -121,7 +122,7 @@ def _champion(job: _entry.Job, number: int | None) -> dict[str, Any] | None:
         number=number,
         bundle_uri=found.bundle_uri,
         bundle_hash=found.bundle_hash,
-        last_event_at=datetime.fromisoformat(found.lineage["last_event_at"]),
+        last_event_at=fitted_until(found),
     )
     return asdict(version)
 
