@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import ray.train
 import ray.train.torch
-import torch
 from numpy.typing import NDArray
 from ray.train import Checkpoint
 
@@ -270,8 +269,7 @@ class Progress:
         """Checkpoint that a candidate is written."""
         self.done[candidate] = result
         self.state = None
-        cpu_s = float(parallel.sum_over_ranks(torch.tensor(time.process_time())))
-        self._report(None, {"num_candidates": len(self.done), CPU_S: cpu_s})
+        self._report(None, {"num_candidates": len(self.done), CPU_S: parallel.total(time.process_time())})
 
     def _report(self, state: FitState | None, values: dict[str, float]) -> None:
         with tempfile.TemporaryDirectory() as name:

@@ -42,9 +42,21 @@ def first_says(value: bool) -> bool:
     """What the first worker says, so that all do the same where their clocks differ."""
     if num_ranks() == 1:
         return value
-    said = torch.tensor([int(value)], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    said = torch.tensor([int(value)], device=_device())
     dist.broadcast(said, src=0)
     return bool(said.item())
+
+
+def total(value: float) -> float:
+    """The sum of a number over all workers."""
+    if num_ranks() == 1:
+        return value
+    return float(sum_over_ranks(torch.tensor(value, dtype=torch.float64, device=_device())))
+
+
+def _device() -> str:
+    """Where a tensor must lie that workers tell each other."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 def is_lost_peer(error: BaseException) -> bool:
