@@ -1,7 +1,8 @@
-"""The kinds of model beside strong baselines, on a table of yours or on images: the newest rows are the hold-out.
+"""The kinds of model beside strong baselines, on a table of yours, images or texts: the newest rows are the hold-out.
 
     python -m benchmarks.models --data bookings.parquet --label cancelled --event-time booked_at
     python -m benchmarks.models --digits
+    python -m benchmarks.models --docstrings
 
 Network and trees as `jobs.train` fits them with the settings of `heliostat.learn.tabular.auto` (chosen and calibrated
 on later rows, then fitted again on all rows before the hold-out). Baselines on all of these rows: scikit-learn with
@@ -24,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import model_kinds
+from benchmarks.model_data import digits, docstrings
 from benchmarks.model_kinds import Answers, declared
 from heliostat import Category, Number, Training, Vector, Workload
 from heliostat.blocks import block_bootstrap
@@ -31,8 +33,8 @@ from heliostat.columns import Column
 from heliostat.learn.fit import days
 from heliostat.learn.images import image_network
 from heliostat.learn.rows import split_by_time
+from heliostat.learn.tabular import network
 from heliostat.metrics import auc, brier, log_loss, log_losses
-from heliostat.vectors import from_matrix
 
 Fits = Mapping[str, Callable[[Workload, pa.Table], Answers]]
 OURS = "network"
@@ -57,27 +59,6 @@ def read(options: argparse.Namespace) -> tuple[pa.Table, list[Column]]:
     return rows.filter(pc.is_valid(rows["label"])).sort_by("event_at"), columns
 
 
-def digits() -> tuple[pa.Table, list[Column]]:
-    """The images of digits that scikit-learn ships, 8 x 8 pixels; the label is whether it is 5 or more.
-
-    Their order is that of the data set, in which the last ones are by other writers.
-    """
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    num_rows = len(found.target)
-    minutes = np.arange(num_rows).astype("m8[m]") + np.datetime64("2024-01-01", "us")
-    rows = pa.table(
-        {
-            "key": [f"{row:09d}" for row in range(num_rows)],
-            "event_at": pa.array(minutes, pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC")),
-            "label": (found.target >= 5).astype(np.float64),
-            "pixels": from_matrix(found.data.astype(np.float32)),
-        }
-    )
-    return rows, [Vector("pixels", 64, low=0, high=16)]
-
-
 def tabular_fits() -> Fits:
     """Who competes on a table."""
     fits: dict[str, Callable[[Workload, pa.Table], Answers]] = {
@@ -93,14 +74,18 @@ def tabular_fits() -> Fits:
     return fits
 
 
-def image_fits() -> Fits:
-    """Who competes on images."""
-    return {
-        "constant": model_kinds.constant,
-        OURS: model_kinds.network,
-        "SVC": model_kinds.support_vectors,
-        "HistGradientBoosting": model_kinds.scikit,
-    }
+IMAGES: Fits = {
+    "constant": model_kinds.constant,
+    OURS: model_kinds.network,
+    "SVC": model_kinds.support_vectors,
+    "HistGradientBoosting": model_kinds.scikit,
+}
+TEXTS: Fits = {
+    "constant": model_kinds.constant,
+    OURS: model_kinds.network,
+    "TF-IDF, logistic regression": model_kinds.words,
+    "the same, tuned": partial(model_kinds.words, strengths=(1.0, 3.0, 10.0, 30.0, 100.0)),
+}
 
 
 def measured(fitting: Callable[[], Answers], holdout: pa.Table) -> dict[str, Any]:
@@ -140,11 +125,12 @@ def main() -> None:
     parser.add_argument("--holdout", type=float, default=0.2, help="share of the newest rows (default: %(default)s)")
     parser.add_argument("--most", type=int, help="so many rows at most, drawn at random with seed 0")
     parser.add_argument("--digits", action="store_true", help="scikit-learn's images in place of a table")
+    parser.add_argument("--docstrings", action="store_true", help="texts of installed packages in place of a table")
     options = parser.parse_args()
-    if options.digits == bool(options.data and options.label and options.event_time):
-        parser.error("give --data, --label and --event-time, or --digits")
+    if options.digits + options.docstrings + bool(options.data and options.label and options.event_time) != 1:
+        parser.error("give --data, --label and --event-time, or --digits, or --docstrings")
     torch.set_num_threads(1)
-    rows, columns = digits() if options.digits else read(options)
+    rows, columns = digits() if options.digits else docstrings() if options.docstrings else read(options)
     if options.most is not None and rows.num_rows > options.most:
         kept = np.random.default_rng(0).choice(rows.num_rows, options.most, replace=False)
         rows = rows.take(pa.array(np.sort(kept)))
@@ -154,12 +140,15 @@ def main() -> None:
     if options.digits:
         model = image_network(Vector("pixels", 64), height=8, width=8)
         training = Training(epochs=30, batch_size=64, learning_rate=3e-3, validation_share=0.2)
-        workload, fits = declared(columns, **model, training=training), image_fits()
+        workload, fits = declared(columns, **model, training=training), IMAGES
+    elif options.docstrings:
+        training = Training(epochs=8, batch_size=128, learning_rate=2e-2, weight_decay=0.05)
+        workload, fits = declared(columns, **network(columns, dropout=0.5), training=training), TEXTS
     heads = ["model", "log loss", "AUC", "Brier", "network less this", "fit, CPU s", "one row, CPU ms"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     ours: NDArray[np.float64] | None = None
-    # The days of a table; of images each its own.
-    blocks = np.arange(holdout.num_rows) if options.digits else days(holdout)
+    # The days of a table; of images and texts each its own.
+    blocks = days(holdout) if options.data else np.arange(holdout.num_rows)
     for name, fitting in sorted(fits.items(), key=lambda each: each[0] != OURS):
         line = measured(partial(fitting, workload, known), holdout)
         ours = line["losses"] if name == OURS else ours

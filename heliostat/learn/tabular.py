@@ -76,18 +76,24 @@ class EachNumber(nn.Module):
 
 
 class Terms(nn.Module):
-    """The mean of what the terms of a text are embedded as; zero for a text without any."""
+    """The mean of what the terms of a text are embedded as; zero for a text without any.
 
-    def __init__(self, num_buckets: int) -> None:
+    Beside it each term speaks for itself, which is most of what a text of few words says.
+    """
+
+    def __init__(self, num_buckets: int, num_outputs: int) -> None:
         super().__init__()
+        self.direct = nn.EmbeddingBag(num_buckets, num_outputs, mode="sum", padding_idx=PADDING)
+        nn.init.zeros_(self.direct.weight)
         self.bag = nn.EmbeddingBag(num_buckets, TEXT_WIDTH, mode="mean", padding_idx=PADDING)
         nn.init.normal_(self.bag.weight, std=CATEGORY_INIT_SCALE)
 
-    def forward(self, buckets: Tensor) -> Tensor:
-        """(num_rows, most_terms) to (num_rows, TEXT_WIDTH)."""
+    def forward(self, buckets: Tensor) -> tuple[Tensor, Tensor]:
+        """(num_rows, most_terms) to (num_rows, TEXT_WIDTH), and to what the terms add to the outputs by themselves."""
         # The mean of many small vectors is smaller still, and what comes after would hardly see it.
-        found: Tensor = self.bag(buckets) / CATEGORY_INIT_SCALE
-        return found
+        embedded = self.bag(buckets) / CATEGORY_INIT_SCALE
+        num_terms = (buckets != PADDING).sum(1, keepdim=True).clamp(min=1)
+        return embedded, self.direct(buckets) / num_terms.sqrt()
 
 
 class TabularEnsemble(nn.Module):
@@ -123,9 +129,10 @@ class TabularEnsemble(nn.Module):
         self.numbers = EachNumber(len(numbers), self.spans.num_outputs, number_width)
         self.categories = nn.ModuleList([_embedding(size) for size in sizes])
         num_inputs = len(numbers) * number_width + sum(min(LARGEST_EMBEDDING, 1 + size // 2) for size in sizes)
+        num_outputs = len(label.values) if isinstance(label, Classes) else 1
         texts = {column.name: column.num_buckets for column in columns if isinstance(column, Text)}
         num_inputs += sum(vectors.values()) + TEXT_WIDTH * len(texts)
-        self.texts = nn.ModuleDict({name: Terms(num_buckets) for name, num_buckets in texts.items()})
+        self.texts = nn.ModuleDict({name: Terms(num_buckets, num_outputs) for name, num_buckets in texts.items()})
         self.norms = nn.ModuleDict({name: nn.BatchNorm1d(length) for name, length in vectors.items()})
         self.scale = nn.Parameter(torch.randint(0, 2, (num_members, num_inputs)).float() * 2 - 1)
         widths = [num_inputs] + [width] * num_layers
@@ -133,7 +140,6 @@ class TabularEnsemble(nn.Module):
         self.member_bias = nn.Parameter(torch.zeros(num_members, num_layers, width))
         self.dropout = nn.Dropout(dropout)
         self.label = label
-        num_outputs = len(label.values) if isinstance(label, Classes) else 1
         self.heads = nn.Parameter(torch.empty(num_members, num_outputs, width).uniform_(-1, 1) / width**0.5)
         self.biases = nn.Parameter(torch.zeros(num_members, num_outputs))
 
@@ -141,12 +147,18 @@ class TabularEnsemble(nn.Module):
         """A logit, one for each class, or a quantity, from what the encode of `network` gives: shape (num_rows,), of
         classes (num_rows, num_classes).
         """
-        inputs = self._inputs(encoded)
+        texts = [terms(encoded[name]) for name, terms in self.texts.items()]
+        inputs = torch.cat([self._inputs(encoded), *(embedded for embedded, _ in texts)], dim=1)
+        direct = sum((outputs for _, outputs in texts), torch.zeros(1, device=inputs.device))
         if self.training:
             member = torch.randint(len(self.scale), (len(inputs),), device=inputs.device)
-            return self._member_logits(inputs, member)
-        every = [self._member_logits(inputs, torch.tensor([member])) for member in range(len(self.scale))]
+            return self._shaped(self._member_outputs(inputs, member) + direct)
+        members = [torch.tensor([member], device=inputs.device) for member in range(len(self.scale))]
+        every = [self._shaped(self._member_outputs(inputs, member) + direct) for member in members]
         return _of_all(torch.stack(every), self.label)
+
+    def _shaped(self, outputs: Tensor) -> Tensor:
+        return outputs if isinstance(self.label, Classes) else outputs.squeeze(1)
 
     def _inputs(self, encoded: Mapping[str, Tensor]) -> Tensor:
         numbers, codes = encoded[NUMBERS], encoded[CATEGORIES]
@@ -156,17 +168,14 @@ class TabularEnsemble(nn.Module):
         parts = [self.numbers(self.spans(numbers))]
         parts += [embedding(codes[:, place]) for place, embedding in enumerate(self.categories)]
         parts += [norm(encoded[name].nan_to_num()) for name, norm in self.norms.items()]
-        parts += [terms(encoded[name]) for name, terms in self.texts.items()]
         return torch.cat(parts, dim=1)
 
-    def _member_logits(self, inputs: Tensor, member: Tensor) -> Tensor:
+    def _member_outputs(self, inputs: Tensor, member: Tensor) -> Tensor:
         hidden = inputs * self.scale[member]
         for number, layer in enumerate(self.layers):
             hidden = self.dropout(torch.relu(layer(hidden) + self.member_bias[member, number]))
-        outputs = (
-            torch.einsum("rw,row->ro", hidden, self.heads[member].expand(len(hidden), -1, -1)) + self.biases[member]
-        )
-        return outputs if isinstance(self.label, Classes) else outputs.squeeze(1)
+        heads = self.heads[member].expand(len(hidden), -1, -1)
+        return torch.einsum("rw,row->ro", hidden, heads) + self.biases[member]
 
 
 def _of_all(members: Tensor, label: Label) -> Tensor:

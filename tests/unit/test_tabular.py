@@ -69,7 +69,9 @@ def test_an_answer_is_that_of_the_mean_probability_of_all_members():
     made = TabularEnsemble(learned(x=[0.0, 1.0, 2.0]), X, num_members=3).eval()
     encoded = {"numbers": torch.tensor([[0.3], [1.7]]), "categories": torch.zeros(2, 0, dtype=torch.int64)}
     inputs = made._inputs(encoded)
-    every = torch.stack([made._member_logits(inputs, torch.tensor([member])).sigmoid() for member in range(3)])
+    every = torch.stack(
+        [made._shaped(made._member_outputs(inputs, torch.tensor([member]))).sigmoid() for member in range(3)]
+    )
     assert torch.allclose(made(encoded).sigmoid(), every.mean(0), atol=1e-6)
     assert every.std(0).min() > 1e-4
 
@@ -88,7 +90,9 @@ def test_of_several_classes_each_gets_a_logit_of_the_mean_probability():
     encoded = {"numbers": torch.rand(5, 1), "categories": torch.zeros(5, 0, dtype=torch.int64)}
     assert made.train()(encoded).shape == (5, 3)
     inputs = made.eval()._inputs(encoded)
-    every = torch.stack([made._member_logits(inputs, torch.tensor([member])).softmax(1) for member in range(3)])
+    every = torch.stack(
+        [made._shaped(made._member_outputs(inputs, torch.tensor([member]))).softmax(1) for member in range(3)]
+    )
     assert torch.allclose(made(encoded).softmax(1), every.mean(0), atol=1e-6)
 
 
@@ -96,7 +100,7 @@ def test_a_quantity_is_the_mean_of_all_members():
     made = TabularEnsemble(learned(x=[0.0, 1.0, 2.0]), X, Quantity("minutes"), num_members=3).eval()
     encoded = {"numbers": torch.rand(5, 1), "categories": torch.zeros(5, 0, dtype=torch.int64)}
     inputs = made._inputs(encoded)
-    every = torch.stack([made._member_logits(inputs, torch.tensor([member])) for member in range(3)])
+    every = torch.stack([made._shaped(made._member_outputs(inputs, torch.tensor([member]))) for member in range(3)])
     assert torch.allclose(made(encoded), every.mean(0), atol=1e-6)
 
 
