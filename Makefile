@@ -21,6 +21,10 @@ unit: setup    ## tests without Ray, seconds
 test-schema: setup   ## many made-up requests against the OpenAPI document (minutes)
 	@HELIOSTAT_SCHEMA_EXAMPLES=200 .venv/bin/python -m pytest tests/integration/test_openapi.py -q
 
+.PHONY: test-training
+test-training: setup   ## searches on a cluster of their own, networks compiled and laid out over workers (minutes)
+	@.venv/bin/python -m pytest tests/training -q
+
 check: setup   ## ruff (lint and format), mypy, import-linter
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
@@ -46,6 +50,10 @@ bench-monitoring: setup ## the monitor beside other detectors on the same stream
 
 bench-many: setup    ## 100 small models in one replica: memory, throughput, cold loads (3 minutes)
 	@HELIOSTAT_HOME=$${HELIOSTAT_HOME:-/tmp/heliostat-bench-many} .venv/bin/python -m benchmarks.many_models
+
+.PHONY: bench-training
+bench-training: setup    ## a training step beside a plain PyTorch loop (a minute)
+	@.venv/bin/python -m benchmarks.training
 
 bench-reliability: setup    ## replicas killed, code and versions changed, scaling, under load (15 minutes)
 	@.venv/bin/python -m benchmarks.reliability

@@ -116,6 +116,10 @@ def _performance_environment() -> dict[str, str]:
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",
         # Time lost when an elastic worker group cannot be placed; default 60 s.
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",
+        # What a search knows is stored this often; a driver that is killed loses no more. Default 10 s and above.
+        "TUNE_GLOBAL_CHECKPOINT_S": "2",
+        # Storing it at every epoch is meant, and small: no warning about it.
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         # Default 15 starves Ray's workers beside any other program; HAProxy and replicas must be equals.
         "RAY_worker_niceness": "0",
     }

@@ -45,6 +45,9 @@ ANSWERER_ACTOR = ActorResources(max_task_retries=3)
 PREDICTOR_CPUS_PER_REPLICA = 0.1
 # Below one CPU, so that Ray Data's tasks fit beside the workers that wait for their rows.
 TRAIN_CPUS_PER_WORKER = 0.5
+# A trial waits, so this much stays free beside all of them: who needs it is placed at once, and a trial pauses.
+TUNE_CPUS_PER_TRIAL = 0.5
+TUNE_CPUS_KEPT_FREE = 0.5
 # Far below a CPU, so that both fit beside the replicas of a small cluster; what they get there, the scheduler decides.
 SCORE_READ_CPUS = 0.25
 SCORE_ACTOR_CPUS = 0.5

@@ -13,6 +13,7 @@ from heliostat.declared.scaling import Scaling
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
+from heliostat.declared.tuning import Between, OneOf, Tuning
 from heliostat.declared.watching import Watching
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
 from heliostat.guards import KeepsGolden, KeepsOlder, NoSliceWorse, QuickEnough
@@ -25,6 +26,7 @@ __all__ = [
     "AtMost",
     "Batch",
     "BetterThanConstant",
+    "Between",
     "Binary",
     "Cache",
     "Cascade",
@@ -44,6 +46,7 @@ __all__ = [
     "NoSliceWorse",
     "NoWorseThanChampion",
     "Number",
+    "OneOf",
     "Pool",
     "Quantity",
     "QuickEnough",
@@ -55,6 +58,7 @@ __all__ = [
     "Text",
     "Training",
     "Trees",
+    "Tuning",
     "Vector",
     "Watching",
     "Workload",

@@ -21,6 +21,7 @@ from heliostat.declared.revisions import Revision, logged_columns, refuse_unfit
 from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
+from heliostat.declared.tuning import Tuning
 from heliostat.declared.watching import Watching, refuse_unknown
 from heliostat.errors import WorkloadError
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion, Scored
@@ -95,6 +96,7 @@ class Workload:
     gates: Sequence[Gate] = OF_THE_LABEL
     retrain_on: Sequence[Trigger] = (Age(timedelta(days=30)),)
     training: Training = field(default_factory=Training)
+    tuning: Tuning | None = None
     serving: Serving = field(default_factory=Serving)
     loop: Loop = field(default_factory=Loop)
     watching: Watching = field(default_factory=Watching)
@@ -121,6 +123,11 @@ class Workload:
             raise WorkloadError(
                 f"Workload {self.name!r} declares no model; give `encode` and `model` for a network, trees=Trees() for "
                 "boosted trees, or all three."
+            )
+        if self.tuning is not None and self.tuning.kind not in self.kinds:
+            raise WorkloadError(
+                f"Workload {self.name!r} declares a search space for its {self.tuning.kind} and has none; it has "
+                f"{' and '.join(self.kinds)}."
             )
         self._refuse_twice_named()
         refuse_unfit_judging(self.name, self.task, metrics=self.metrics, gates=self.gates, triggers=self.retrain_on)

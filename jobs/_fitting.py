@@ -1,12 +1,10 @@
 """What a Ray Train worker does in one run: fit each candidate in turn, write its bundle, keep a checkpoint an epoch."""
 
 import json
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +12,16 @@ import pyarrow as pa
 import ray.train
 import ray.train.torch
 from numpy.typing import NDArray
-from ray.train import Checkpoint
 
 from heliostat import cohorts
+from heliostat.declared.tuning import Configuration
 from heliostat.errors import ContractError, TrainingError, WorkloadError
 from heliostat.learn import bundle, parallel
 from heliostat.learn.faults import NEXT, StepFaultError, said
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
-from heliostat.learn.state import FitState
+from heliostat.learn.tuned import configured
 from heliostat.metrics import Metric, stored
 from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.store.lake import Lake
@@ -31,10 +29,11 @@ from heliostat.watch.profile import Profile
 from heliostat.workload import Workload, load
 from jobs._contest import Contest, Version
 from jobs._inputs import Pinned, with_inputs
+from jobs._progress import Progress
+from jobs._step_metrics import watched
 from jobs._windows import Candidate, Parts, candidates, holdout_at, parts
 
 REFIT = "-refit"
-CPU_S = "cpu_s"  # of all workers of an attempt so far, as reported with each candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +53,10 @@ class FitRun:
     is_in_doubt: bool = False
     num_recent: int | None = None  # rows of the recent window; None: no such candidate
     champion: Mapping[str, Any] | None = None  # the fields of a `Version`: what candidates have to beat, if any
+    configuration: Configuration = field(default_factory=dict)  # tuned settings, in place of the declared ones
+    tuned_by: Mapping[str, str] = field(default_factory=dict)  # the run and trial that found them; empty: the champion
+    only: str | None = None  # the one candidate to fit
+    events_dir: str | None = None  # where TensorBoard finds the steps of a fit; None: nobody watches
 
 
 def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -81,10 +84,8 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     each of them, is fitted again with the hold-out, and that takes traffic when the first fit passed.
     """
     started_s = time.monotonic()
-    workload = load(run.module)
-    pinned = {name: version for name, version in run.tables.items() if version is not None}
-    known = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned, shut_out=run.shut_out)
-    rows = with_inputs(known, workload, run.inputs)
+    workload = configured(load(run.module), run.configuration)
+    rows = known_rows(run, workload)
     progress = Progress.resumed()
     contest = Contest(
         workload,
@@ -102,6 +103,8 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     )
     limit = workload.training.fit_time
     for candidate in planned:
+        if run.only not in (None, candidate.name):
+            continue
         is_late = limit is not None and bool(progress.done) and time.monotonic() - started_s > limit.total_seconds()
         if candidate.name not in progress.done and parallel.first_says(is_late):
             print(f"candidate {candidate.name} is left out: {limit} have passed", flush=True)
@@ -121,11 +124,18 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     return list(progress.done.values())
 
 
+def known_rows(run: FitRun, workload: Workload) -> pa.Table:
+    """The rows that a run may learn from and judge by, in the tables that it was started with."""
+    pinned = {name: version for name, version in run.tables.items() if version is not None}
+    known = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned, shut_out=run.shut_out)
+    return with_inputs(known, workload, run.inputs)
+
+
 def _finish_again(
     run: FitRun,
     workload: Workload,
     rows: pa.Table,
-    progress: "Progress",
+    progress: Progress,
     *,
     contest: Contest,
     candidate: Candidate,
@@ -138,20 +148,22 @@ def _finish_again(
 
 
 def _fit_judged(
-    run: FitRun, workload: Workload, chosen: Parts, progress: "Progress", *, candidate: Candidate
+    run: FitRun, workload: Workload, chosen: Parts, progress: Progress, *, candidate: Candidate
 ) -> dict[str, Any]:
     if candidate.kind == "trees":
         fitted = fit_trees(workload, chosen.train, chosen.validation, seed=workload.training.seed)
     else:
-        fitted = fit(
-            workload,
-            chosen.train,
-            chosen.validation,
-            seed=workload.training.seed,
-            on_epoch=progress.keep,
-            resume=progress.state,
-            device=str(ray.train.torch.get_device()),
-        )
+        with watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=candidate.name) as on_step:
+            fitted = fit(
+                workload,
+                chosen.train,
+                chosen.validation,
+                seed=workload.training.seed,
+                on_epoch=progress.keep,
+                on_step=on_step,
+                resume=progress.state,
+                device=str(ray.train.torch.get_device()),
+            )
     answers = bundle.served(workload, fitted).answers(chosen.validation)
     labels = chosen.validation["label"].to_numpy()
     scores = stored(
@@ -173,7 +185,7 @@ def _score(workload: Workload, metric: Metric, labels: NDArray[np.float64], answ
 
 
 def _fit_again(
-    run: FitRun, workload: Workload, chosen: Parts, progress: "Progress", *, name: str, judged: dict[str, Any]
+    run: FitRun, workload: Workload, chosen: Parts, progress: Progress, *, name: str, judged: dict[str, Any]
 ) -> dict[str, Any]:
     files = read_bundle(judged["bundle_uri"], judged["bundle_hash"])
     num_epochs = json.loads(files["lineage.json"])["best_epoch"] + 1
@@ -182,16 +194,18 @@ def _fit_again(
     if judged["kind"] == "trees":
         fitted = refit_trees(workload, chosen.all, num_rounds=num_epochs, calibration=calibration, seed=seed)
     else:
-        fitted = refit(
-            workload,
-            chosen.all,
-            num_epochs=num_epochs,
-            calibration=calibration,
-            seed=seed,
-            on_epoch=progress.keep,
-            resume=progress.state,
-            device=str(ray.train.torch.get_device()),
-        )
+        with watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=name) as on_step:
+            fitted = refit(
+                workload,
+                chosen.all,
+                num_epochs=num_epochs,
+                calibration=calibration,
+                seed=seed,
+                on_epoch=progress.keep,
+                on_step=on_step,
+                resume=progress.state,
+                device=str(ray.train.torch.get_device()),
+            )
     lineage = {**_lineage(run, fitted, chosen, name=name), "refit_of": judged["candidate"]}
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
     return _write(run, workload, fitted, chosen.all, lineage=lineage, scores=judged["scores"])
@@ -213,6 +227,8 @@ def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str) -> dict[s
         "holdout_since": chosen.holdout_since.isoformat(),
         **bundle.described_constant(fitted.constant),
         **({"shut_out": [dict(span) for span in run.shut_out]} if run.shut_out else {}),
+        **({"configuration": dict(run.configuration)} if run.configuration else {}),
+        **({"tuned_by": dict(run.tuned_by)} if run.tuned_by else {}),
     }
 
 
@@ -228,7 +244,9 @@ def _write(
     """The bundle with the profile of `rows`. Written by every worker: the same bytes under the same name."""
     answers = bundle.served(workload, fitted).answers(rows)
     profile = Profile.fit(rows, workload.columns, answers=answers, task=workload.task, window=workload.loop.window)
-    files = bundle.to_files(run.module, fitted, profile=profile.to_json(), lineage=lineage)
+    files = bundle.to_files(
+        run.module, fitted, profile=profile.to_json(), lineage=lineage, configuration=run.configuration
+    )
     ref = write_bundle(f"{run.bundles_uri}/{workload.name}", files)
     return {
         "candidate": lineage["candidate"],
@@ -238,45 +256,3 @@ def _write(
         "lineage": lineage,
         "scores": scores,
     }
-
-
-class Progress:
-    """What a run has done so far, kept as a Ray Train checkpoint after every epoch and every candidate."""
-
-    def __init__(self, done: dict[str, dict[str, Any]], state: FitState | None) -> None:
-        self.done, self.state = done, state
-
-    @classmethod
-    def resumed(cls) -> "Progress":
-        """Where the last attempt of this run stopped."""
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            return cls({}, None)
-        with checkpoint.as_directory() as directory:
-            done = json.loads((Path(directory) / "done.json").read_text())
-            state_file = Path(directory) / "fit.safetensors"
-            state = FitState.from_bytes(state_file.read_bytes()) if state_file.exists() else None
-        return cls(done, state)
-
-    def keep(self, state: FitState) -> None:
-        """Checkpoint the fit that is under way."""
-        scores = state.history[-1]
-        if ray.train.get_context().get_world_rank() == 0:
-            print(f"  epoch {state.num_epochs}: loss {scores.train_loss:.4f}, later rows {scores.validation_loss:.4f}")
-        self._report(state, {"train_loss": scores.train_loss, "validation_loss": scores.validation_loss})
-
-    def finish(self, candidate: str, result: dict[str, Any]) -> None:
-        """Checkpoint that a candidate is written."""
-        self.done[candidate] = result
-        self.state = None
-        self._report(None, {"num_candidates": len(self.done), CPU_S: parallel.total(time.process_time())})
-
-    def _report(self, state: FitState | None, values: dict[str, float]) -> None:
-        with tempfile.TemporaryDirectory() as name:
-            directory = Path(name)
-            is_first = ray.train.get_context().get_world_rank() == 0
-            if is_first:
-                (directory / "done.json").write_text(json.dumps(self.done))
-                if state is not None:
-                    (directory / "fit.safetensors").write_bytes(state.to_bytes())
-            ray.train.report(values, checkpoint=Checkpoint.from_directory(name) if is_first else None)

@@ -17,15 +17,20 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig,
 from ray.train.torch import TorchTrainer
 
 from cluster import resources, submit
+from heliostat.declared.training import Training
+from heliostat.declared.tuning import Value
 from heliostat.errors import HeliostatError, TrainingError
+from heliostat.learn.tuned import kept
 from jobs import _entry
 from jobs._contest import Version
-from jobs._fitting import CPU_S, FitRun, fit_candidates
+from jobs._fitting import FitRun, fit_candidates
 from jobs._inputs import champions
 from jobs._judging import fitted_until
+from jobs._progress import CPU_S
 from jobs._screen import screened
 
 MAX_WORKER_FAILURES = 5
+EVENTS_DIR = "tensorboard"
 RUN_COST = "run_cost"
 
 
@@ -78,7 +83,13 @@ def fit_run(job: _entry.Job, run: FitRun) -> list[int]:
 
 
 def started(
-    job: _entry.Job, *, run_id: str, as_of: datetime, onset_at: datetime | None = None, is_in_doubt: bool = False
+    job: _entry.Job,
+    *,
+    run_id: str,
+    as_of: datetime,
+    onset_at: datetime | None = None,
+    is_in_doubt: bool = False,
+    verb: str = "train",
 ) -> FitRun:
     """The run as it was first started under that name: an attempt that goes on must see the same rows."""
     name = job.workload.name
@@ -89,9 +100,10 @@ def started(
         "inputs": champions(job.catalog, job.workload),
         "champion": job.catalog.aliases(name).get("champion"),
         "shut_out": screened(job, as_of=as_of),
+        "configuration": _tuned_before(job),
         "code_revision": submit.code_revision(submit.code_package()),
     }
-    run = job.catalog.start_run(run_id, name, job="train", params=params, by=job.by, at=datetime.now(UTC))
+    run = job.catalog.start_run(run_id, name, job=verb, params=params, by=job.by, at=datetime.now(UTC))
     if run.params["as_of"] != params["as_of"]:
         raise TrainingError(
             f"The run {run_id!r} was started as of {run.params['as_of']}, not {params['as_of']}; "
@@ -111,7 +123,14 @@ def started(
         code_revision=run.params["code_revision"],
         tables=run.params["tables"],
         inputs=run.params.get("inputs", {}),
+        configuration=run.params.get("configuration", {}),
+        events_dir=str(job.settings.runs_dir / EVENTS_DIR / run_id),
     )
+
+
+def _tuned_before(job: _entry.Job) -> dict[str, Value]:
+    champion = job.catalog.aliases(job.workload.name).get("champion")
+    return {} if champion is None else kept(job.workload, job.catalog.version(job.workload.name, champion).lineage)
 
 
 def _champion(job: _entry.Job, number: int | None) -> dict[str, Any] | None:
@@ -135,27 +154,10 @@ def _first_rows(job: _entry.Job) -> int | None:
 
 def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], float]:
     """What was fitted, and the CPU-seconds that it took."""
-    training = job.workload.training
     num_gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-    trainer = TorchTrainer(
-        fit_candidates,  # type: ignore[arg-type]  # Ray 2.60 passes on what rank 0 returns; its annotation lags
-        train_loop_config=asdict(run),
-        scaling_config=ScalingConfig(
-            num_workers=training.num_workers,
-            use_gpu=num_gpus >= training.num_workers,
-            resources_per_worker=resources.train_worker_resources(
-                num_gpus=1.0 if num_gpus >= training.num_workers else 0.0
-            ),
-        ),
-        run_config=RunConfig(
-            name=run.run_id,
-            storage_path=str(job.settings.runs_dir),
-            failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-        ),
-    )
+    made = trainer(run, job.workload.training, runs_dir=str(job.settings.runs_dir), num_gpus=num_gpus)
     try:
-        result = trainer.fit()
+        result = made.fit()
     except TrainingFailedError as error:
         raise FitFailedError(given_up(run.run_id, error)) from error
     fitted = result.return_value  # type: ignore[attr-defined]
@@ -167,6 +169,26 @@ def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], floa
     if "error" in fitted[0]:
         raise FitFailedError(fitted[0]["error"])
     return list(fitted), float((result.metrics or {}).get(CPU_S, 0.0))
+
+
+def trainer(run: FitRun, training: Training, *, runs_dir: str, num_gpus: int) -> TorchTrainer:
+    """The trainer of a run, which goes on where the last one of that name stopped; a GPU each where possible."""
+    uses_gpu = num_gpus >= training.fewest_workers
+    return TorchTrainer(
+        fit_candidates,  # type: ignore[arg-type]  # Ray 2.60 passes on what rank 0 returns; its annotation lags
+        train_loop_config=asdict(run),
+        scaling_config=ScalingConfig(
+            num_workers=training.num_workers,  # type: ignore[arg-type]  # (min, max) is elastic; the annotation lags
+            use_gpu=uses_gpu,
+            resources_per_worker=resources.train_worker_resources(num_gpus=1.0 if uses_gpu else 0.0),
+        ),
+        run_config=RunConfig(
+            name=run.run_id,
+            storage_path=runs_dir,
+            failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+        ),
+    )
 
 
 def given_up(run_id: str, error: Exception) -> str:

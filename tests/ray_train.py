@@ -8,6 +8,8 @@ import ray.train
 import ray.train.torch
 from ray.train import Checkpoint
 
+from jobs import _progress
+
 
 class Killed(BaseException):
     """The worker is gone."""
@@ -27,10 +29,11 @@ class Attempts:
         ):
             monkeypatch.setattr(ray.train, name, replacement)
         monkeypatch.setattr(ray.train.torch, "get_device", lambda: "cpu")
+        monkeypatch.setattr(_progress, "CHECKPOINT_EVERY_S", 0.0)
 
-    def _report(self, values, checkpoint=None):
+    def _report(self, values, checkpoint=None, **_):
         self._num_reports += 1
-        shutil.copytree(checkpoint.path, self._storage / f"checkpoint-{self._num_reports:06d}")
+        shutil.move(checkpoint.path, self._storage / f"checkpoint-{self._num_reports:06d}")
         self.values.append(values)
         if self.die_after is not None:
             self.die_after -= 1

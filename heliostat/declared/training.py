@@ -8,7 +8,14 @@ from heliostat.errors import WorkloadError
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How candidates are fitted; none begins once `fit_time` has passed, but the first is always fitted."""
+    """How candidates are fitted; none begins once `fit_time` has passed, but the first is always fitted.
+
+    `num_workers` fit together, (fewest, most) as many as there is room for. Each batch is learned from in `accumulate`
+    pieces before one step, so that a large one fits into memory. A network that gets no better on later rows in
+    `patience` epochs is ended early. A checkpoint is kept after every epoch, and every `checkpoint_steps` batches.
+    `shard` lays the network out over the workers instead of giving each a copy. On a GPU `bfloat16` computes in half
+    the width; `compile` is worth its minute where the same network is fitted for long.
+    """
 
     epochs: int = 5
     batch_size: int = 512
@@ -17,15 +24,35 @@ class Training:
     validation_share: float = 0.1
     windows: tuple[timedelta | None, ...] = (None,)
     seed: int = 0
-    num_workers: int = 1
+    num_workers: int | tuple[int, int] = 1
     fit_time: timedelta | None = None
+    accumulate: int = 1
+    patience: int | None = None
+    checkpoint_steps: int | None = None
+    shard: bool = False
+    bfloat16: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.num_workers < 1:
+        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.fewest_workers < 1:
             raise WorkloadError(f"{self}: epochs, batch_size, learning_rate and num_workers must be above 0.")
+        if self.fewest_workers > self.most_workers:
+            raise WorkloadError(f"{self}: num_workers=(fewest, most) must rise.")
+        if min(each for each in (self.accumulate, self.patience, self.checkpoint_steps) if each is not None) < 1:
+            raise WorkloadError(f"{self}: accumulate, patience and checkpoint_steps must be above 0.")
         if not 0 < self.validation_share < 0.5:
             raise WorkloadError(f"{self}: validation_share must lie between 0 and 0.5.")
         if self.fit_time is not None and self.fit_time <= timedelta():
             raise WorkloadError(f"{self}: fit_time must be above 0; None means as long as it takes.")
         if not self.windows:
             raise WorkloadError(f"{self}: windows must name at least one span; None means all history.")
+
+    @property
+    def fewest_workers(self) -> int:
+        """How many workers a fit needs to go on."""
+        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[0]
+
+    @property
+    def most_workers(self) -> int:
+        """How many workers a fit takes where there is room."""
+        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[1]

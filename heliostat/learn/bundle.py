@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from heliostat.columns import Column
+from heliostat.declared.tuning import Configuration
 from heliostat.learn import network_answers, source_code, trees
 from heliostat.learn.fit import Fitted
 from heliostat.learn.network_answers import NetworkAnswers
@@ -30,14 +31,23 @@ __all__ = ["ServedModel", "constant_of", "described_constant", "kind_of", "serve
 
 
 def to_files(
-    module: str, fitted: Fitted, *, profile: Mapping[str, Any], lineage: Mapping[str, Any]
+    module: str,
+    fitted: Fitted,
+    *,
+    profile: Mapping[str, Any],
+    lineage: Mapping[str, Any],
+    configuration: Configuration | None = None,
 ) -> dict[str, bytes]:
     """The files of a bundle by path, the same bytes for the same arguments.
 
-    `module` names the workload's module, whose source travels; `lineage` adds what the caller knows (snapshot, run).
+    `module` names the workload's module, whose source travels; `lineage` adds what the caller knows (snapshot, run);
+    `configuration` is what was tuned, and is put in again where the bundle is loaded.
     """
     source = source_code.collect(module)
-    described = {"format": FORMAT, "kind": kind_of(fitted), "module": module, "source_digest": source.digest}
+    described: dict[str, Any] = {"format": FORMAT, "kind": kind_of(fitted), "module": module}
+    described |= {"source_digest": source.digest}
+    if configuration:
+        described["configuration"] = dict(configuration)
     contract = [_described(column) for column in source_code.load(source).columns]
     return {
         **{SOURCE_FOLDER + path: content for path, content in source.files.items()},

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -24,68 +25,145 @@ HIDDEN_SHARE = 0.03
 WARM_UP_SHARE = 0.05
 VALIDATION_CHUNK_ROWS = 8192
 Answer = TypeVar("Answer")
+OnPause = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step is done: the `number`th of the fit, from 1, over `num_rows` rows; `loss` lies where the network does."""
+
+    number: int
+    num_rows: int
+    loss: torch.Tensor
+
+
+OnStep = Callable[[Step], None]
+
+
+def no_step(_: Step) -> None:
+    """Stands for a fit whose steps nobody watches."""
+
+
+def no_pause(num_steps: int, loss_total: float) -> None:
+    """Stands for a fit that keeps no checkpoint inside an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """One worker's rows of one batch; `weight` makes the mean over workers the mean over the batch."""
+    """One worker's rows of one batch of `num_rows`; `weight` makes the mean over workers the mean over the batch."""
 
     examples: Examples
     weight: float
+    num_rows: int
 
 
 class Learner:
     """A network and its optimizer; every number that decides how it learns follows from the seed and the epoch."""
 
-    def __init__(self, workload: Workload, module: nn.Module, *, objective: Objective, seed: int, device: str) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        module: nn.Module,
+        *,
+        objective: Objective,
+        seed: int,
+        device: str,
+        on_step: OnStep = no_step,
+    ) -> None:
         self.workload = workload
+        self.on_step = on_step
         self.module = module
         self.seed = seed
         self.device = device
         self.outputs = objective.outputs
         self.loss = objective.loss(workload.loss)
-        self._averaging = parallel.averaging(module)
         settings = workload.training
+        self.is_sharded = settings.shard and parallel.num_ranks() > 1
+        self._averaging = sharded(module) if self.is_sharded else parallel.averaging(module)
+        self._trained: nn.Module = self._averaging
+        if settings.compile:
+            self._trained = cast(nn.Module, torch.compile(self._averaging, dynamic=True))
         self.optimizer = torch.optim.AdamW(
             module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
 
-    def run_epoch(self, epoch: int, examples: Examples) -> float:
-        """One pass over all rows; the mean loss of the batches, each before its step."""
-        torch.manual_seed(_derived_seed(self.seed, epoch, parallel.own_rank()))
-        self.module.train()
-        total = torch.zeros((), device=self.device)
-        num_batches = math.ceil(examples.num_rows / self.workload.training.batch_size)
-        for number, share in enumerate(self._shares(epoch, examples, num_batches=num_batches)):
-            self._set_learning_rate((epoch + number / num_batches) / self.workload.training.epochs)
-            total += self._step(share, epoch=epoch)
-        parallel.share_buffers(self.module)
-        mean = parallel.sum_over_ranks(total) / (num_batches * parallel.num_ranks())
-        return float(mean)
+    def run_epoch(
+        self, epoch: int, examples: Examples, *, first_step: int = 0, total: float = 0.0, on_pause: OnPause = no_pause
+    ) -> float:
+        """One pass over all rows; the mean loss of the batches, each before its step.
 
-    def _shares(self, epoch: int, examples: Examples, *, num_batches: int) -> Iterator[Share]:
+        Goes on at `first_step` with the `total` of the losses before it, as `on_pause` was told both every
+        `Training(checkpoint_steps)` batches.
+        """
+        num_batches = math.ceil(examples.num_rows / self.workload.training.batch_size)
+        every = self.workload.training.checkpoint_steps or num_batches
+        losses = torch.tensor(total, dtype=torch.float64, device=self.device)
+        self._seed(epoch, first_step // every)
+        self.module.train()
+        for number, share in self._shares(epoch, examples, num_batches=num_batches, first_step=first_step):
+            self._set_learning_rate((epoch + number / num_batches) / self.workload.training.epochs)
+            loss = self._step(share, epoch=epoch)
+            losses += loss
+            done = number + 1
+            self.on_step(Step(number=epoch * num_batches + done, num_rows=share.num_rows, loss=loss))
+            if done % every == 0 and done < num_batches:
+                # All that differs between workers is made equal here, so that any one's state is that of all.
+                parallel.share_buffers(self.module)
+                on_pause(done, float(parallel.mean_over_ranks(losses)))
+                self._seed(epoch, done // every)
+                self.module.train()
+        parallel.share_buffers(self.module)
+        return float(parallel.mean_over_ranks(losses)) / num_batches
+
+    def _seed(self, epoch: int, part: int) -> None:
+        """What is random from here on follows from the place alone, so that a fit can go on from it."""
+        torch.manual_seed(_derived_seed(self.seed, epoch, parallel.own_rank(), *([part] if part else [])))
+
+    def _shares(
+        self, epoch: int, examples: Examples, *, num_batches: int, first_step: int
+    ) -> Iterator[tuple[int, Share]]:
         random = np.random.default_rng([self.seed, epoch])
         rank, num_ranks = parallel.own_rank(), parallel.num_ranks()
         # Batches of nearly equal size: a small last one would have a noisier gradient than the others.
-        for rows in np.array_split(random.permutation(examples.num_rows), num_batches):
+        for number, rows in enumerate(np.array_split(random.permutation(examples.num_rows), num_batches)):
             hidden = random.random((len(rows), len(self.workload.columns))) < HIDDEN_SHARE
+            if number < first_step:
+                continue
             own = examples.take(rows[rank::num_ranks])
             _hide(own.batch, hidden[rank::num_ranks])
-            yield Share(examples=own, weight=own.num_rows * num_ranks / len(rows))
+            yield number, Share(examples=own, weight=own.num_rows * num_ranks / len(rows), num_rows=len(rows))
 
     def _step(self, share: Share, *, epoch: int) -> torch.Tensor:
-        labels = torch.from_numpy(share.examples.labels.astype(np.float32)).to(self.device)
-        encoded = self._encoded(share.examples)
         self.optimizer.zero_grad()
-        logits = self._told(lambda own: self._forward(self._averaging, encoded, own), share.examples)
-        loss = guarded("loss", self.workload, lambda _: self.loss(logits, labels), share.examples) * share.weight
+        pieces = _pieces(share.examples, self.workload.training.accumulate)
+        total = torch.zeros((), device=self.device)
+        for number, piece in enumerate(pieces):
+            with parallel.added_up(self._averaging, is_last=number == len(pieces) - 1):
+                total += self._backward(
+                    piece, weight=share.weight * piece.num_rows / max(share.examples.num_rows, 1), epoch=epoch
+                )
+        self.optimizer.step()
+        return total
+
+    def _backward(self, examples: Examples, *, weight: float, epoch: int) -> torch.Tensor:
+        """Add the gradients of these rows; their loss by their share of the batch."""
+        labels = torch.from_numpy(examples.labels.astype(np.float32)).to(self.device)
+        encoded = self._encoded(examples)
+        with self._precision():
+            logits = self._told(lambda own: self._forward(self._trained, encoded, own), examples)
+        # The loss is taken in full width: a log of halves rounds to nothing.
+        loss = guarded("loss", self.workload, lambda _: self.loss(logits.float(), labels), examples) * weight
         if self.device == "cpu" and not math.isfinite(
             loss.detach()
         ):  # a device would have to be waited for in every step
-            raise StepFaultError(self.not_finite(float(loss.detach()), share.examples, epoch=epoch))
-        self._told(lambda _: loss.backward(), share.examples)  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+            raise StepFaultError(self.not_finite(float(loss.detach()), examples, epoch=epoch))
+        self._told(lambda _: loss.backward(), examples)  # type: ignore[no-untyped-call]
         return loss.detach()
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Half width on a GPU where it is asked for; a CPU gains nothing by it."""
+        is_half = self.workload.training.bfloat16 and self.device != "cpu"
+        return torch.autocast("cuda", torch.bfloat16) if is_half else nullcontext()
 
     def _encoded(self, examples: Examples) -> Mapping[str, torch.Tensor]:
         encoded = guarded("encode", self.workload, lambda own: self.workload.encode(own.batch), examples)
@@ -133,6 +211,21 @@ class Learner:
         labels = torch.from_numpy(examples.labels.astype(np.float32))
         logits = self.logits(examples)
         return float(guarded("loss", self.workload, lambda _: self.loss(logits, labels), examples))
+
+
+def sharded(module: nn.Module) -> nn.Module:
+    """The network laid out over all workers."""
+    from heliostat.learn.sharding import lay_out  # a second to import, and few networks need it
+
+    return lay_out(module)
+
+
+def _pieces(examples: Examples, most: int) -> list[Examples]:
+    """The rows in at most so many pieces of nearly equal size; all in one where there is one row or none."""
+    if most == 1 or examples.num_rows < 2:
+        return [examples]
+    parts = np.array_split(np.arange(examples.num_rows), min(most, examples.num_rows))
+    return [examples.take(part) for part in parts]
 
 
 def forward(module: nn.Module, encoded: Encoded, *, shape: tuple[int, ...]) -> torch.Tensor:

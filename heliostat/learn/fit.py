@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from heliostat.errors import TrainingError
-from heliostat.learn.epochs import Learner
+from heliostat.learn.epochs import Learner, OnStep, no_step
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import guarded
 from heliostat.learn.objective import Calibrated, objective_of
@@ -56,15 +56,16 @@ def fit(
     *,
     seed: int,
     on_epoch: OnEpoch | None = None,
+    on_step: OnStep = no_step,
     resume: FitState | None = None,
     device: str = "cpu",
 ) -> Fitted:
     """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins.
 
     Both tables have key, event_at, label (known for every row) and the declared columns. In a group of workers each
-    one calls this with the same arguments and gets the same answer. `on_epoch` is called after every epoch with a
-    state from which another call goes on, to the same last bit. Raises TrainingError when no usable network can come
-    of it.
+    one calls this with the same arguments and gets the same answer. `on_epoch` is called after every epoch, and every
+    `Training(checkpoint_steps)` batches, with a state from which another call goes on, to the same last bit. Raises
+    TrainingError when no usable network can come of it.
     """
     train = ordered(train, workload, purpose="training")
     validation = ordered(validation, workload, purpose="validation")
@@ -75,10 +76,10 @@ def fit(
         torch.manual_seed(seed)
         objective = objective_of(workload.task, seen.labels)
         network = _network(workload, seen).to(device)
-        learner = Learner(workload, network, objective=objective, seed=seed, device=device)
+        learner = Learner(workload, network, objective=objective, seed=seed, device=device, on_step=on_step)
         state = _begin(learner, resume, fingerprint=_fingerprint(workload, train, validation, seed=seed))
         state = _run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
-    learner.module.load_state_dict(state.best_weights)
+    _load_weights(learner, state.best_weights)
     logits = learner.logits(unseen).numpy().astype(np.float64)
     return Fitted(
         preparation=preparation,
@@ -104,6 +105,7 @@ def refit(
     calibration: Calibrated,
     seed: int,
     on_epoch: OnEpoch | None = None,
+    on_step: OnStep = no_step,
     resume: FitState | None = None,
     device: str = "cpu",
 ) -> Fitted:
@@ -114,14 +116,14 @@ def refit(
     """
     rows = ordered(rows, workload, purpose="training")
     check_labels(workload.task, rows, purpose="training")
-    settled = replace(workload, training=replace(workload.training, epochs=num_epochs))
+    settled = replace(workload, training=replace(workload.training, epochs=num_epochs, patience=None))
     preparation = Preparation.fit(rows, workload.columns)
     seen = Examples.of(rows, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
         torch.manual_seed(seed)
         objective = objective_of(workload.task, seen.labels)
         network = _network(workload, seen).to(device)
-        learner = Learner(settled, network, objective=objective, seed=seed, device=device)
+        learner = Learner(settled, network, objective=objective, seed=seed, device=device, on_step=on_step)
         state = _begin(learner, resume, fingerprint=_fingerprint(settled, rows, rows.slice(0, 0), seed=seed))
         state = _run(learner, state, seen=seen, unseen=None, on_epoch=on_epoch)
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
@@ -199,21 +201,42 @@ def _begin(learner: Learner, resume: FitState | None, *, fingerprint: str) -> Fi
             "give the run a new name, or leave `resume` out to start anew."
         )
     try:
-        learner.module.load_state_dict(resume.weights)
+        _load_weights(learner, resume.weights)
     except RuntimeError as error:
         raise TrainingError(
             f"The checkpoint after epoch {resume.num_epochs} does not fit the network, which was changed since "
             f"({str(error).partition(chr(10))[0]}); give the run a new name."
         ) from error
-    restore_optimizer(learner.optimizer, resume.optimizer)
+    if learner.is_sharded:
+        from heliostat.learn.sharding import part_of  # a second to import, and few networks need it
+
+        restore_optimizer(learner.optimizer, resume.optimizer, place=part_of)
+    else:
+        restore_optimizer(learner.optimizer, resume.optimizer)
     return resume
+
+
+def _load_weights(learner: Learner, weights: Tensors) -> None:
+    if learner.is_sharded:
+        from heliostat.learn.sharding import parts_of  # a second to import, and few networks need it
+
+        weights = parts_of(weights, learner.module)
+    learner.module.load_state_dict(weights)
 
 
 def _run(
     learner: Learner, state: FitState, *, seen: Examples, unseen: Examples | None, on_epoch: OnEpoch | None
 ) -> FitState:
-    for epoch in range(state.num_epochs, learner.workload.training.epochs):
-        train_loss = learner.run_epoch(epoch, seen)
+    training = learner.workload.training
+    while state.num_epochs < training.epochs and not _has_settled(state, training.patience):
+        epoch = state.num_epochs
+        begun = state
+
+        def pause(num_steps: int, loss_total: float, begun: FitState = begun) -> None:
+            if on_epoch is not None:
+                on_epoch(replace(_stored(learner, begun), num_steps=num_steps, loss_total=loss_total))
+
+        train_loss = learner.run_epoch(epoch, seen, first_step=state.num_steps, total=state.loss_total, on_pause=pause)
         later_loss = train_loss if unseen is None else learner.mean_loss(unseen)
         scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
         _check_finite(scores, learner, epoch=epoch, seen=seen, unseen=unseen)
@@ -221,6 +244,11 @@ def _run(
         if on_epoch is not None:
             on_epoch(state)
     return state
+
+
+def _has_settled(state: FitState, patience: int | None) -> bool:
+    """Whether the last `patience` epochs were all worse on the later rows than one before."""
+    return patience is not None and state.num_epochs > 0 and state.num_epochs - 1 - state.best_epoch >= patience
 
 
 def _check_finite(
@@ -232,12 +260,29 @@ def _check_finite(
 
 
 def _after_epoch(learner: Learner, state: FitState, *, scores: EpochScores) -> FitState:
-    weights = {name: tensor.detach().cpu().clone() for name, tensor in learner.module.state_dict().items()}
+    stored = _stored(learner, state)
     is_best = all(scores.validation_loss < earlier.validation_loss for earlier in state.history)
-    return FitState(
-        fingerprint=state.fingerprint,
-        weights=weights,
-        best_weights=weights if is_best else state.best_weights,
-        optimizer={name: tensor.cpu().clone() for name, tensor in optimizer_tensors(learner.optimizer).items()},
+    return replace(
+        stored,
+        best_weights=stored.weights if is_best else state.best_weights,
         history=(*state.history, scores),
+        num_steps=0,
+        loss_total=0.0,
     )
+
+
+def _stored(learner: Learner, state: FitState) -> FitState:
+    """The state with the weights and moments of this moment, whole; every worker must ask."""
+    weights = {name: _copied(learner, tensor) for name, tensor in learner.module.state_dict().items()}
+    # In one order on all workers, who gather each tensor together: a file gives them back in any.
+    found = sorted(optimizer_tensors(learner.optimizer).items())
+    moments = {name: _copied(learner, tensor) for name, tensor in found}
+    return replace(state, weights=weights, optimizer=moments)
+
+
+def _copied(learner: Learner, tensor: torch.Tensor) -> torch.Tensor:
+    if learner.is_sharded:
+        from heliostat.learn.sharding import whole  # a second to import, and few networks need it
+
+        tensor = whole(tensor)
+    return tensor.detach().cpu().clone()

@@ -3,6 +3,9 @@
 Without an initialised process group (no Ray Train, or one worker) everything here does nothing.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -29,6 +32,21 @@ def sum_over_ranks(value: torch.Tensor) -> torch.Tensor:
     if num_ranks() > 1:
         dist.all_reduce(value)
     return value
+
+
+@contextmanager
+def added_up(module: nn.Module, *, is_last: bool) -> Iterator[None]:
+    """Gradients of a step's pieces are added up; only the last backward pass averages them over all workers."""
+    if isinstance(module, DistributedDataParallel) and not is_last:
+        with module.no_sync():
+            yield
+        return
+    yield
+
+
+def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
+    """The mean of a tensor over all workers, in place: the same number on each."""
+    return sum_over_ranks(value).div_(num_ranks())
 
 
 def share_buffers(module: nn.Module) -> None:

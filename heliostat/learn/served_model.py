@@ -19,6 +19,7 @@ from heliostat.learn.objective import Calibrated, calibration_from_json, outputs
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.state import Tensors
 from heliostat.learn.trees import TreeAnswers
+from heliostat.learn.tuned import with_model_options
 from heliostat.workload import Batch, Encoded, Workload
 
 FORMAT = 1
@@ -73,7 +74,7 @@ class ServedModel:
         """
         described = json.loads(_file(files, "model.json"))
         _check_kind(described)
-        workload = source_code.load(_source(files, described))
+        workload = with_model_options(source_code.load(_source(files, described)), described.get("configuration", {}))
         preparation = Preparation.from_json(_file(files, "preparation.json").decode())
         return cls(
             workload,

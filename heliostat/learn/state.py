@@ -1,7 +1,7 @@
 """Where a fit stands after an epoch: enough to go on as if nothing had happened."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import safetensors
@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from heliostat.errors import TrainingError
 
 Tensors = Mapping[str, torch.Tensor]
+Place = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +24,18 @@ class EpochScores:
 
 @dataclass(frozen=True, kw_only=True)
 class FitState:
-    """A fit after some epochs. `fingerprint` names the data, the seed and the settings that it belongs to."""
+    """A fit after some epochs, and `num_steps` batches of the next one, whose losses add up to `loss_total`.
+
+    `fingerprint` names the data, the seed and the settings that it belongs to.
+    """
 
     fingerprint: str
     weights: Tensors
     best_weights: Tensors
     optimizer: Tensors
     history: tuple[EpochScores, ...]
+    num_steps: int = 0
+    loss_total: float = 0.0
 
     @property
     def num_epochs(self) -> int:
@@ -49,7 +55,8 @@ class FitState:
             for name, tensor in named.items()
         }
         history = json.dumps([asdict(scores) for scores in self.history])
-        return save(tensors, metadata={"fingerprint": self.fingerprint, "history": history})
+        under_way = json.dumps([self.num_steps, self.loss_total])
+        return save(tensors, metadata={"fingerprint": self.fingerprint, "history": history, "under_way": under_way})
 
     def _parts(self) -> Mapping[str, Tensors]:
         return {"weights": self.weights, "best": self.best_weights, "optimizer": self.optimizer}
@@ -66,7 +73,10 @@ class FitState:
         for path, tensor in tensors.items():
             part, name = path.split("/", 1)
             parts[part][name] = tensor
+        num_steps, loss_total = json.loads(header["under_way"])
         return cls(
+            num_steps=num_steps,
+            loss_total=loss_total,
             fingerprint=header["fingerprint"],
             weights=parts["weights"],
             best_weights=parts["best"],
@@ -84,10 +94,15 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Give an optimizer the moments and step counts that `optimizer_tensors` took."""
+def _as_it_is(tensor: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, *, place: Place = _as_it_is) -> None:
+    """Give an optimizer the moments and step counts that `optimizer_tensors` took, each placed as its parameter is."""
     state: dict[int, dict[str, torch.Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for path, tensor in tensors.items():
         number, name = path.split(".", 1)
-        state.setdefault(int(number), {})[name] = tensor.clone()
+        state.setdefault(int(number), {})[name] = place(tensor.clone(), parameters[int(number)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -12,7 +12,8 @@ from heliostat import cohorts
 from heliostat.errors import TrainingError
 from heliostat.learn.bundle import ServedModel
 from heliostat.store.bundles import read_bundle
-from jobs._fitting import Progress, fit_candidates
+from jobs._fitting import fit_candidates
+from jobs._progress import Progress
 from jobs._windows import Candidate, candidates, holdout_at
 from jobs._windows import parts as parts_of
 from tests.ray_train import Attempts, Killed

@@ -1,0 +1,29 @@
+"""What nobody uses in the cluster, and what somebody waits for: where work that may wait looks before it begins."""
+
+from dataclasses import dataclass
+
+import ray
+from ray.autoscaler.v2.sdk import get_cluster_status
+
+READ_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle:
+    """Free CPUs and GPUs, and how many tasks, actors or groups Ray cannot place for want of resources."""
+
+    num_cpus: float
+    num_gpus: float
+    num_waiting: int
+
+
+def read() -> Idle:
+    """The state of the cluster that this process is connected to, some seconds old at most."""
+    free = ray.available_resources()  # type: ignore[no-untyped-call]
+    demands = get_cluster_status(ray.get_runtime_context().gcs_address, timeout=READ_TIMEOUT_S).resource_demands
+    waiting = [*demands.ray_task_actor_demand, *demands.placement_group_demand]
+    return Idle(
+        num_cpus=float(free.get("CPU", 0.0)),
+        num_gpus=float(free.get("GPU", 0.0)),
+        num_waiting=sum(bundle.count for demand in waiting for bundle in demand.bundles_by_count),
+    )

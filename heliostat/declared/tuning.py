@@ -1,0 +1,127 @@
+"""What may be tuned, as a workload declares it: settings of the training, of the network, or of the trees."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+from heliostat.declared.training import Training
+from heliostat.declared.trees import Trees
+from heliostat.errors import WorkloadError
+from heliostat.metrics import Metric
+
+MODEL, TREES = "model.", "trees."
+TUNABLE = ("epochs", "batch_size", "learning_rate", "weight_decay")
+WHOLE = ("epochs", "batch_size", "trees.rounds", "trees.depth", "trees.patience", "trees.threads")
+Value = int | float | str | bool
+Configuration = Mapping[str, Value]
+"""One point of a search space: the value of each tuned setting."""
+
+
+@dataclass(frozen=True)
+class Between:
+    """Any number from `low` to `high`; spread evenly over its logarithm with `log`, whole with `whole`."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or not math.isfinite(self.high - self.low):
+            raise WorkloadError(f"{self}: low must lie below high, and both be finite.")
+        if self.log and self.low <= 0:
+            raise WorkloadError(f"{self}: on a logarithmic scale low must be above 0.")
+        if self.whole and (self.low != int(self.low) or self.high != int(self.high)):
+            raise WorkloadError(f"{self}: the ends of a span of whole numbers must be whole.")
+
+    def has(self, value: Value) -> bool:
+        """Whether the value is one of the span."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of these values."""
+
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.values)) < 2 or len(set(self.values)) != len(self.values):
+            raise WorkloadError(f"{self}: name at least two values, each once.")
+
+    def has(self, value: Value) -> bool:
+        """Whether the value is one of them."""
+        return value in self.values
+
+
+Space = Mapping[str, Between | OneOf]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How `jobs.tune` searches: at most `num_trials` fits, none begun once `time_limit` has passed (None: no limit).
+
+    Names of the space: a setting of Training, `model.NAME` for a keyword argument of the workload's `model`, or, if
+    all are such, `trees.NAME`. `metric` is what the later rows are scored by (None: the loss). A trial that is worse
+    than all but one in `reduction` of those that came as far, after `first_epochs` and then again and again, is ended.
+    """
+
+    space: Space
+    num_trials: int = 20
+    time_limit: timedelta | None = None
+    metric: Metric | None = None
+    max_concurrent: int = 4
+    first_epochs: int = 1
+    reduction: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.space:
+            raise WorkloadError("Tuning needs a space: name at least one setting, such as learning_rate.")
+        if min(self.num_trials, self.max_concurrent, self.first_epochs) < 1 or self.reduction < 2:
+            raise WorkloadError(
+                f"Tuning(num_trials={self.num_trials}, max_concurrent={self.max_concurrent}, "
+                f"first_epochs={self.first_epochs}, reduction={self.reduction}): reduction must be at least 2, the "
+                "others at least 1."
+            )
+        if self.time_limit is not None and self.time_limit <= timedelta():
+            raise WorkloadError(f"Tuning(time_limit={self.time_limit}) must be above 0; None means no limit.")
+        self._refuse_unknown()
+        self._refuse_unfit_values()
+
+    @property
+    def kind(self) -> str:
+        """The kind of model that is tuned."""
+        return "trees" if all(name.startswith(TREES) for name in self.space) else "network"
+
+    def _refuse_unknown(self) -> None:
+        trees = [TREES + each.name for each in fields(Trees)]
+        known = trees if self.kind == "trees" else list(TUNABLE)
+        unknown = [name for name in self.space if name not in known and not self._is_models(name)]
+        if unknown:
+            raise WorkloadError(
+                f"Tuning cannot vary {', '.join(map(repr, unknown))}; it varies {', '.join(TUNABLE)} and model.NAME of "
+                f"a network, or, with nothing else, {', '.join(trees)}."
+            )
+
+    def _is_models(self, name: str) -> bool:
+        return self.kind == "network" and name.startswith(MODEL) and name.removeprefix(MODEL).isidentifier()
+
+    def _refuse_unfit_values(self) -> None:
+        """Ends of spans and values that the setting itself refuses are refused here, before any trial."""
+        for name, span in self.space.items():
+            if name in WHOLE and not (
+                span.whole if isinstance(span, Between) else all(isinstance(v, int) for v in span.values)
+            ):
+                raise WorkloadError(f"{name} takes whole numbers; use Between(..., whole=True) or whole values.")
+            for value in span.values if isinstance(span, OneOf) else (span.low, span.high):
+                whole = int(value) if isinstance(span, Between) and span.whole else value
+                _refuse_unfit_value(name, whole)
+
+
+def _refuse_unfit_value(name: str, value: Value) -> None:
+    if name.startswith(TREES):
+        Trees(**{name.removeprefix(TREES): value})  # type: ignore[arg-type]
+    elif not name.startswith(MODEL):
+        Training(**{name: value})  # type: ignore[arg-type]

@@ -1,0 +1,45 @@
+"""A network laid out over several workers (FSDP2): each holds a part of every weight and gathers the rest when needed.
+
+Imported only where that is asked for: what it needs takes a second to import.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+
+def lay_out(module: nn.Module) -> nn.Module:
+    """The same network with its weights laid out over all workers; every worker must have the same ones before.
+
+    Every child is a part of its own, so only one at a time is whole in a worker's memory.
+    """
+    for child in module.children():
+        if next(child.parameters(), None) is not None:
+            fully_shard(child)
+    fully_shard(module)
+    return module
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor with the parts of all workers, which must all ask; others are given back as they are."""
+    gathered: torch.Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return gathered
+
+
+def part_of(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The part of a whole tensor that this worker holds of `like`; all of it where `like` is whole or another shape."""
+    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+        return tensor
+    part: torch.Tensor = distribute_tensor(
+        tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None
+    )
+    return part
+
+
+def parts_of(tensors: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
+    """The parts of a network's whole weights that this worker holds."""
+    likes = module.state_dict()
+    return {name: part_of(tensor, likes[name]) if name in likes else tensor for name, tensor in tensors.items()}

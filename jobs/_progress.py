@@ -1,0 +1,71 @@
+"""What a run has done so far, kept as Ray Train checkpoints: where the next attempt goes on."""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from ray.train import Checkpoint, CheckpointUploadMode
+
+from heliostat.learn import parallel
+from heliostat.learn.state import FitState
+
+CHECKPOINT_EVERY_S = 1.0
+SYNC, ASYNC = CheckpointUploadMode.SYNC, CheckpointUploadMode.ASYNC
+CPU_S = "cpu_s"  # of all workers of an attempt so far, as reported with each candidate
+
+
+class Progress:
+    """What a run has done so far, kept as a Ray Train checkpoint after every epoch and every candidate."""
+
+    def __init__(self, done: dict[str, dict[str, Any]], state: FitState | None) -> None:
+        self.done, self.state = done, state
+        self._kept_at_s = float("-inf")
+
+    @classmethod
+    def resumed(cls) -> "Progress":
+        """Where the last attempt of this run stopped."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return cls({}, None)
+        with checkpoint.as_directory() as directory:
+            done = json.loads((Path(directory) / "done.json").read_text())
+            state_file = Path(directory) / "fit.safetensors"
+            state = FitState.from_bytes(state_file.read_bytes()) if state_file.exists() else None
+        if state is not None and ray.train.get_context().get_world_rank() == 0:
+            print(f"the fit goes on after epoch {state.num_epochs} and {state.num_steps} batches", flush=True)
+        return cls(done, state)
+
+    def keep(self, state: FitState) -> None:
+        """Checkpoint the fit that is under way, while its next steps run; at most once a second."""
+        if not state.num_steps and ray.train.get_context().get_world_rank() == 0:
+            scores = state.history[-1]
+            print(f"  epoch {state.num_epochs}: loss {scores.train_loss:.4f}, later rows {scores.validation_loss:.4f}")
+        # Ray takes one report a poll interval: of quick epochs they would pile up, and wait for each other at the end.
+        if parallel.first_says(time.monotonic() - self._kept_at_s < CHECKPOINT_EVERY_S):
+            return
+        self._kept_at_s = time.monotonic()
+        self._report(state, {"num_epochs": state.num_epochs, "num_steps": state.num_steps}, mode=ASYNC)
+
+    def finish(self, candidate: str, result: dict[str, Any]) -> None:
+        """Checkpoint that a candidate is written."""
+        self.done[candidate] = result
+        self.state = None
+        self._report(None, {"num_candidates": len(self.done), CPU_S: parallel.total(time.process_time())}, mode=SYNC)
+
+    def _report(self, state: FitState | None, values: dict[str, float], *, mode: CheckpointUploadMode) -> None:
+        checkpoint = None
+        if ray.train.get_context().get_world_rank() == 0:
+            directory = Path(tempfile.mkdtemp(prefix="heliostat-checkpoint-"))
+            (directory / "done.json").write_text(json.dumps(self.done))
+            if state is not None:
+                (directory / "fit.safetensors").write_bytes(state.to_bytes())
+            checkpoint = Checkpoint.from_directory(str(directory))
+        ray.train.report(
+            values,
+            checkpoint=checkpoint,
+            checkpoint_upload_mode=mode,
+            delete_local_checkpoint_after_upload=True,
+        )

@@ -1,0 +1,123 @@
+"""What one trial does: the fit that a training run would do with the same configuration, told to Ray Tune by epoch."""
+
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from ray import tune
+
+from cluster.resources import BATCH_NICENESS
+from heliostat.declared.tuning import Configuration, Tuning
+from heliostat.errors import ContractError, TrainingError, WorkloadError
+from heliostat.learn import bundle
+from heliostat.learn.examples import Examples
+from heliostat.learn.fit import days, fit
+from heliostat.learn.fit_trees import fit_trees
+from heliostat.learn.network_answers import NetworkAnswers
+from heliostat.learn.objective import objective_of
+from heliostat.learn.prepare import Preparation
+from heliostat.learn.rows import LABEL, ordered
+from heliostat.learn.state import FitState
+from heliostat.learn.tuned import configured
+from heliostat.metrics import Metric
+from heliostat.workload import Workload, load
+
+LOSS = "validation_loss"
+SCORE = "score"  # what trials are compared by: of the epoch with the lowest loss so far, as a fit keeps it
+EPOCHS = "epochs"
+ERROR = "error"
+STATE_FILE = "fit.safetensors"
+
+
+def trial(configuration: Configuration, *, module: str, device: str, train: pa.Table, validation: pa.Table) -> None:
+    """Fit with this configuration, and go on where a pause or a lost process left it; one report an epoch.
+
+    A configuration that cannot be fitted, such as one whose gradients explode, is a result like any other: the worst.
+    """
+    os.nice(BATCH_NICENESS)
+    torch.set_num_threads(1)
+    workload = load(module)
+    tuning = declared(workload)
+    try:
+        own = configured(workload, configuration)
+        fit_one = _fit_trees if tuning.kind == "trees" else _fit_network
+        fit_one(own, tuning.metric, train, validation, device)
+    except (TrainingError, ContractError, WorkloadError) as error:
+        tune.report({SCORE: worst(tuning), EPOCHS: 0, ERROR: str(error)})
+
+
+def worst(tuning: Tuning) -> float:
+    """The score of a trial that failed."""
+    return float("-inf") if is_higher_better(tuning) else float("inf")
+
+
+def is_higher_better(tuning: Tuning) -> bool:
+    """Which way the score is better."""
+    return tuning.metric is not None and tuning.metric.higher_is_better
+
+
+def declared(workload: Workload) -> Tuning:
+    """The workload's search; WorkloadError when it declares none."""
+    if workload.tuning is None:
+        raise WorkloadError(
+            f"Workload {workload.name!r} declares no search space: add tuning=Tuning(space={{...}}) to it, for example "
+            'Tuning(space={"learning_rate": Between(1e-4, 1e-2, log=True)}).'
+        )
+    return workload.tuning
+
+
+def _fit_network(workload: Workload, metric: Metric | None, train: pa.Table, validation: pa.Table, device: str) -> None:
+    scored = None if metric is None else _Scored(workload, metric, train, validation)
+
+    def report(state: FitState) -> None:
+        if state.num_steps:
+            return  # trials are told, and paused, between epochs
+        losses = asdict(state.history[-1])
+        score = state.history[state.best_epoch].validation_loss if scored is None else scored(state)
+        with tempfile.TemporaryDirectory() as name:
+            (Path(name) / STATE_FILE).write_bytes(state.to_bytes())
+            checkpoint = tune.Checkpoint.from_directory(name)
+            tune.report({**losses, SCORE: score, EPOCHS: state.num_epochs}, checkpoint=checkpoint)
+
+    seed = workload.training.seed
+    fit(workload, train, validation, seed=seed, on_epoch=report, resume=_resumed(), device=device)
+
+
+class _Scored:
+    """The metric of a network's calibrated answers on the later rows, at its best epoch."""
+
+    def __init__(self, workload: Workload, metric: Metric, train: pa.Table, validation: pa.Table) -> None:
+        self._workload, self._metric = workload, metric
+        seen = ordered(train, workload, purpose="training")
+        rows = ordered(validation, workload, purpose="validation")
+        self._preparation = Preparation.fit(seen, workload.columns)
+        self._objective = objective_of(workload.task, seen[LABEL].to_numpy())
+        self._examples, self._blocks = Examples.of(rows, self._preparation), days(rows)
+
+    def __call__(self, state: FitState) -> float:
+        answers = NetworkAnswers(self._workload, self._preparation, state.best_weights)
+        logits = answers.logits(answers.encode(self._examples.batch), num_rows=self._examples.num_rows)
+        calibration = self._objective.calibration(logits, self._examples.labels, blocks=self._blocks)
+        return self._metric(self._examples.labels, calibration.answers(logits))
+
+
+def _fit_trees(workload: Workload, metric: Metric | None, train: pa.Table, validation: pa.Table, _: str) -> None:
+    """Trees are boosted in one go: one report at the end, with the round that did best."""
+    fitted = fit_trees(workload, train, validation, seed=workload.training.seed)
+    losses = asdict(fitted.history[fitted.best_epoch])
+    score = losses[LOSS]
+    if metric is not None:
+        rows = ordered(validation, workload, purpose="validation")
+        score = metric(rows[LABEL].to_numpy(), bundle.served(workload, fitted).answers(rows))
+    tune.report({**losses, SCORE: score, EPOCHS: len(fitted.history)})
+
+
+def _resumed() -> FitState | None:
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is None:
+        return None
+    with checkpoint.as_directory() as directory:
+        return FitState.from_bytes((Path(directory) / STATE_FILE).read_bytes())

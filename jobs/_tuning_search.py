@@ -1,0 +1,116 @@
+"""Ray Tune's searcher and scheduler, made to use what is idle: without room nothing begins, and what runs pauses."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search.sample import Domain
+
+from cluster import idle
+from heliostat.declared.tuning import Between, OneOf
+from heliostat.learn.room import Demand
+
+FRESH_S = 1.0
+
+
+class Room:
+    """How many more trials there is room for; asks the cluster at most once a second."""
+
+    def __init__(self, demand: Demand, *, uses_gpu: bool) -> None:
+        self.demand, self.uses_gpu = demand, uses_gpu
+        self._seen: idle.Idle | None = None
+        self._seen_at_s = float("-inf")
+
+    def fits(self, *, num_running: int, num_pending: int) -> int:
+        """How many trials may run in all."""
+        if self._seen is None or time.monotonic() - self._seen_at_s > FRESH_S:
+            self._seen, self._seen_at_s = idle.read(), time.monotonic()
+        return self.demand.trials_that_fit(
+            free=self._seen.num_gpus if self.uses_gpu else self._seen.num_cpus,
+            num_running=num_running,
+            # Ray counts a trial that is about to be placed among those that wait.
+            num_waiting_others=self._seen.num_waiting - num_pending,
+        )
+
+    def looked_away(self) -> None:
+        """What was seen does not hold any more: a trial began or ended."""
+        self._seen = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": None, "_seen_at_s": float("-inf")}
+
+
+class FillingScheduler(ASHAScheduler):
+    """Successive halving that pauses a trial after an epoch when others need what it takes, and goes on later."""
+
+    def __init__(self, room: Room, **options: Any) -> None:
+        super().__init__(**options)
+        self.room = room
+        self.num_pauses = 0
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """ASHA's decision, but a pause where a trial that should go on has no room."""
+        decision: str = super().on_trial_result(tune_controller, trial, result)
+        running, pending = _counts(tune_controller)
+        if decision != TrialScheduler.CONTINUE or self.room.fits(num_running=running, num_pending=pending) >= running:
+            return decision
+        self.num_pauses += 1
+        self.room.looked_away()
+        print("a trial is paused: others need the room", flush=True)
+        return TrialScheduler.PAUSE
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """A trial that waits, where there is room for it."""
+        chosen = super().choose_trial_to_run(tune_controller)
+        if chosen is None or chosen.status == Trial.PENDING:
+            return chosen
+        running, pending = _counts(tune_controller)
+        if pending or self.room.fits(num_running=running, num_pending=pending) <= running:
+            return None
+        self.room.looked_away()
+        return chosen
+
+
+class FillingSearch(OptunaSearch):
+    """Optuna's suggestions, each only when there is room to try it."""
+
+    def __init__(self, room: Room, **options: Any) -> None:
+        super().__init__(**options)
+        self.room = room
+        self._live: set[str] = set()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next configuration; None, which asks to be asked again, while there is no room."""
+        if self.room.fits(num_running=len(self._live), num_pending=0) <= len(self._live):
+            return None
+        self._live.add(trial_id)
+        self.room.looked_away()
+        suggested: dict[str, Any] | None = super().suggest(trial_id)
+        return suggested
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Told by Ray when a trial ended."""
+        self._live.discard(trial_id)
+        super().on_trial_complete(trial_id, result=result, error=error)
+
+
+def _counts(tune_controller: Any) -> tuple[int, int]:
+    statuses = [trial.status for trial in tune_controller.get_trials()]
+    return statuses.count(Trial.RUNNING), statuses.count(Trial.PENDING)
+
+
+def domain(span: Between | OneOf) -> Domain:
+    """The span as Ray Tune says it; the upper end of whole numbers counts."""
+    if isinstance(span, OneOf):
+        return _named(tune.choice, list(span.values))
+    if span.whole:
+        return _named(tune.lograndint if span.log else tune.randint, int(span.low), int(span.high) + 1)
+    return _named(tune.loguniform if span.log else tune.uniform, span.low, span.high)
+
+
+def _named(make: Callable[..., Domain], *arguments: Any) -> Domain:
+    return make(*arguments)

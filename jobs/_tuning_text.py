@@ -1,0 +1,57 @@
+"""What a search tells while it runs and when it is over, as lines for people."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from heliostat.declared.tuning import Configuration
+from jobs._tuning import EPOCHS, ERROR, SCORE
+
+
+class Lines(Callback):
+    """One line a trial that ends; a job's log is never a terminal, so there is no bar."""
+
+    def __init__(self, *, num_trials: int, higher_is_better: bool) -> None:
+        self._num_trials, self._higher_is_better = num_trials, higher_is_better
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Told by Ray."""
+        ended = [each for each in trials if each.status == Trial.TERMINATED or each is trial]
+        scores = [float(each.last_result.get(SCORE, math.nan)) for each in ended]
+        finite = [score for score in scores if math.isfinite(score)] or [math.nan]
+        best = max(finite) if self._higher_is_better else min(finite)
+        print(
+            f"trial {len(ended)} of {self._num_trials}: {outcome(trial.last_result)}; best {best:.4f}; "
+            f"{settings(trial.config)}",
+            flush=True,
+        )
+
+
+def outcome(result: Mapping[str, Any]) -> str:
+    """How one trial ended."""
+    if ERROR in result:
+        return f"failed: {result[ERROR]}"
+    return f"{result.get(SCORE, math.nan):.4f} after {result.get(EPOCHS, 0)} epochs"
+
+
+def settings(configuration: Configuration) -> str:
+    """A configuration on one line."""
+    return ", ".join(f"{name} {_value(value)}" for name, value in configuration.items())
+
+
+def table(trials: Sequence[Mapping[str, Any]], *, title: str) -> str:
+    """All trials, the best first."""
+    names = list(trials[0]["configuration"])
+    lines = [title, "", f"{'trial':>5} {'score':>10} {'epochs':>6}  " + "".join(f"{name:>16}" for name in names)]
+    for each in trials:
+        score = "failed" if each["score"] is None else f"{each['score']:.4f}"
+        values = "".join(f"{_value(each['configuration'][name]):>16}" for name in names)
+        lines.append(f"{each['trial']:>5} {score:>10} {each['epochs']:>6}  {values}")
+    return "\n".join(lines)
+
+
+def _value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,121 @@
+"""What Training's options promise: the same network whichever way it is reached."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from heliostat import Training
+from heliostat.errors import WorkloadError
+from heliostat.learn.fit import fit, refit
+from heliostat.learn.rows import split_by_time
+from heliostat.learn.state import FitState
+from tests.toy import workload
+from tests.toy_rows import labelled_rows
+
+
+def with_training(**options):
+    return replace(workload, training=replace(workload.training, epochs=3, **options))
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return split_by_time(labelled_rows("2024-01", "2024-02", rows_per_part=600), share=0.2)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def killed_after(parts, own, num_states: int) -> FitState:
+    """What a fit leaves that is killed after so many checkpoints."""
+    kept = []
+
+    def keep(state):
+        kept.append(state.to_bytes())
+        if len(kept) == num_states:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(own, *parts, seed=1, on_epoch=keep)
+    return FitState.from_bytes(kept[-1])
+
+
+def test_a_fit_killed_at_any_checkpoint_inside_an_epoch_ends_with_the_same_bits(parts):
+    own = with_training(checkpoint_steps=3)
+    states = []
+    whole = fit(own, *parts, seed=1, on_epoch=states.append)
+    inside = [number for number, state in enumerate(states, start=1) if state.num_steps]
+    assert len(inside) >= 6
+    assert {states[number - 1].num_steps % 3 for number in inside} == {0}
+    for number in inside:
+        resumed = fit(own, *parts, seed=1, resume=killed_after(parts, own, number))
+        assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
+        assert whole.history == resumed.history
+
+
+def test_a_fit_that_goes_on_inside_an_epoch_does_not_do_the_batches_before_again(parts, monkeypatch):
+    own = with_training(checkpoint_steps=3)
+    state = killed_after(parts, own, 2)
+    encoded = []
+
+    def counting(batch):
+        encoded.append(len(next(iter(batch.values()))))
+        return workload.encode(batch)
+
+    fit(replace(own, encode=counting), *parts, seed=1)
+    num_all = len(encoded)
+    encoded.clear()
+    fit(replace(own, encode=counting), *parts, seed=1, resume=state)
+    assert num_all - len(encoded) == state.num_steps == 6
+
+
+@pytest.mark.parametrize("accumulate", [2, 5, 1000])
+def test_a_batch_in_pieces_teaches_what_it_teaches_whole(parts, accumulate):
+    whole = fit(with_training(), *parts, seed=1)
+    pieces = fit(with_training(accumulate=accumulate), *parts, seed=1)
+    assert all(torch.allclose(whole.weights[name], pieces.weights[name], atol=1e-3) for name in whole.weights)
+
+
+def test_a_network_that_gets_no_better_is_ended_and_its_best_epoch_kept(parts):
+    eager = replace(workload, training=replace(workload.training, epochs=40, learning_rate=0.3))
+    long = fit(eager, *parts, seed=1)
+    patient = fit(replace(eager, training=replace(eager.training, patience=2)), *parts, seed=1)
+    assert len(patient.history) < len(long.history) == 40
+    assert patient.history == long.history[: len(patient.history)]
+    assert len(patient.history) - 1 - patient.best_epoch == 2
+
+
+def test_a_fit_that_was_ended_early_is_not_gone_on_with(parts):
+    eager = replace(workload, training=replace(workload.training, epochs=40, learning_rate=0.3, patience=2))
+    states = []
+    ended = fit(eager, *parts, seed=1, on_epoch=states.append)
+    more = []
+    again = fit(eager, *parts, seed=1, resume=states[-1], on_epoch=more.append)
+    assert more == []
+    assert again.history == ended.history
+
+
+def test_nothing_held_back_takes_the_epochs_it_was_given_however_patient(parts):
+    own = with_training(patience=1)
+    found = fit(own, *parts, seed=1)
+    again = refit(own, parts[0], num_epochs=3, calibration=found.calibration, seed=1)
+    assert len(again.history) == 3
+
+
+def test_half_width_changes_nothing_on_a_cpu(parts):
+    full, half = fit(with_training(), *parts, seed=1), fit(with_training(bfloat16=True), *parts, seed=1)
+    assert all(torch.equal(full.weights[name], half.weights[name]) for name in full.weights)
+
+
+def test_num_workers_may_be_a_span():
+    assert (Training(num_workers=(1, 4)).fewest_workers, Training(num_workers=(1, 4)).most_workers) == (1, 4)
+    assert (Training(num_workers=3).fewest_workers, Training(num_workers=3).most_workers) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"accumulate": 0}, {"patience": 0}, {"checkpoint_steps": 0}, {"num_workers": (4, 1)}]
+)
+def test_settings_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(WorkloadError):
+        Training(**wrong)
