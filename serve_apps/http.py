@@ -104,7 +104,7 @@ class HttpApp:
             scope["method"],
             _local_path(scope),
             dict(scope["headers"]),
-            query=scope["query_string"],
+            query=scope.get("query_string", b""),
             receive=receive,
         )
         await response.send(send)

@@ -94,7 +94,7 @@ def test_many_threads_get_the_answers_that_one_gets(files):
     rows = [LATER.slice(start, 3) for start in range(0, 60, 3)]
     expected = [model.answers(table).tolist() for table in rows]
     with ThreadPoolExecutor(8) as threads:
-        assert [answer.tolist() for answer in threads.map(model.probabilities, rows * 20)] == expected * 20
+        assert [answer.tolist() for answer in threads.map(model.answers, rows * 20)] == expected * 20
 
 
 def test_warming_up_works_without_a_single_real_row(files):
