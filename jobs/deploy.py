@@ -25,7 +25,7 @@ from jobs import _entry, _local_keys
 ROLES = ("viewer", "caller", "operator", "admin")
 RUNNING_TIMEOUT_S = 180.0
 PLATFORM = ("heliostat", "cluster", "actors", "serve_apps")
-WORKER = "serve_apps.answering:Worker"  # by name: it needs torch, and the actor that starts it does not
+WORKER = "serve_apps.engine.answering:Worker"  # by name: it needs torch, and the actor that starts it does not
 
 
 def deploy(job: _entry.Job) -> _entry.Result:

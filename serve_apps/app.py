@@ -17,16 +17,16 @@ from heliostat.errors import SettingsError
 from heliostat.serving.combining import Reply
 from heliostat.settings import Settings
 from heliostat.workload import load
-from serve_apps import express_replica
-from serve_apps.composed import predictor_of
 from serve_apps.config import PredictorConfig
 from serve_apps.desk import ActorDesk
 from serve_apps.endpoints import http_app
 from serve_apps.fellows import follow, num_running
-from serve_apps.grpc_calls import GrpcCalls, InferenceService
 from serve_apps.http import HttpApp
-from serve_apps.peers import Asked, HandlePeers, answer_peer
+from serve_apps.protocols import express_replica
+from serve_apps.protocols.grpc_calls import GrpcCalls, InferenceService
 from serve_apps.scaling import replica_options
+from serve_apps.together.composed import predictor_of
+from serve_apps.together.peers import Asked, HandlePeers, answer_peer
 
 DEPLOYMENT = "Predictor"
 MAX_ONGOING_REQUESTS = 200

@@ -1,18 +1,18 @@
 """Everything that one workload answers, put together: rows, tensors, and the document that describes both."""
 
 from heliostat.govern.roles import Action
-from serve_apps import docs_page, openapi, schemas
 from serve_apps.asgi import Request, Response
-from serve_apps.comparing import Comparing
 from serve_apps.desk import Desk
 from serve_apps.http import HTML, Endpoint, HttpApp
-from serve_apps.key_endpoints import KeyEndpoints
-from serve_apps.metrics import metrics_endpoint
 from serve_apps.predictor import Predictor
+from serve_apps.protocols import docs_page, openapi, schemas
+from serve_apps.protocols.comparing import Comparing
+from serve_apps.protocols.key_endpoints import KeyEndpoints
+from serve_apps.protocols.metrics import metrics_endpoint
+from serve_apps.protocols.v1 import V1
+from serve_apps.protocols.v1_jobs import V1Jobs
+from serve_apps.protocols.v2 import V2
 from serve_apps.steering import Steering
-from serve_apps.v1 import V1
-from serve_apps.v1_jobs import V1Jobs
-from serve_apps.v2 import V2
 
 _PAGE = {"type": "string", "description": "Asks for a key and shows the document; holds no data itself"}
 

@@ -17,10 +17,10 @@ from heliostat.serving.combining import Reply
 from heliostat.settings import Settings
 from serve_apps.app import MAX_ONGOING_REQUESTS, SHUTDOWN_TIMEOUT_S
 from serve_apps.desk import ActorDesk
-from serve_apps.grpc_calls import InferenceService
-from serve_apps.peers import Asked, HandlePeers
-from serve_apps.pool import Pool
-from serve_apps.pool_calls import PoolCalls
+from serve_apps.protocols.grpc_calls import InferenceService
+from serve_apps.together.peers import Asked, HandlePeers
+from serve_apps.together.pool import Pool
+from serve_apps.together.pool_calls import PoolCalls
 
 DEPLOYMENT = "Pool"
 

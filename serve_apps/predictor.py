@@ -25,12 +25,12 @@ from heliostat.serving.routing import route_of, versions
 from heliostat.serving.rows import Rows
 from heliostat.serving.scaling import NUM_ANSWERED, SLOWEST_MS
 from serve_apps.access import Access
-from serve_apps.batching import MicroBatcher
 from serve_apps.config import PredictorConfig
-from serve_apps.log import ReplicaLog
-from serve_apps.scoring import Answer, Question, answer_batch
-from serve_apps.shadow import Shadow
-from serve_apps.versions import Live, LoadedVersion, Scorer, load_versions, refuse_unloadable
+from serve_apps.engine.batching import MicroBatcher
+from serve_apps.engine.log import ReplicaLog
+from serve_apps.engine.scoring import Answer, Question, answer_batch
+from serve_apps.engine.shadow import Shadow
+from serve_apps.engine.versions import Live, LoadedVersion, Scorer, load_versions, refuse_unloadable
 
 logger = logging.getLogger(__name__)
 

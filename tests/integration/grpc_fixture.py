@@ -6,7 +6,7 @@ import grpc
 from ray.serve.grpc_util import RayServegRPCContext
 
 from heliostat.serving.generated import open_inference_pb2 as pb
-from serve_apps.grpc_calls import GrpcCalls, InferenceService
+from serve_apps.protocols.grpc_calls import GrpcCalls, InferenceService
 from tests.integration.predictor_fixture import plaintext
 
 SERVICE = "inference.GRPCInferenceService"

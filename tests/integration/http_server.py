@@ -7,7 +7,7 @@ from functools import partial
 
 import uvicorn
 
-from serve_apps.express import Express, ExpressProtocol
+from serve_apps.protocols.express import Express, ExpressProtocol
 from tests.integration.predictor_fixture import serving
 
 

@@ -10,8 +10,8 @@ import httpx
 from heliostat.learn import declaration
 from heliostat.settings import Settings
 from heliostat.store.bundles import write_bundle
-from serve_apps.peers import HandlePeers
-from serve_apps.pool import Pool
+from serve_apps.together.peers import HandlePeers
+from serve_apps.together.pool import Pool
 from tests.integration.predictor_fixture import Chronicle, keys, plaintext
 
 MODULE = """from dataclasses import replace

@@ -21,8 +21,8 @@ from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
 from heliostat.workload import load
-from serve_apps.answering import Worker
-from serve_apps.peers import Asked, HandlePeers
+from serve_apps.engine.answering import Worker
+from serve_apps.together.peers import Asked, HandlePeers
 from tests import toy
 from tests.integration.pool_fixture import declared, make_module, member, pool_record, pooling
 from tests.integration.predictor_fixture import OTHER_ENCODING, ROW, changed_toy, make_bundle, run

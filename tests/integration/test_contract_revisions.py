@@ -22,7 +22,7 @@ from heliostat.store.bundles import write_bundle
 from heliostat.store.commits import SegmentCommitter
 from heliostat.store.lake import Lake
 from heliostat.store.schema import conform, prediction_schema, raw_schema
-from serve_apps.answering import Worker
+from serve_apps.engine.answering import Worker
 from tests import toy, toy_revised
 from tests.integration.predictor_fixture import ROW, make_bundle, record, serving
 from tests.toy_rows import LAKE_NAMES, lake_rows

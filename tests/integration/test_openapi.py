@@ -11,7 +11,7 @@ import sys
 import httpx
 import pytest
 
-from serve_apps.answer_schemas import ANSWERS
+from serve_apps.protocols.answer_schemas import ANSWERS
 from tests import toy, toy_revised
 from tests.integration.http_server import http_server
 from tests.integration.predictor_fixture import ROLES, make_bundle, plaintext, record

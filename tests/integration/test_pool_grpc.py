@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from heliostat.serving.generated import open_inference_pb2 as pb
-from serve_apps.pool_calls import PoolCalls
+from serve_apps.together.pool_calls import PoolCalls
 from tests.integration.grpc_fixture import client_of
 from tests.integration.pool_fixture import declared, make_module, member, pool_record, pooling
 from tests.integration.predictor_fixture import ROW, make_bundle, run

@@ -14,7 +14,7 @@ from heliostat.serving.breaker import FIRST_REST_S, MAX_FAILURES, Breaker
 from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
-from serve_apps.versions import Scorer
+from serve_apps.engine.versions import Scorer
 from tests.integration.predictor_fixture import FRAGILE, ROW, changed_toy, make_bundle, record, run, serving
 from tests.toy import workload
 

@@ -27,7 +27,7 @@ from heliostat.store.commits import SegmentCommitter
 from heliostat.store.lake import Lake
 from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.profile import Profile
-from serve_apps.versions import load_version
+from serve_apps.engine.versions import load_version
 from tests import toy_kinds
 from tests.integration.grpc_fixture import grpc_client
 from tests.integration.predictor_fixture import ROW, record, run, serving

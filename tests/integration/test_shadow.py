@@ -22,7 +22,7 @@ from heliostat.store.lake import Lake
 from heliostat.store.schema import shadow_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
-from serve_apps import shadow
+from serve_apps.engine import shadow
 from tests.integration.predictor_fixture import ROW, changed_toy, make_bundle, record, run, serving
 from tests.integration.test_predictor_http import expected
 from tests.toy import workload

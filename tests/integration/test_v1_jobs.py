@@ -17,7 +17,7 @@ from heliostat.settings import Settings
 from heliostat.store.answer_folder import AnswerFolder
 from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read, sealed
-from serve_apps.answering import Worker
+from serve_apps.engine.answering import Worker
 from tests.integration import toy_with_jobs
 from tests.integration.predictor_fixture import ROW, LocalDesk, make_bundle, plaintext, record, run, serving
 

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from serve_apps.batching import MicroBatcher
+from serve_apps.engine.batching import MicroBatcher
 
 
 class Doubling:

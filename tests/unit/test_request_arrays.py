@@ -10,7 +10,7 @@ from heliostat.columns import Category, Number
 from heliostat.errors import ContractError
 from heliostat.serving.arrow_cells import checked_array
 from heliostat.serving.rows import Rows
-from serve_apps.arrays import arrays_of
+from serve_apps.protocols.arrays import arrays_of
 
 COLUMNS = (Number("load", 0, 100), Number("heat", -40, 70, optional=True), Category("site"))
 AT = datetime(2024, 1, 1, tzinfo=UTC)

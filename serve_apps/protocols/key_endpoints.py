@@ -7,9 +7,9 @@ from heliostat.errors import ContractError
 from heliostat.govern.roles import Action, Role
 from heliostat.records import KeyRecord, KeyTerms
 from heliostat.serving.problem import ForbiddenError, MalformedError
-from serve_apps import schemas
 from serve_apps.asgi import Request, Response
 from serve_apps.http import Endpoint
+from serve_apps.protocols import schemas
 from serve_apps.steering import NewKey, Steering
 
 MAX_NAME_LENGTH = 100

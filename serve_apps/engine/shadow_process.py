@@ -25,7 +25,7 @@ from heliostat.learn.bundle import ServedModel
 from heliostat.records import BundleRef, Route
 from heliostat.serving.authentication import Keyring
 from heliostat.store.bundles import read_bundle
-from serve_apps.versions import Live, LoadedVersion, Scorer
+from serve_apps.engine.versions import Live, LoadedVersion, Scorer
 
 logger = logging.getLogger(__name__)
 NICENESS = 10
@@ -34,7 +34,7 @@ LOAD_TIMEOUT_S = 120.0  # to start a process on a busy node, and to load a bundl
 WATCH_S = 1.0
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from serve_apps.shadow_process import serve; serve(int(sys.argv[2]))"
+    "from serve_apps.engine.shadow_process import serve; serve(int(sys.argv[2]))"
 )
 
 

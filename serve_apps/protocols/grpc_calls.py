@@ -17,7 +17,7 @@ from heliostat.serving.generated import open_inference_pb2 as pb
 from heliostat.serving.problem import MalformedError, OverloadedError
 from serve_apps.asgi import REQUEST_ID_HEADER, TIMEOUT_HEADER, Call, received_at_of, request_id_of, too_large
 from serve_apps.predictor import Predictor
-from serve_apps.tensors import SERVER, Tensors
+from serve_apps.protocols.tensors import SERVER, Tensors
 
 logger = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from heliostat.store.inputs import open_input
 from heliostat.store.schema import INSTANT, conform, prediction_schema
 from heliostat.store.segments import SegmentWriter
 from heliostat.workload import load
-from serve_apps.versions import LoadedVersion, load_version
+from serve_apps.engine.versions import LoadedVersion, load_version
 
 REJECTED, ANSWERED = "rejected", "answered"
 

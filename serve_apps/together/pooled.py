@@ -20,9 +20,9 @@ from heliostat.serving.routing import versions
 from heliostat.serving.rows import Rows
 from heliostat.serving.shelf import Load, Shelf
 from serve_apps.config import PredictorConfig
+from serve_apps.engine.scoring import Answer
+from serve_apps.engine.versions import LoadedVersion, load_versions
 from serve_apps.predictor import Predictor
-from serve_apps.scoring import Answer
-from serve_apps.versions import LoadedVersion, load_versions
 
 logger = logging.getLogger(__name__)
 

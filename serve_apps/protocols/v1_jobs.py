@@ -25,10 +25,10 @@ from heliostat.serving.arrow_stream import ARROW
 from heliostat.serving.problem import MalformedError, OverloadedError, TooLargeError, UnavailableError
 from heliostat.serving.revisions import Revisions
 from heliostat.store.answer_folder import AnswerFolder
-from serve_apps import schemas_jobs as schemas
 from serve_apps.asgi import JSON, REVISION_HEADER, Request, Response, parsed
 from serve_apps.desk import Desk
 from serve_apps.http import Endpoint
+from serve_apps.protocols import schemas_jobs as schemas
 
 CALLBACK_HEADER, IDEMPOTENCY_HEADER = b"x-callback-url", b"idempotency-key"
 MAX_KEY_LENGTH = 200

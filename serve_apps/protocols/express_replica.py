@@ -14,8 +14,8 @@ from ray.serve._private.common import RequestMetadata
 from ray.serve._private.common import RequestProtocol as Protocol
 
 from serve_apps.asgi import Response
-from serve_apps.express import Express, ExpressProtocol, Kept
 from serve_apps.http import HttpApp
+from serve_apps.protocols.express import Express, ExpressProtocol, Kept
 
 
 def install(app: HttpApp, paths: Sequence[str]) -> None:

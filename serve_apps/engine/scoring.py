@@ -15,9 +15,9 @@ from heliostat.serving.problem import UnavailableError
 from heliostat.serving.routing import Arm, arm_of, arms_of, version_of
 from heliostat.serving.rows import Rows
 from heliostat.tasks import BINARY, Task, repeated
-from serve_apps.arrays import arrays_of
-from serve_apps.shadow import Answered
-from serve_apps.versions import Live, Probabilities, Scorer
+from serve_apps.engine.shadow import Answered
+from serve_apps.engine.versions import Live, Probabilities, Scorer
+from serve_apps.protocols.arrays import arrays_of
 
 DEFAULT_VERSION = 0
 """What is said and logged as the version of rows that the workload's declared default answered: versions begin at 1."""

@@ -4,11 +4,11 @@ from heliostat.govern.roles import Action
 from heliostat.serving import oip
 from heliostat.serving.binary_tensors import HEADER_LENGTH, OCTETS, Tail, split
 from heliostat.serving.problem import MalformedError
-from serve_apps import schemas
 from serve_apps.asgi import JSON, Request, Response, parsed
 from serve_apps.http import Endpoint, Handler
 from serve_apps.predictor import Predictor
-from serve_apps.tensors import SERVER, Tensors
+from serve_apps.protocols import schemas
+from serve_apps.protocols.tensors import SERVER, Tensors
 
 
 class V2:

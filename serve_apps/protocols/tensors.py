@@ -9,10 +9,10 @@ from heliostat.serving import oip
 from heliostat.serving.cells import Values
 from heliostat.serving.problem import MalformedError, UnavailableError
 from heliostat.serving.rows import Cells, Defaults
-from serve_apps import answers
 from serve_apps.asgi import REVISION_HEADER, Call
+from serve_apps.engine.scoring import Answer
 from serve_apps.predictor import Predictor
-from serve_apps.scoring import Answer
+from serve_apps.protocols import answers
 
 SERVER: dict[str, Any] = {"name": "heliostat", "version": "2", "extensions": ["binary_tensor_data"]}
 

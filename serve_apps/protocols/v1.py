@@ -12,13 +12,13 @@ from heliostat.serving.labels import read_labels
 from heliostat.serving.problem import MalformedError, UnavailableError
 from heliostat.serving.rows import Defaults, RowReader, Rows
 from heliostat.store.lake import Lake
-from serve_apps import answers, schemas
 from serve_apps.asgi import JSON, REVISION_HEADER, Request, Response, parsed
+from serve_apps.engine.scoring import DEFAULT_VERSION
 from serve_apps.http import Endpoint
 from serve_apps.predictor import Predictor
-from serve_apps.scoring import DEFAULT_VERSION
+from serve_apps.protocols import answers, schemas
+from serve_apps.protocols.why import find, find_scored
 from serve_apps.steering import SEARCH_TIMEOUT_S, Steering
-from serve_apps.why import find, find_scored
 
 _PREDICT_FIELDS = frozenset({"rows", "key"})
 

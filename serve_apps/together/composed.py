@@ -17,10 +17,10 @@ from heliostat.serving.combining import Part
 from heliostat.serving.rows import Rows
 from heliostat.serving.shelf import Shelf
 from serve_apps.config import PredictorConfig
-from serve_apps.peers import WAY, Asked, Peers
-from serve_apps.pooled import PooledPredictor
+from serve_apps.engine.scoring import Answer, Question
 from serve_apps.predictor import Predictor
-from serve_apps.scoring import Answer, Question
+from serve_apps.together.peers import WAY, Asked, Peers
+from serve_apps.together.pooled import PooledPredictor
 
 
 @dataclass(frozen=True, kw_only=True)

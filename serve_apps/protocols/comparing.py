@@ -10,10 +10,10 @@ from heliostat.govern.asked_comparison import AskedComparison
 from heliostat.govern.roles import Action
 from heliostat.serving.instants import instant
 from heliostat.serving.problem import MalformedError, OverloadedError
-from serve_apps import schemas
 from serve_apps.asgi import Request, Response
 from serve_apps.config import PredictorConfig
 from serve_apps.http import Endpoint
+from serve_apps.protocols import schemas
 from serve_apps.steering import Steering
 
 _VERSION: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10**9 - 1}

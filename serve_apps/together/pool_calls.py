@@ -6,8 +6,8 @@ from heliostat.errors import HeliostatError
 from heliostat.serving import problem
 from heliostat.serving.generated import open_inference_pb2 as pb
 from heliostat.serving.problem import MalformedError, UnavailableError
-from serve_apps.grpc_calls import CallContext, refuse
-from serve_apps.pool import Member, Pool
+from serve_apps.protocols.grpc_calls import CallContext, refuse
+from serve_apps.together.pool import Member, Pool
 
 
 class PoolCalls:

@@ -23,15 +23,15 @@ from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
 from heliostat.workload import Workload
 from serve_apps.asgi import Receive, Response, Scope, Send
-from serve_apps.composed import pooled_predictor_of
 from serve_apps.config import PredictorConfig
 from serve_apps.desk import Desk
 from serve_apps.endpoints import http_app
-from serve_apps.grpc_calls import GrpcCalls
 from serve_apps.http import HttpApp
-from serve_apps.peers import Asked, Peers, answer_peer, in_time
-from serve_apps.pooled import PooledPredictor
+from serve_apps.protocols.grpc_calls import GrpcCalls
 from serve_apps.steering import Steering
+from serve_apps.together.composed import pooled_predictor_of
+from serve_apps.together.peers import Asked, Peers, answer_peer, in_time
+from serve_apps.together.pooled import PooledPredictor
 
 logger = logging.getLogger(__name__)
 

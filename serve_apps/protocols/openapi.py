@@ -8,9 +8,9 @@ from heliostat.govern.roles import Action
 from heliostat.serving.problem import CONTENT_TYPE
 from heliostat.serving.revisions import HEADER as REVISION_HEADER
 from serve_apps.access import NEVER_LIMITED
-from serve_apps.answer_schemas import ANSWERS, PROBLEM
 from serve_apps.asgi import JSON
 from serve_apps.http import Endpoint
+from serve_apps.protocols.answer_schemas import ANSWERS, PROBLEM
 
 Schema = dict[str, Any]
 

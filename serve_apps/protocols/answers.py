@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from heliostat.serving.arrow_stream import ARROW, write_stream
 from serve_apps.asgi import Call, Request, Response
-from serve_apps.scoring import Answer
+from serve_apps.engine.scoring import Answer
 
 
 def as_json(ids: list[str], answer: Answer, request: Request) -> Response:

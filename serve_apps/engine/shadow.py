@@ -24,8 +24,8 @@ from heliostat.store.schema import shadow_schema
 from heliostat.store.segments import SegmentWriter
 from heliostat.tasks import Task
 from serve_apps.config import PredictorConfig
-from serve_apps.shadow_process import Said, ShadowProcess
-from serve_apps.versions import Live
+from serve_apps.engine.shadow_process import Said, ShadowProcess
+from serve_apps.engine.versions import Live
 
 logger = logging.getLogger(__name__)
 Places = NDArray[np.intp]

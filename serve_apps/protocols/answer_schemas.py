@@ -3,7 +3,7 @@
 from typing import Any
 
 from heliostat.tasks import BINARY
-from serve_apps.schemas import predict_answer
+from serve_apps.protocols.schemas import predict_answer
 
 Schema = dict[str, Any]
 

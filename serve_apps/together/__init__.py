@@ -1,0 +1,1 @@
+"""Many workloads in one process, and workloads that ask each other."""
