@@ -118,6 +118,10 @@ class ActorSteering:
         answer = task.remote(self._workload, tuple(columns), asked)
         try:
             found: Comparison = await _within(answer, timeout_s)
+        except asyncio.CancelledError:
+            # Whoever asked is gone: a process that went on would read whole tables for nobody, beside the next one.
+            ray.cancel(answer, force=True)
+            raise
         except TimeoutError as error:
             ray.cancel(answer, force=True)
             raise UnavailableError(

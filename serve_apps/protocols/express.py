@@ -39,7 +39,7 @@ class Express:
         """Status line, headers but for the server's own, and body; None when the request was called off."""
         header_by_name = dict(scope["headers"])
         request_id = header_by_name.get(REQUEST_ID_HEADER)
-        if request_id is None:
+        if not request_id:  # an empty one is none, here as in `respond`
             request_id = header_by_name[REQUEST_ID_HEADER] = str(uuid.uuid4()).encode()
         path = self._local_by_path[scope["path"]]
         response = await self._kept(self._app.respond("POST", path, header_by_name, body=body))

@@ -233,6 +233,19 @@ def test_what_is_refused_is_told_and_the_connection_goes_on(bundles, tmp_path, c
     run(scenario)
 
 
+def test_an_empty_request_id_is_none_and_the_answer_names_one_id(bundles, tmp_path):
+    async def scenario():
+        async with server(bundles, tmp_path) as (port, _, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request(headers=["X-Request-Id:"]))
+            status, header_by_name, body = await answer(reader)
+            assert status == 200
+            assert json.loads(body)["id"] == header_by_name["x-request-id"]
+            writer.close()
+
+    run(scenario)
+
+
 def test_bytes_that_are_no_http_end_the_connection(bundles, tmp_path):
     async def scenario():
         async with server(bundles, tmp_path) as (port, books, _):

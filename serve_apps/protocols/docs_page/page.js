@@ -62,11 +62,16 @@ function exampleOf(schema, api) {
   if (found.anyOf) return exampleOf(found.anyOf[0], api);
   const type = [found.type].flat()[0];
   if (type === "object" || found.properties) return exampleObject(found, api);
-  if (type === "array") return found.maxItems === 0 ? [] : [exampleOf(found.items, api)];
+  if (type === "array") return exampleArray(found, api);
   if (type === "number" || type === "integer") return exampleNumber(found);
   if (type === "boolean") return false;
   if (type === "null") return null;
   return exampleText(found);
+}
+
+function exampleArray({ items, minItems, maxItems }, api) {
+  if (maxItems === 0) return [];
+  return Array.from({ length: minItems || 1 }, () => exampleOf(items || {}, api));
 }
 
 function exampleObject(schema, api) {
@@ -159,13 +164,16 @@ function fieldOf({ name, required, schema }, fields) {
 
 function requestOf(method, path, inputs, body, api) {
   const headers = { Authorization: `Bearer ${byId("key").value}` };
+  const query = new URLSearchParams();
   let local = path;
   for (const [{ name, in: where }, input] of inputs) {
     if (where === "path") local = local.replace(`{${name}}`, encodeURIComponent(input.value));
+    else if (input.value && where === "query") query.set(name, input.value);
     else if (input.value) headers[name] = input.value;
   }
   if (body) headers["Content-Type"] = JSON_TYPE;
-  return { url: api.servers[0].url + local, options: { method, headers, body: body ? body.value : undefined } };
+  const asked = String(query) ? `?${query}` : "";
+  return { url: api.servers[0].url + local + asked, options: { method, headers, body: body ? body.value : undefined } };
 }
 
 async function answered({ url, options }) {
@@ -187,13 +195,21 @@ function textOf(response, bytes) {
   return type.includes("json") ? JSON.stringify(JSON.parse(text), null, 2) : text;
 }
 
+function compact(body) {
+  try {
+    return JSON.stringify(JSON.parse(body));
+  } catch {
+    return body; // no JSON: shown as it was sent, beside the answer that says so
+  }
+}
+
 function curlOf(url, { method, headers, body }) {
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   // The key is left out: what is copied from here ends in chats and tickets.
   const named = Object.entries({ ...headers, Authorization: "Bearer $KEY" });
   return ["curl -s -X " + method, quoted(location.origin + url),
     ...named.map(([name, value]) => name === "Authorization" ? `-H "${name}: ${value}"` : `-H ${quoted(`${name}: ${value}`)}`),
-    ...(body ? [`-d ${quoted(JSON.stringify(JSON.parse(body)))}`] : [])].join(" \\\n  ");
+    ...(body ? [`-d ${quoted(compact(body))}`] : [])].join(" \\\n  ");
 }
 
 function render(api) {
