@@ -112,6 +112,7 @@ class Hearing:
                     num_labels=result.get("labels"),
                     num_fits=result.get("fits"),
                     cpu_s=result.get("cpu_s"),
+                    is_returned=result.get("is_returned", False),
                 )
             ]
         identifier = submission_id(self._watch.workload, turn, attempt)

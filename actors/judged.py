@@ -1,6 +1,7 @@
 """What a champion was judged on, read from the journal."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from actors.proxy import catalog
@@ -18,6 +19,13 @@ def references(inputs: Mapping[str, Any], *, loss: str) -> dict[str, ReferenceSc
     }
     judged = inputs.get("inputs", {}).get(loss)
     return found if judged is None else found | {loss: reference_from_json(judged)}
+
+
+def known_until(lineage: Mapping[str, Any], inputs: Mapping[str, Any]) -> datetime:
+    """Until when the champion is known to fit the world: its training, or the rows on which it returned."""
+    if inputs.get("is_returned"):
+        return datetime.fromisoformat(inputs["inputs"]["window"][0])
+    return datetime.fromisoformat(lineage["as_of"])
 
 
 def changes(workload: str, number: int) -> tuple[JournalEntry, JournalEntry]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.judged import changes, references
+from actors.judged import changes, known_until, references
 from actors.leases import Holder
 from actors.proxy import catalog
 from heliostat import cohorts
@@ -153,7 +153,7 @@ class Monitor:
             ChampionChanged(
                 at=datetime.fromisoformat(change.payload["inputs"]["clock"]),
                 version=number,
-                trained_until=datetime.fromisoformat(lineage["as_of"]),
+                trained_until=known_until(lineage, inputs),
                 num_training_rows=lineage["num_rows"],
                 reference_by_metric=references(inputs, loss=self._watch.task.loss.name),
             )

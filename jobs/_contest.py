@@ -22,12 +22,13 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A version as a worker needs it: its bundle, and the last event that it learned from."""
+    """A version as a worker needs it: its bundle, the last event it learned from, whether it knows all history."""
 
     number: int
     bundle_uri: str
     bundle_hash: str
     last_event_at: datetime
+    knows_all: bool = True
 
 
 class Contest:
@@ -50,9 +51,12 @@ class Contest:
         if self.is_open and champion is not None:
             self._theirs = self._losses(champion.bundle_uri, champion.bundle_hash)
 
-    def can_win(self, *, is_older: bool) -> bool:
-        """Whether one more candidate is worth its fit."""
-        return can_win(self._contenders, is_older=is_older)
+    def can_win(self, candidate: Candidate, *, onset_at: datetime | None) -> bool:
+        """Whether one more candidate is worth its fit, where the world changed at `onset_at` (None: not known to)."""
+        is_all = candidate.since is None
+        is_older = onset_at is None or candidate.since is None or candidate.since < onset_at
+        knows_all = self._champion is None or self._champion.knows_all
+        return can_win(self._contenders, is_older=is_older, is_all=is_all, knows_all=knows_all)
 
     def add(self, candidate: Candidate, fitted: Mapping[str, Any]) -> None:
         """Judge one that was fitted without the hold-out."""

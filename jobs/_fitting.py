@@ -31,9 +31,7 @@ from jobs._contest import Contest, Version
 from jobs._inputs import Pinned, with_inputs
 from jobs._progress import Progress
 from jobs._step_metrics import watched
-from jobs._windows import Candidate, Parts, candidates, holdout_at, parts
-
-REFIT = "-refit"
+from jobs._windows import REFIT, Candidate, Parts, candidates, holdout_at, parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +107,7 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
         if candidate.name not in progress.done and parallel.first_says(is_late):
             print(f"candidate {candidate.name} is left out: {limit} have passed", flush=True)
             continue
-        is_older = run.onset_at is None or candidate.since is None or candidate.since < run.onset_at
-        if not contest.can_win(is_older=is_older):
+        if not contest.can_win(candidate, onset_at=run.onset_at):
             print(f"candidate {candidate.name} is left out: a shorter window surely beats the champion", flush=True)
             continue
         if candidate.name not in progress.done:

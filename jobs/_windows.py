@@ -13,6 +13,7 @@ from heliostat.govern.candidates import windows
 from heliostat.learn.rows import split_by_time
 from heliostat.workload import Workload
 
+ALL, REFIT = "all", "-refit"  # the name of all history, and what is added where a candidate is fitted again
 MIN_ROWS = 100  # before the hold-out; fewer fit nothing
 HOLDOUT_PART = 3  # of the rows since a change at most a third judges, the rest teaches
 
@@ -94,6 +95,11 @@ def parts(workload: Workload, rows: pa.Table, candidate: Candidate, *, holdout_a
     return Parts(train=train, validation=validation, all=rows, holdout_since=holdout_at)
 
 
+def is_all_history(name: str) -> bool:
+    """Whether the candidate of that name, or its refit, learned from all history."""
+    return name.removesuffix(REFIT).rpartition("-")[2] == ALL
+
+
 def _num_rows(rows: pa.Table, candidate: Candidate) -> int:
     if candidate.since is not None:
         _, rows = cohorts.parted(rows, at=candidate.since)
@@ -115,7 +121,7 @@ def _of_kind(candidate: Candidate, kind: str) -> Candidate:
 
 def _window(span: timedelta | None, as_of: datetime) -> Candidate:
     if span is None:
-        return Candidate(name="all", since=None)
+        return Candidate(name=ALL, since=None)
     hours = span / timedelta(hours=1)
     # The name tells candidates of one run apart, so a span that is not whole days must not lose its hours.
     return Candidate(name=f"last-{hours / 24:g}d" if hours % 24 == 0 else f"last-{hours:g}h", since=as_of - span)

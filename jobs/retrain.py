@@ -24,7 +24,7 @@ def retrain(job: _entry.Job) -> _entry.Result:
     """The best candidate of this turn and its verdict."""
     options = job.options
     try:
-        judgements = _judged(job)
+        judgements, is_returned = _judged(job)
     except TrainingError as error:
         # The same rows would fail again: the turn is over, and the reason is its result.
         status = "failed" if isinstance(error, FitFailedError) else "succeeded"
@@ -34,6 +34,7 @@ def retrain(job: _entry.Job) -> _entry.Result:
         result = {
             "run": options.run,
             **best(judgements).as_dict(),
+            "is_returned": is_returned,
             "judged": [each.as_dict() for each in judgements],
             **_cost(job, judgements),
         }
@@ -41,15 +42,15 @@ def retrain(job: _entry.Job) -> _entry.Result:
     return result
 
 
-def _judged(job: _entry.Job) -> list[Judgement]:
-    """A champion of before whose world is back, or else what a run has fitted."""
+def _judged(job: _entry.Job) -> tuple[list[Judgement], bool]:
+    """A champion of before whose world is back (then True), or else what a run has fitted."""
     options = job.options
     run = started(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset, is_in_doubt=options.in_doubt)
     back = returned(job, as_of=options.as_of, onset_at=options.onset) if options.in_doubt else None
     if back is not None:
         print(f"version {back.version} answers as well as in its time, and better than the champion", flush=True)
-        return [back]
-    return judge(job, fit_run(job, run), as_of=options.as_of)
+        return [back], True
+    return judge(job, fit_run(job, run), as_of=options.as_of), False
 
 
 def _cost(job: _entry.Job, judgements: Sequence[Judgement]) -> dict[str, Any]:

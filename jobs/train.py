@@ -28,6 +28,7 @@ from jobs._inputs import champions
 from jobs._judging import fitted_until
 from jobs._progress import CPU_S
 from jobs._screen import screened
+from jobs._windows import is_all_history
 
 MAX_WORKER_FAILURES = 5
 EVENTS_DIR = "tensorboard"
@@ -142,6 +143,7 @@ def _champion(job: _entry.Job, number: int | None) -> dict[str, Any] | None:
         bundle_uri=found.bundle_uri,
         bundle_hash=found.bundle_hash,
         last_event_at=fitted_until(found),
+        knows_all=is_all_history(found.candidate),
     )
     return asdict(version)
 

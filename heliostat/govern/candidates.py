@@ -70,24 +70,31 @@ def sure_gain(losses: Values, champion: Values, blocks: Blocks) -> float:
     return gain if math.isfinite(gain) else -math.inf
 
 
-def can_win(judged: Sequence[Contender], *, is_older: bool) -> bool:
-    """Whether another window is worth its fit: not one from before the change, once a shorter one surely won."""
-    return not (is_older and any(one.sure_gain > 0 for one in judged))
+def can_win(judged: Sequence[Contender], *, is_older: bool, is_all: bool = False, knows_all: bool = True) -> bool:
+    """Whether another window is worth its fit: not one from before the change, once a shorter one surely won.
+
+    Conditions come back, so all history (`is_all`) always challenges a champion that learned from less (not
+    `knows_all`).
+    """
+    is_challenge = is_all and not knows_all
+    return is_challenge or not (is_older and any(one.sure_gain > 0 for one in judged))
 
 
 def best(judged: Sequence[Contender], blocks: Blocks) -> int:
     """The place of the one to go on with; `judged` holds the shortest windows first.
 
-    Those that passed before those that did not; then the widest window, if it is all history and no shorter one is
+    Those that passed before those that did not; then all history (the better of two kinds), if no shorter window is
     surely better: the newest rows flatter whoever learned from the rows next to them, and conditions come back.
     """
     places = range(len(judged))
     passed = [place for place in places if judged[place].is_passed]
     lowest = min(passed or places, key=lambda place: judged[place].loss)
-    if not passed or not judged[passed[-1]].name.endswith(ALL):
+    widest = [place for place in passed if judged[place].name == ALL]
+    if not widest:
         return lowest
-    mean, error = difference(judged[lowest].losses, judged[passed[-1]].losses, blocks)
-    return lowest if mean + error < 0 else passed[-1]
+    wide = min(widest, key=lambda place: judged[place].loss)
+    mean, error = difference(judged[lowest].losses, judged[wide].losses, blocks)
+    return lowest if mean + error < 0 else wide
 
 
 def returns(loss: float, *, reference: float, error: float) -> bool:

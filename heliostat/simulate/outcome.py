@@ -17,6 +17,7 @@ NUM_BLOCKS = 50
 NUM_DECILES = 10
 LEAST_GAIN = 0.01  # a point of the score: where the best schedule gains less there is little to share
 WORTHWHILE = 0.005  # of the score, or of what the best constant answer loses: less would hardly be noticed
+NOTICED = 0.0005  # in the same units: less is not called worse
 LARGE = 10.0
 NEVER, LOOP, EVEN = "never", "loop", "even"
 
@@ -146,7 +147,9 @@ def _pays(found: Outcome) -> str:
     loss, points = found.loop_less_never["loss"], found.loop_less_never["score"]
     loss_name, score_name = found.task.loss.title, found.task.score.title
     numbers = f"{loss_name} {_signed(loss)}, {score_name} {_signed(points)} against never learning again"
-    if loss.low > 0 or points.high < 0:
+    # Where what is sure is too small to be noticed it is said to be level.
+    is_noticed = max(loss.mean / found.loss_unit, -points.mean) >= NOTICED
+    if is_noticed and (loss.low > 0 or points.high < 0):
         return f"No: the loop made the answers worse here ({numbers}). Do not run it on this table as it is."
     is_sure = loss.high < 0 or points.low > 0
     if is_sure and max(points.mean, -loss.mean / found.loss_unit) < WORTHWHILE:

@@ -162,9 +162,9 @@ class Trainer:
             change_row=change_row,
             try_recent=is_in_doubt,
         ):
-            # A champion of a short window is challenged by all history: conditions come back.
-            is_older = (change_row is None or part[0] < change_row) and not (name == ALL and champion.name != ALL)
-            if can_win([one.contender for one in judged], is_older=is_older):
+            is_older = change_row is None or bool(part[0] < change_row)
+            contenders = [one.contender for one in judged]
+            if can_win(contenders, is_older=is_older, is_all=name == ALL, knows_all=champion.name == ALL):
                 judged.append(self._judge(name, part, trial))
         if not judged:
             why = f"fewer than {MIN_LABELLED} rows of both kinds before the hold-out"

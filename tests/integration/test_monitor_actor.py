@@ -183,6 +183,15 @@ def test_a_champion_by_rollback_is_watched_with_the_score_it_was_promoted_on(sta
     assert [said for kind, said in stage.said("alert") if "hold-out" in said["reason"]] == []
 
 
+def test_the_age_of_a_champion_that_returned_counts_from_the_rows_that_brought_it_back(stage_on, lake):
+    stage = stage_on(lake)
+    window = [(CLOCKS[1] - timedelta(days=2)).isoformat(), CLOCKS[1].isoformat()]
+    back = {**INPUTS, "clock": CLOCKS[1].isoformat(), "is_returned": True, "inputs": {"window": window}}
+    stage.catalog.promote("toy", 3, reasons=(), inputs=back, by="admin", at=CLOCKS[1])
+    stage.monitor.observe(CLOCKS[1])
+    assert stage.catalog.get_state("toy", "monitor")["state"]["champion"]["trained_until"] == window[0]
+
+
 def test_a_copy_that_was_cut_off_decides_nothing(stage_on, lake):
     stage = stage_on(lake)
     cut_off = stage.monitor

@@ -378,3 +378,24 @@ def test_labels_that_come_after_the_promotion_take_it_back(stage):
     assert "worse by evidence" in rolled_back["reasons"][0]
     advance(stage, 24)
     assert stage.catalog.aliases("toy")["champion"] == 1
+
+
+@pytest.mark.parametrize("is_returned", [True, False])
+def test_a_champion_that_returned_is_not_followed_up(stage, is_returned):
+    rows = rows_of(since=START - DAY, until=START + 30 * DAY)
+    answer(stage.lake, rows)
+    shadow(stage.lake, rows, version=4)
+    tell(stage.lake, rows)
+    advance(stage, 0)
+    conditions = [{"trigger": "decay"}]
+    said = {"reasons": ["decay"], "onset_at": START, "detected_at": START, "evidence": {"conditions": conditions}}
+    stage.catalog.append("retrain_asked", "toy", said, by="monitor/toy", at=START)
+    advance(stage, 8)
+    end_run(stage, is_returned=is_returned)
+    for days in (9, 17):
+        advance(stage, days)
+    assert outcomes(stage) == ["promoted"]
+    follow_ups = stage.catalog.get_state("toy", "steward")["state"]["world"]["follow_ups"]
+    assert follow_ups["is_following"] is not is_returned
+    [promoted] = [said for _, said in stage.said("version_promoted") if said["version"] == 4]
+    assert promoted["inputs"]["is_returned"] is is_returned

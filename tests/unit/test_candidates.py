@@ -61,3 +61,16 @@ def test_an_archived_champion_is_back_within_two_errors_of_its_time():
     assert returns(0.52, reference=0.5, error=0.01)
     assert not returns(0.521, reference=0.5, error=0.01)
     assert returns(0.52, reference=0.5, error=0.0)
+
+
+def test_all_history_challenges_a_champion_that_learned_from_less_whoever_won_before():
+    won = [contender(SINCE, losses(0.4), gain=0.01)]
+    assert can_win(won, is_older=True, is_all=True, knows_all=False)
+    assert not can_win(won, is_older=True, is_all=True, knows_all=True)
+    assert not can_win(won, is_older=True, is_all=False, knows_all=False)
+
+
+def test_of_two_kinds_that_learned_from_all_history_the_better_goes_on():
+    kinds = [contender(ALL, losses(0.499, seed=1)), contender(ALL, losses(0.5, seed=2))]
+    assert best(kinds, BLOCKS) == int(np.argmin([one.loss for one in kinds]))
+    assert best(kinds[::-1], BLOCKS) == int(np.argmin([one.loss for one in kinds[::-1]]))
