@@ -1,19 +1,25 @@
 """When a row is due, where only the times of labels are known: estimated from the delays seen so far."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
+
+from heliostat.watch.delays import MICROSECOND, maturity
 
 Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 DUE_QUANTILE = 0.95
+SCALE = 1e9
 SAMPLE_ROWS = 20_000  # more rows move the estimate by less than its noise
 
 
 def due_rows(event_at: Values, label_at: Values, ends: Index) -> Index:
     """How many rows, from the first on, are due when `ends[step]` rows have been answered; it never falls.
 
-    A row is due when the 95% quantile of the delays has passed since its event. Where the past is too short to know
-    that quantile, the older half of the rows counts as due: else a stream with long delays could not begin.
+    A row is due when the 95% quantile of the delays has passed since its event; where so many rows never get a label
+    that there is none, when 95% of the labels that come at all have come, as in the live loop. Where the past is too
+    short to know either, the older half of the rows counts as due: else a stream with long delays could not begin.
     The estimate for a step uses only what was known by then.
     """
     found = np.zeros(len(ends), np.int64)
@@ -21,6 +27,8 @@ def due_rows(event_at: Values, label_at: Values, ends: Index) -> Index:
         num_rows = int(ends[step])
         now = float(event_at[num_rows - 1])
         longest = delay_quantile(event_at[:num_rows], label_at[:num_rows], now=now)
+        if not np.isfinite(longest):
+            longest = _matures_after(event_at[:num_rows], label_at[:num_rows], now=now)
         num_due = int(np.searchsorted(event_at[:num_rows], now - longest, side="right"))
         found[step] = max(num_due, num_rows // 2, found[step - 1])
     return found
@@ -40,3 +48,13 @@ def delay_quantile(event_at: Values, label_at: Values, *, now: float) -> float:
     survival = np.cumprod(np.where(is_known[order], 1 - 1 / at_risk, 1.0))
     reached = np.flatnonzero(survival <= 1 - DUE_QUANTILE + 1e-12)
     return float(spans[order][reached[0]]) if len(reached) else float("inf")
+
+
+def _matures_after(event_at: Values, label_at: Values, *, now: float) -> float:
+    """The live loop's time to maturity, infinite while that cannot be told."""
+    every = max(1, len(event_at) // SAMPLE_ROWS)
+    event_at, label_at = event_at[::every], label_at[::every]
+    span = max(now - float(event_at[0]), 1e-9)  # live delays are microseconds: any unit is scaled to so many of them
+    delays = np.where(label_at <= now, label_at - event_at, np.nan)
+    found = maturity(delays / span * SCALE, (now - event_at) / span * SCALE)
+    return math.inf if found is None else found.after / MICROSECOND / SCALE * span

@@ -74,7 +74,8 @@ def prepare(table: pa.Table, roles: Roles, *, first: float, max_rows: int | None
     if label_at is not None:
         remarks.append(
             "No column says when a label is due, so a row counts as due when the 95% quantile of the delays seen so "
-            "far has passed, or when it is among the older half of the rows: the second may be too early."
+            "far has passed (where more rows never get a label: of the labels that come at all), or when it is among "
+            "the older half of the rows: the last may be too early."
         )
     return Prepared(stream=made, remarks=remarks)
 

@@ -63,6 +63,15 @@ def test_unlabelled_rows_count_as_long_delays_and_not_as_absent():
     assert delay_quantile(event, np.ones(100), now=10.0) == 1.0
 
 
+def test_rows_that_never_get_a_label_do_not_keep_the_others_from_falling_due():
+    event = np.arange(2000.0)
+    generator = np.random.default_rng(0)
+    told = np.where(generator.random(2000) < 0.1, np.nan, event + generator.exponential(50, 2000))
+    due = due_rows(event, told, np.arange(0, 2001, 100))
+    assert abs(due[-1] - (2000 - 50 * np.log(20))) < 40  # 95% of the labels that come have come then
+    assert due_rows(event * 1e-3, told * 1e-3, np.arange(0, 2001, 100)).tolist() == due.tolist()
+
+
 def test_what_is_due_does_not_depend_on_labels_told_later():
     event = np.arange(600.0)
     told = event + np.random.default_rng(0).exponential(40, 600)
