@@ -160,7 +160,8 @@ def _column_violations(table: pa.Table, column: Column) -> Iterator[Violation]:
     if not column.optional and values.null_count:
         yield from _at(values, column, pc.is_null(values), "must not be null")
     if isinstance(column, Number):
-        outside = pc.or_(pc.less(values, column.low), pc.greater(values, column.high))
+        # Infinity is no number of a row, also where the declared range has no end.
+        outside = pc.or_(pc.or_(pc.less(values, column.low), pc.greater(values, column.high)), pc.is_inf(values))
         yield from _at(values, column, outside, f"must lie between {column.low} and {column.high}")
     elif isinstance(column, Vector):
         low, high = column.limits

@@ -118,9 +118,13 @@ class HttpApp:
         query: bytes = b"",
         receive: Receive | None = None,
         body: bytes | None = None,
+        started_s: float | None = None,
     ) -> Response:
-        """The answer to a request, errors too; its body is there already, or else `receive` gets it on demand."""
-        started_s = time.perf_counter()
+        """The answer to a request, errors too; its body is there already, or else `receive` gets it on demand.
+
+        Its time counts from `started_s`, on the clock of time.perf_counter(); from now on where that is not given.
+        """
+        started_s = time.perf_counter() if started_s is None else started_s
         request_id = ""
         try:
             request_id = request_id_of(header_by_name) or str(uuid.uuid4())

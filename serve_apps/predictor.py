@@ -50,7 +50,7 @@ class Predictor:
         self._newest: Mapping[str, Any] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._retrying: asyncio.Future[None] | None = None
-        self._scorer = Scorer(cache=config.limits.cache)
+        self._scorer = Scorer(cache=config.limits.cache, shape=self._task.shape)
         self._log = ReplicaLog(config)
         self._shadow = Shadow(config)
         self._changing = asyncio.Lock()

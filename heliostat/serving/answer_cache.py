@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ from heliostat.errors import ContractError
 
 Values = NDArray[np.float64]
 ENTRY_BYTES = 500  # a key, an answer and what keeps their order: 382 were measured, a test watches it
+LIST_BYTES, NUMBER_BYTES = 64, 32
 DIGEST_BYTES = 16
+
+
+def entry_bytes(shape: tuple[int, ...]) -> int:
+    """What an answer of that shape counts as: a list of numbers has an object and a place for each."""
+    return ENTRY_BYTES + (LIST_BYTES + NUMBER_BYTES * prod(shape) if shape else 0)
 
 
 class AnswerCache:
@@ -25,8 +32,9 @@ class AnswerCache:
     hit is equal to it in every bit.
     """
 
-    def __init__(self, declared: Cache, clock: Callable[[], float]) -> None:
-        self.max_entries = declared.max_bytes // ENTRY_BYTES
+    def __init__(self, declared: Cache, clock: Callable[[], float], *, shape: tuple[int, ...] = ()) -> None:
+        """`shape` is that of one answer: of many classes, fewer answers fit."""
+        self.max_entries = max(1, declared.max_bytes // entry_bytes(shape))
         self._kept: TTLCache[bytes, Any] = TTLCache(self.max_entries, declared.ttl.total_seconds(), timer=clock)
         self.num_rows = self.num_hits = 0
 

@@ -1,5 +1,6 @@
 """One column of a request, checked against the contract; what came as an Arrow array does not leave Arrow."""
 
+import sys
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from heliostat.serving.cells import Values, checked, refusal
 
 # So many rows are checked at once, so that a table that is wrong everywhere costs no object a cell.
 _SLICE_ROWS = 4096
+LARGEST = sys.float_info.max
 _LATEST = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
 _INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -75,7 +77,8 @@ def _quickly_kept(values: pa.Array, column: Number) -> pa.Array | None:
     kept = values.cast(pa.float64())
     numbers = kept.to_numpy()
     # Of values with a NaN among them both ends are NaN, and nothing compares with NaN.
-    return kept if column.low <= numbers.min() and numbers.max() <= column.high else None
+    low, high = max(column.low, -LARGEST), min(column.high, LARGEST)  # where a range has no end, infinity is outside
+    return kept if low <= numbers.min() and numbers.max() <= high else None
 
 
 def _fits(values: pa.Array, column: Column) -> bool:

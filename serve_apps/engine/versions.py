@@ -139,11 +139,14 @@ class Scorer:
     One that failed several times in a row is not asked for a while (`heliostat.serving.breaker`).
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, cache: Cache | None = None) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, cache: Cache | None = None, shape: tuple[int, ...] = ()
+    ) -> None:
+        """`shape` is that of one answer."""
         self.num_errors_by_version: Counter[int] = Counter()
         self.reason_by_version: dict[int, str] = {}
         self._clock = clock
-        self.cache = None if cache is None else AnswerCache(cache, clock)
+        self.cache = None if cache is None else AnswerCache(cache, clock, shape=shape)
         # Those that failed lately. By bundle too: a version that comes back with another bundle starts anew.
         self._breakers: dict[tuple[int, str], Breaker] = {}
 

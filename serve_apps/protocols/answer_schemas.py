@@ -96,6 +96,7 @@ _STATUS: Schema = {
     },
 }
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_DISTANCE = {**_NUMBER, "minimum": 0}
 _TIMES = _or_null(_object(dict.fromkeys(("p50", "p75", "p95", "p99"), _NUMBER)))
 _SLICE = _object(
     {
@@ -103,7 +104,7 @@ _SLICE = _object(
         "value": _TEXT,
         "num_rows": _COUNT,
         "agreement": _SHARE,
-        "distance": _SHARE,
+        "distance": _DISTANCE,
         "loss_difference": _or_null(_NUMBER),
     }
 )
@@ -114,9 +115,11 @@ _COMPARISON = _object(
         "against": _or_null(_COUNT),
         **dict.fromkeys(("num_answered", "num_asked", "num_compared", "num_scored", "num_errors"), _COUNT),
         "error": _or_null(_TEXT),
-        "agreement": _or_null({**_SHARE, "description": "Rows that both put on the same side of 0.5"}),
-        "distance": _or_null({**_SHARE, "description": "Of their answers, on average"}),
-        "distance_p95": _or_null(_SHARE),
+        "agreement": _or_null(
+            {**_SHARE, "description": "Rows of which both say the same: side of 0.5, class, or range"}
+        ),
+        "distance": _or_null({**_DISTANCE, "description": "Of their answers, on average; of quantities in their unit"}),
+        "distance_p95": _or_null(_DISTANCE),
         "own_ms": {**_TIMES, "description": "How long `version` took for the batch of a row"},
         "other_ms": _TIMES,
         "losses": {

@@ -5,6 +5,7 @@ done for a row. What arrives in pieces, or is for another path, takes Serve's wa
 """
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -42,7 +43,13 @@ class Express:
         if not request_id:  # an empty one is none, here as in `respond`
             request_id = header_by_name[REQUEST_ID_HEADER] = str(uuid.uuid4()).encode()
         path = self._local_by_path[scope["path"]]
-        response = await self._kept(self._app.respond("POST", path, header_by_name, body=body))
+        # From here on the caller waits, also where the books let the request wait for a place among the ongoing ones.
+        started_s = time.perf_counter()
+        answering = self._app.respond("POST", path, header_by_name, body=body, started_s=started_s)
+        try:
+            response = await self._kept(answering)
+        finally:
+            answering.close()  # one that was called off before its turn has not begun, and never will
         return None if response is None else _lines(response, request_id)
 
 

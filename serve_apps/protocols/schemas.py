@@ -1,6 +1,8 @@
 """What the endpoints of one workload take, as JSON schemas built from its contract."""
 
+import sys
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +17,8 @@ from heliostat.serving.rows import Contract
 from heliostat.tasks import BINARY, Task
 
 Schema = dict[str, Any]
+
+LARGEST = sys.float_info.max
 
 _INSTANT: Schema = {"type": "string", "format": "date-time"}
 _PROBABILITIES: Schema = {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}}
@@ -228,12 +232,17 @@ def infer_body(
 def _example(column: Column) -> Schema:
     """A tensor of one row that the column allows."""
     if isinstance(column, Number):
-        return {"name": column.name, "shape": [1], "datatype": "FP64", "data": [(column.low + column.high) / 2]}
+        return {"name": column.name, "shape": [1], "datatype": "FP64", "data": [_middle(column)]}
     if isinstance(column, Vector):
         middle = sum(column.limits) / 2
         return {"name": column.name, "shape": [1, column.length], "datatype": "FP32", "data": [middle] * column.length}
     value = column.closed[0] if isinstance(column, Category) and column.closed else "example"
     return {"name": column.name, "shape": [1], "datatype": "BYTES", "data": [value]}
+
+
+def _middle(column: Number) -> float:
+    low, high = max(column.low, -LARGEST), min(column.high, LARGEST)
+    return low / 2 + high / 2
 
 
 def _tensor(name: str, datatypes: frozenset[str], column: Column | None = None) -> Schema:
@@ -284,5 +293,7 @@ def _column(column: Column) -> Schema:
         number = {"type": "number", "minimum": low, "maximum": high}
         schema = {"type": "array", "items": number, "minItems": column.length, "maxItems": column.length}
     else:
-        schema = {"type": "number", "minimum": column.low, "maximum": column.high}
+        # JSON has no infinity: what is not bounded is not told.
+        bounds = {"minimum": column.low, "maximum": column.high}
+        schema = {"type": "number", **{name: bound for name, bound in bounds.items() if isfinite(bound)}}
     return {"anyOf": [schema, {"type": "null"}]} if column.optional else schema

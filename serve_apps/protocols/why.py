@@ -20,6 +20,7 @@ from heliostat.serving.rows import Contract
 from heliostat.store.lake import Lake
 from heliostat.store.outputs import Output
 from heliostat.store.schema import LABELS, PARTITION, PREDICTIONS, label_schema, prediction_schema
+from heliostat.tasks import Task
 
 
 def find(identifier: str, *, lake: Lake, workload: str, contract: Contract) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def find(identifier: str, *, lake: Lake, workload: str, contract: Contract) -> d
     inputs = {column.name: prediction.pop(column.name) for column in contract.logged}
     if prediction["answered_with"] is not None:
         prediction["answered_with"] = json.loads(prediction["answered_with"])
-    label = _latest_label(identifier, prediction["key"], day, lake=lake, workload=workload)
+    label = _latest_label(identifier, prediction["key"], day, lake=lake, workload=workload, task=contract.task)
     return {"prediction": prediction, "inputs": inputs, "label": label}
 
 
@@ -63,7 +64,7 @@ def find_scored(
                 row[ANSWERED_WITH] = json.loads(row[ANSWERED_WITH])
             names = [column.name for column in contract.columns if column.name in row]
             inputs = {name: row.pop(name) for name in names} or None
-            label = _latest_label(identifier, row["key"], day, lake=lake, workload=workload)
+            label = _latest_label(identifier, row["key"], day, lake=lake, workload=workload, task=contract.task)
             return {"prediction": row, "inputs": inputs, "label": label, "scored_by": _scored_by(run)}
     return None
 
@@ -80,12 +81,16 @@ def _day(identifier: str) -> date:
         raise NotFoundError(f"{identifier!r:.80} is not the id of a prediction.") from error
 
 
-def _latest_label(identifier: str, key: str, day: date, *, lake: Lake, workload: str) -> dict[str, Any] | None:
+def _latest_label(
+    identifier: str, key: str, day: date, *, lake: Lake, workload: str, task: Task
+) -> dict[str, Any] | None:
+    """The label as callers send it: of several classes the class, and not its place."""
     by_id = _labels([(PARTITION, "=", day), ("id", "=", identifier)], lake=lake, workload=workload)
     # A label by key lies at the day on which it became known, the prediction's day or later.
     by_key = _labels([(PARTITION, ">=", day), ("key", "=", key)], lake=lake, workload=workload)
     labels = [*by_id.to_pylist(), *by_key.to_pylist()]
-    return max(labels, key=_age, default=None)
+    latest = max(labels, key=_age, default=None)
+    return None if latest is None else {**latest, "value": task.value(latest["value"])}
 
 
 def _labels(where: list[tuple[str, str, object]], *, lake: Lake, workload: str) -> pa.Table:

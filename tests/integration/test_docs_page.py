@@ -14,7 +14,7 @@ from tests.integration.predictor_fixture import make_bundle, record, run, servin
 from tests.toy import workload
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-SCRIPT = Path(__file__).parents[2] / "serve_apps" / "docs_page" / "page.js"
+SCRIPT = Path(__file__).parents[2] / "serve_apps" / "protocols" / "docs_page" / "page.js"
 
 
 @pytest.fixture(scope="module")

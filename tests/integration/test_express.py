@@ -1,11 +1,17 @@
 """The short way from a socket to the answer, byte by byte, on a real predictor."""
 
 import asyncio
+import gc
 import json
 from contextlib import asynccontextmanager
 
 import pytest
 
+from heliostat.declared.serving import Serving
+from heliostat.serving.authentication import Keyring
+from serve_apps.access import Access
+from serve_apps.http import HttpApp
+from serve_apps.protocols.express import Express
 from tests import toy
 from tests.integration.http_server import express_server, no_books
 from tests.integration.predictor_fixture import ROW, make_bundle, plaintext, record, run, serving
@@ -244,6 +250,42 @@ def test_an_empty_request_id_is_none_and_the_answer_names_one_id(bundles, tmp_pa
             writer.close()
 
     run(scenario)
+
+
+def test_time_in_line_for_a_place_counts_as_time_that_the_caller_waits(bundles, tmp_path):
+    async def late(answering):
+        await asyncio.sleep(0.3)
+        return await answering
+
+    async def scenario():
+        async with serving(toy.workload, tmp_path, record(bundles)) as served:
+            express = Express(served.app, local_by_path={"/v1/predict": "/v1/predict"}, kept=late)
+            headers = [(b"authorization", f"Bearer {plaintext('caller')}".encode())]
+            headers += [(b"content-type", b"application/json"), (b"x-request-timeout-seconds", b"0.2")]
+            lines = await express.answer({"path": "/v1/predict", "headers": headers}, BODY)
+            assert lines[0].split()[1] == b"503"
+            assert b"0.2 s" in lines[-1]
+
+    run(scenario)
+
+
+def test_a_request_that_is_called_off_before_its_turn_leaves_no_warning(recwarn):
+    async def never(_):
+        await asyncio.Event().wait()
+
+    async def scenario():
+        limits = Serving()
+        app = HttpApp([], access=Access(lambda: Keyring("toy"), limits), limits=limits, on_shutdown=print)
+        express = Express(app, local_by_path={"/v1/predict": "/v1/predict"}, kept=never)
+        task = asyncio.ensure_future(express.answer({"path": "/v1/predict", "headers": []}, BODY))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_bytes_that_are_no_http_end_the_connection(bundles, tmp_path):

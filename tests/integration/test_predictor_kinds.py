@@ -11,6 +11,7 @@ import pytest
 
 from actors.trial import compared
 from heliostat import cohorts
+from heliostat.columns import Number
 from heliostat.declared.inputs import Ensemble
 from heliostat.declared.serving import Serving
 from heliostat.errors import BundleError, WorkloadError
@@ -28,6 +29,8 @@ from heliostat.store.lake import Lake
 from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.profile import Profile
 from serve_apps.engine.versions import load_version
+from serve_apps.protocols.schemas import infer_body, predict_body
+from serve_apps.protocols.why import find
 from tests import toy_kinds
 from tests.integration.grpc_fixture import grpc_client
 from tests.integration.predictor_fixture import ROW, record, run, serving
@@ -162,6 +165,8 @@ def test_labels_are_taken_by_kind_and_end_as_scores(asked, tmp_path):
         )
         committer.step()
         committer.close()
+        why = find(answer["ids"][0], lake=lake, workload=workload.name, contract=Contract.of(workload))
+        assert why["label"]["value"] == good[0]
         since = datetime(2024, 2, 28, tzinfo=UTC)
         rows = cohorts.joined(
             lake, workload.name, workload.columns, since=since, until=LATER, known_by=LATER, task=task
@@ -259,3 +264,11 @@ def test_the_openapi_document_says_what_each_kind_answers(bundles, tmp_path):
 def test_what_needs_a_probability_refuses_other_kinds():
     with pytest.raises(WorkloadError, match="asks others"):
         replace(toy_kinds.wear, combine=Ensemble(weights={"toy": 1.0}))
+
+
+def test_a_range_without_an_end_is_no_null_in_the_document():
+    column = Number("x", low=0, high=np.inf)
+    body = predict_body(Contract.of(replace(toy_kinds.wear, columns=[column])), ["key"])
+    assert body["properties"]["rows"]["items"]["properties"]["x"] == {"type": "number", "minimum": 0}
+    example = infer_body([column], ["key"], current=[column])["examples"][0]["inputs"][0]
+    assert np.isfinite(example["data"]).all()

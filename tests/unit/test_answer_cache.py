@@ -100,3 +100,17 @@ def test_a_model_that_gives_too_many_answers_is_refused():
 def test_a_cache_that_could_keep_nothing_is_refused(wrong):
     with pytest.raises(WorkloadError):
         Cache(**wrong)
+
+
+def test_answers_of_many_classes_count_as_what_they_take():
+    num_classes, max_bytes = 200, 1_000_000
+    kept = AnswerCache(Cache(max_bytes=max_bytes), Clock(), shape=(num_classes,))
+    generator = np.random.default_rng(0)
+    tracemalloc.start()
+    try:
+        for start in range(0, 4 * kept.max_entries, 50):
+            kept.answers("1", rows(*range(start, start + 50)), ask=lambda _: generator.random((50, num_classes)))
+            assert tracemalloc.get_traced_memory()[0] < max_bytes + 500_000
+    finally:
+        tracemalloc.stop()
+    assert kept.status()["num_entries"] == kept.max_entries

@@ -1,6 +1,7 @@
 """The contract of rows: what is normalised, what breaks it, and that no row is lost."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 from heliostat import Category, Number
 from heliostat.columns import normalise, split, violations
 from heliostat.errors import ContractError, WorkloadError
+from heliostat.serving.arrow_cells import kept
 
 LOAD = Number("load", low=0, high=100)
 HEAT = Number("heat", low=-40, high=70, optional=True)
@@ -124,3 +126,13 @@ def test_a_range_without_room_is_refused(low, high):
 def test_a_closed_column_must_allow_something():
     with pytest.raises(WorkloadError, match="allows nothing"):
         Category("kind", closed=())
+
+
+def test_infinity_is_no_number_of_a_row_however_wide_the_range_is():
+    column = Number("x", low=-math.inf, high=math.inf)
+    table = pa.table({"x": pa.array([1.0, math.inf, None, -math.inf])})
+    assert [found.row for found in violations(table, [replace(column, optional=True)])] == [1, 3]
+    for cells in ([math.inf], pa.array([math.inf]), pa.array([-math.inf])):
+        with pytest.raises(ContractError, match=r"must lie between -inf and inf; got -?inf"):
+            kept(cells, column)
+    assert kept(pa.array([-1e308, 1e308]), column).to_pylist() == [-1e308, 1e308]
