@@ -5,6 +5,7 @@ and Serve's metrics. Left out: a context for calls by handle, for which nothing 
 Serve's time limit, before which the predictor's own ends. Names with an underscore are those of Ray 2.60.0.
 """
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,9 @@ from ray.serve._private.common import RequestProtocol as Protocol
 from serve_apps.asgi import Response
 from serve_apps.http import HttpApp
 from serve_apps.protocols.express import Express, ExpressProtocol, Kept
+
+# Serve's own status for it: without one its metrics of the ingress would leave such a request out.
+CALLER_LEFT = "499"
 
 
 def install(app: HttpApp, paths: Sequence[str]) -> None:
@@ -66,7 +70,11 @@ async def _kept(replica: Any, metadata: RequestMetadata, answering: Awaitable[Re
     response = None
     # Takes what is raised, a request that was called off too, and counts it.
     with replica._handle_errors_and_metrics(metadata) as say_status:
-        async with replica._start_request(metadata):
-            response = await answering
-            say_status(str(response.status))
+        try:
+            async with replica._start_request(metadata):
+                response = await answering
+                say_status(str(response.status))
+        except asyncio.CancelledError:
+            say_status(CALLER_LEFT)
+            raise
     return response
