@@ -13,6 +13,7 @@ from heliostat.watch.detector import Detected, detect, normal_log_values, row_va
 from heliostat.watch.events import CohortScore, ReferenceScore
 
 Values = NDArray[np.float64]
+MAX_INFLATION = 1000.0  # divided by more, what the answers expect of themselves proves nothing
 REFERENCE_ERRORS = 1.0  # a reference is itself an estimate: so many of its standard errors are tolerated
 
 
@@ -41,12 +42,13 @@ def watched(trigger: Decay | Slack, scores: Sequence[CohortScore], *, reference:
         excess = side * (_means(trigger, scores) - expected) - _missed(reference, side=side)
     else:
         excess, own = side * (_means(trigger, scores) - reference.score), []
+    known = reference.standard_error**2 * reference.num_rows
+    variance = row_variance(excess, num_rows, known=known, floor=trigger.margin)
+    log_values = normal_log_values(excess - allowed, num_rows, variance=variance)
     if own and all(one.moments for one in own):
-        log_values = _own_log_values(own, excess - allowed, num_rows, side=side, reference=reference)
-    else:
-        known = reference.standard_error**2 * reference.num_rows
-        variance = row_variance(excess, num_rows, known=known, floor=trigger.margin)
-        log_values = normal_log_values(excess - allowed, num_rows, variance=variance)
+        log_values = _own_log_values(
+            own, excess - allowed, num_rows, side=side, reference=reference, plain=log_values[:, -len(BETS) :]
+        )
     found = detect(log_values)
     rows_since = num_rows[found.onset :]
     return Watched(
@@ -71,9 +73,19 @@ def _missed(reference: ReferenceScore, *, side: float) -> float:
 
 
 def _own_log_values(
-    own: Sequence[Expected], excess: Values, num_rows: Values, *, side: float, reference: ReferenceScore
+    own: Sequence[Expected],
+    excess: Values,
+    num_rows: Values,
+    *,
+    side: float,
+    reference: ReferenceScore,
+    plain: Values,
 ) -> Values:
-    """Log e-values against the answers' own expectation, divided by how much more than that blocks scatter."""
+    """Log e-values against the answers' own expectation, divided by how much more than that blocks scatter.
+
+    Answers that are nearly certain expect next to no scatter: once the blocks before showed that to be far wrong, it is
+    no measure, and `plain`, by the scatter of the blocks themselves, counts instead.
+    """
     moments = np.array([one.moments if side > 0 else one.slack_moments for one in own])
     values = num_rows[:, None] * (excess[:, None] * BETS - moments)
     known = 1.0
@@ -82,7 +94,7 @@ def _own_log_values(
     variance = np.array([one.variance for one in own])
     # Dependence within a cohort (a storm delays every flight of its day) makes its rows worth fewer.
     inflation = row_variance(excess / np.sqrt(np.maximum(variance, 1e-12)), num_rows, known=known, floor=1.0)
-    return np.asarray(values / inflation[:, None])
+    return np.where(inflation[:, None] > MAX_INFLATION, plain, values / inflation[:, None])
 
 
 def wealth_limit(trigger: Decay | Slack) -> float:
