@@ -67,7 +67,8 @@ QUICK = Training(epochs=8, batch_size=64, learning_rate=2e-2)
 
 
 def _asked(name: str, label: Quantity | Classes, **others: object) -> Workload:
-    usual = {"metrics": None, "gates": None, "training": QUICK}
+    loop = replace(toy.workload.loop, min_holdout_rows=50)
+    usual = {"metrics": None, "gates": None, "training": QUICK, "loop": loop, "replay": None}
     return replace(toy.workload, name=name, source=Asked(label.name, FEW), label=label, **(usual | others))
 
 
