@@ -83,3 +83,8 @@ def test_every_part_says_what_it_reads_and_writes(folder):
         text = path.read_text()
         assert "\nReads:  " in text, path
         assert "\nWrites: " in text, path
+
+
+def test_no_two_test_files_have_one_name():
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []  # pytest refuses to collect them together
