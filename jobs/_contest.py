@@ -46,7 +46,7 @@ class Contest:
         if champion is not None:
             _, holdout = cohorts.parted(holdout, at=champion.last_event_at + timedelta(microseconds=1))
         self._holdout = holdout
-        self._blocks = holdout["event_at"].cast(pa.date32()).to_numpy()
+        self._blocks = _spans(holdout, workload.loop.window)
         self.is_open = champion is not None and holdout.num_rows >= workload.loop.min_holdout_rows
         if self.is_open and champion is not None:
             self._theirs = self._losses(champion.bundle_uri, champion.bundle_hash)
@@ -80,3 +80,9 @@ class Contest:
         model = ServedModel.load(read_bundle(bundle_uri, bundle_hash))
         rows = as_trained(self._holdout, model.columns, renamed=renamed_since(self._workload.earlier))
         return self._workload.task.losses(self._holdout["label"].to_numpy(), model.answers(rows))
+
+
+def _spans(rows: pa.Table, span: timedelta) -> NDArray[np.int64]:
+    """Which of the loop's windows each row's event lies in: rows of one are alike, so one says little more than one."""
+    instants = rows["event_at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+    return np.asarray(instants // (span // timedelta(microseconds=1)), np.int64)

@@ -11,6 +11,10 @@ workload = replace(
     source=toy.Machines(rows_per_part=600),
     training=replace(toy.workload.training, epochs=2, windows=(None, timedelta(days=35))),
     loop=Loop(
-        cooldown=timedelta(days=14), canary_span=timedelta(days=7), window=timedelta(days=3), min_holdout_rows=100
+        follow_ups=True,
+        cooldown=timedelta(days=14),
+        canary_span=timedelta(days=7),
+        window=timedelta(days=3),
+        min_holdout_rows=100,
     ),
 )

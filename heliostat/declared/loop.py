@@ -16,14 +16,14 @@ class Loop:
     `max_model_ms`, unless the champion takes nearly as long. For `probation` after its promotion, labels that come late
     for rows of the trial may undo it.
 
-    After a change, `follow_ups` are turns at growing numbers of labelled rows since it; they stand in for `Growth`. The
+    With `follow_ups`, turns at growing numbers of labelled rows since a change stand in for `Growth` after it. The
     last `max_archived` champions compete in every turn that something besides growth asked for. With `economics` a turn
     starts only when it is worth its run.
     """
 
     cooldown: timedelta = timedelta(days=14)
     max_turns: int | None = None
-    follow_ups: bool = True
+    follow_ups: bool = False
     max_archived: int = 4
     economics: Economics | None = None
     min_holdout_rows: int = 200

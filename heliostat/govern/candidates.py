@@ -17,6 +17,7 @@ Values = NDArray[np.float64]
 Blocks = NDArray[np.generic]
 ALL, SINCE, RECENT = "all history", "since the change", "recent rows"
 ALIKE = 0.8  # a window with that share of the rows of another is the same candidate
+MIN_SURE_BLOCKS = 5  # of time: days of one storm are alike, and gone before what learned from them is in force
 RETURN_ERRORS = 2.0  # an archived champion returns where it scores within so many errors of what it did in its time
 MIN_RETURN_ERROR = 0.02  # as a share of a reference: a smaller one is luck
 
@@ -57,14 +58,19 @@ def difference(losses: Values, others: Values, blocks: Blocks) -> tuple[float, f
     The error comes from the scatter between blocks, widened so that 1.64 of it is the one-sided 95% bound of so few.
     With fewer than three blocks each row counts as one of its own.
     """
-    if len(np.unique(blocks)) < MIN_BLOCKS:
+    if _num_blocks(blocks) < MIN_BLOCKS:
         blocks = np.arange(len(losses))
     found = block_mean(*sums_by_block(losses - others, blocks))
     return found.mean, found.standard_error * one_sided_95(found.num_blocks) / NORMAL_95
 
 
 def sure_gain(losses: Values, champion: Values, blocks: Blocks) -> float:
-    """By how much a row a candidate is surely (one-sided 95%) better than the champion; -inf where nobody can say."""
+    """By how much a row a candidate is surely (one-sided 95%) better than the champion; -inf where nobody can say.
+
+    Nobody can on fewer than five blocks, however many rows they have.
+    """
+    if _num_blocks(blocks) < MIN_SURE_BLOCKS:
+        return -math.inf
     mean, error = difference(losses, champion, blocks)
     gain = -(mean + NORMAL_95 * error)
     return gain if math.isfinite(gain) else -math.inf
@@ -94,7 +100,12 @@ def best(judged: Sequence[Contender], blocks: Blocks) -> int:
         return lowest
     wide = min(widest, key=lambda place: judged[place].loss)
     mean, error = difference(judged[lowest].losses, judged[wide].losses, blocks)
-    return lowest if mean + error < 0 else wide
+    is_sure = _num_blocks(blocks) >= MIN_SURE_BLOCKS and mean + error < 0
+    return lowest if is_sure else wide
+
+
+def _num_blocks(blocks: Blocks) -> int:
+    return len(np.unique(blocks))
 
 
 def returns(loss: float, *, reference: float, error: float) -> bool:

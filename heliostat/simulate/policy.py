@@ -90,6 +90,7 @@ class Policy:
         return Loop(
             cooldown=self._steps(self.cooldown_share),
             min_holdout_rows=self.min_holdout_rows,
+            follow_ups=True,
             canary_shares=(),
         )
 

@@ -23,7 +23,7 @@ from tests.stage import set_up
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-LOOP = Loop(cooldown=6 * DAY, canary_shares=())
+LOOP = Loop(cooldown=6 * DAY, canary_shares=(), follow_ups=True)
 ASKED_ON = (1, 3, 20, 24, 60)
 
 

@@ -53,6 +53,13 @@ def test_a_gain_is_sure_when_its_bound_lies_above_zero(mean, is_sure):
     assert (sure_gain(losses(mean, seed=1), losses(0.5, seed=2), BLOCKS) > 0) == is_sure
 
 
+def test_of_few_days_nothing_is_sure_and_all_history_goes_on():
+    days = np.arange(400) // 100
+    assert sure_gain(losses(0.4, seed=1), losses(0.5, seed=2), days) == -np.inf
+    far = [contender(SINCE, losses(0.4, seed=1)), contender(ALL, losses(0.5, seed=2))]
+    assert best(far, days) == 1
+
+
 def test_on_no_rows_no_gain_is_sure():
     assert sure_gain(np.zeros(0), np.zeros(0), np.zeros(0)) == -np.inf
 

@@ -16,7 +16,7 @@ from heliostat.govern.what_if import Past, changed, what_if
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-LOOP = Loop(cooldown=6 * DAY, canary_shares=())
+LOOP = Loop(cooldown=6 * DAY, canary_shares=(), follow_ups=True)
 TRIGGERS = ("decay", "growth", "age")
 
 

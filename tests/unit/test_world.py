@@ -16,7 +16,7 @@ from heliostat.govern.world import MAX_DOUBLINGS, World
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-LOOP = Loop(cooldown=2 * DAY, canary_shares=())
+LOOP = Loop(cooldown=2 * DAY, canary_shares=(), follow_ups=True)
 
 
 def asked(trigger: str, at: datetime = START) -> Asked:
@@ -59,7 +59,7 @@ def test_after_a_change_follow_ups_stand_in_for_growth():
 
 
 def test_where_nothing_is_followed_up_growth_goes_on_asking():
-    loop = Loop(cooldown=timedelta(0), canary_shares=(), follow_ups=False)
+    loop = Loop(cooldown=timedelta(0), canary_shares=())
     state, _ = loop_after(asked("decay"), held(1, START), loop=loop)
     assert state.handle(Matured(at=START, num_since_change=10**6)) == []
     assert [type(one) for one in state.handle(asked("growth", START + DAY))] == [Submit]
