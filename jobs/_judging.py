@@ -238,8 +238,10 @@ def _answering(job: _entry.Job, version: ModelVersion) -> Callable[[pa.Table], N
 
 
 def best(judgements: Sequence[Judgement]) -> Judgement:
-    """The one to go on with: those that passed before those that did not, then what was fitted again, then the loss.
+    """The one to go on with: of those that were fitted again, where any were, who passed, then the lower loss.
 
-    Among candidates of one run only those that could win were fitted again.
+    The contest of a run fits only its winner again. Who lost it passes no gate in the winner's place: a window of a few
+    days would, whenever all that knows more fails.
     """
-    return min(judgements, key=lambda each: (not each.is_promote, each.version == each.judged_version, each.loss))
+    again = [each for each in judgements if each.version != each.judged_version]
+    return min(again or judgements, key=lambda each: (not each.is_promote, each.loss))
