@@ -147,15 +147,20 @@ def test_a_gate_that_fails_holds_with_its_reason(job):
     assert "at most 0.01" in found.as_dict()["reasons"][0]
 
 
-def judgement(loss, verdict):
+def judgement(loss, verdict, *, version=1):
     scored = Evidence(num_rows=100, candidate={"log_loss": loss}, constant={"log_loss": 0.7})
-    return Judgement(version=1, judged_version=1, evidence=scored, verdict=verdict(("because",)), inputs={})
+    return Judgement(version=version, judged_version=1, evidence=scored, verdict=verdict(("because",)), inputs={})
 
 
 def test_the_best_passed_and_then_has_the_lowest_loss():
     lowest, passed, worse = judgement(0.1, Hold), judgement(0.5, Promote), judgement(0.6, Promote)
     assert best([lowest, worse, passed]) is passed
     assert best([judgement(0.9, Hold), lowest]) is lowest
+
+
+def test_who_lost_the_contest_of_its_run_takes_no_traffic_where_its_winner_is_held():
+    won, lost = judgement(0.5, Hold, version=2), judgement(0.4, Promote)
+    assert best([lost, won]) is won
 
 
 def test_evaluating_a_refit_names_it_in_the_journal_and_promotes_nothing(job):
