@@ -90,7 +90,8 @@ def best(judged: Sequence[Contender], blocks: Blocks) -> int:
     """The place of the one to go on with; `judged` holds the shortest windows first.
 
     Those that passed before those that did not; then all history (the better of two kinds), if no shorter window is
-    surely better over at least five blocks: the newest rows flatter whoever learned from the rows next to them, and conditions come back.
+    surely better over at least five blocks: the newest rows flatter whoever learned from the rows next to them, and
+    conditions come back.
     """
     places = range(len(judged))
     passed = [place for place in places if judged[place].is_passed]
