@@ -6,6 +6,7 @@ import pytest
 
 from heliostat import records
 from heliostat.answer_jobs import AnswerJob
+from heliostat.bulk.pinning import Pin
 
 NOW = datetime(2013, 3, 1, 12, 30, 1, 250, tzinfo=UTC)
 EXAMPLES = [
@@ -54,6 +55,7 @@ EXAMPLES = [
         created_at=NOW,
         expires_at=NOW,
     ),
+    Pin(workload="toy", number=1, bundle_uri="/bundles/1", bundle_hash="abc"),
 ]
 
 
