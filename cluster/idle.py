@@ -16,6 +16,15 @@ class Idle:
     num_gpus: float
     num_waiting: int
 
+    def reason_to_wait(self, *, num_cpus: float) -> str | None:
+        """Why a task of so many CPUs cannot begin now, and what would let it; None where it can."""
+        if self.num_cpus >= num_cpus:
+            return None
+        return (
+            f"waiting for the pool: {self.num_cpus:.2f} CPUs are free and a task of this job takes {num_cpus}; "
+            "it goes on when other work ends, a workload has fewer replicas, or the cluster gets a node."
+        )
+
 
 def read() -> Idle:
     """The state of the cluster that this process is connected to, some seconds old at most."""

@@ -48,6 +48,8 @@ TRAIN_CPUS_PER_WORKER = 0.5
 # A trial waits, so this much stays free beside all of them: who needs it is placed at once, and a trial pauses.
 TUNE_CPUS_PER_TRIAL = 0.5
 TUNE_CPUS_KEPT_FREE = 0.5
+# A cluster full of small replicas has no whole CPU free for a read, and would wait for one for ever.
+INGEST_READ_CPUS = 0.25
 # Far below a CPU, so that both fit beside the replicas of a small cluster; what they get there, the scheduler decides.
 SCORE_READ_CPUS = 0.25
 SCORE_ACTOR_CPUS = 0.5

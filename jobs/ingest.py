@@ -16,11 +16,13 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
+from ray.data import TaskPoolStrategy
 
+from cluster import resources
 from heliostat.intake import take
 from heliostat.store.schema import raw_schema, rejected_schema
 from heliostat.workload import load
-from jobs import _entry
+from jobs import _entry, _room
 
 STREAM = "ingest"
 
@@ -50,9 +52,15 @@ def ingest(job: _entry.Job) -> _entry.Result:
 
 
 def _read(job: _entry.Job, *, since: datetime | None, until: datetime) -> tuple[pa.Table, pa.Table]:
+    _room.say_if_full(num_cpus=resources.INGEST_READ_CPUS)
     parts = list(job.workload.source.parts())
     dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts)).map_batches(
-        partial(_read_part, module=job.module, since=since, until=until), batch_size=1, batch_format="pyarrow"
+        partial(_read_part, module=job.module, since=since, until=until),
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=resources.INGEST_READ_CPUS,
+        # No more parts in memory at once than there are CPUs, however little of one each read asks for.
+        compute=TaskPoolStrategy(size=max(1, int(ray.cluster_resources().get("CPU", 1)))),  # type: ignore[no-untyped-call]
     )
     rows = pa.concat_tables(list(dataset.iter_batches(batch_size=None, batch_format="pyarrow")))
     is_good = pc.is_null(rows["reason"])

@@ -15,13 +15,13 @@ from typing import Any
 
 import ray
 
-from cluster import submit
+from cluster import resources, submit
 from heliostat.bulk.ids import default_event_at
 from heliostat.bulk.scored import Origin, answer_schema
 from heliostat.errors import ClusterError, ContractError, HeliostatError, NotFoundError, WorkloadError
 from heliostat.records import BundleRef
 from heliostat.store.outputs import REJECTED
-from jobs import _entry
+from jobs import _entry, _room
 from jobs._score_plan import CHAMPION, LAKE, Plan, plan
 from jobs._scoring import ScoreRun, Tally, cause, dataset, default_actors
 
@@ -97,6 +97,7 @@ def _tally(job: _entry.Job, planned: Plan, work: ScoreRun) -> Tally:
     tally, said_s, started_s = Tally(), time.monotonic(), time.monotonic()
     if not planned.opened.parts:
         return tally
+    _room.say_if_full(num_cpus=resources.SCORE_READ_CPUS + resources.SCORE_ACTOR_CPUS)
     blocks = dataset(work, planned.opened.parts, num_actors=job.options.concurrency or default_actors())
     try:
         for reported in blocks.iter_batches(batch_size=None, batch_format="pyarrow"):

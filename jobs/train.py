@@ -21,7 +21,7 @@ from heliostat.declared.training import Training
 from heliostat.declared.tuning import Value
 from heliostat.errors import HeliostatError, TrainingError
 from heliostat.learn.tuned import kept
-from jobs import _entry
+from jobs import _entry, _room
 from jobs._contest import Version
 from jobs._fitting import FitRun, fit_candidates
 from jobs._inputs import champions
@@ -158,6 +158,7 @@ def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], floa
     """What was fitted, and the CPU-seconds that it took."""
     num_gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
     made = trainer(run, job.workload.training, runs_dir=str(job.settings.runs_dir), num_gpus=num_gpus)
+    _room.say_if_full(num_cpus=resources.TRAIN_CPUS_PER_WORKER * job.workload.training.fewest_workers)
     try:
         result = made.fit()
     except TrainingFailedError as error:

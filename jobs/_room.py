@@ -1,0 +1,11 @@
+"""What a job says when the pool has no room for its tasks now, so that nobody wonders why nothing moves."""
+
+import sys
+
+from cluster import idle
+
+
+def say_if_full(*, num_cpus: float) -> None:
+    """Write the reason to standard error if a task of so many CPUs would have to wait."""
+    if reason := idle.read().reason_to_wait(num_cpus=num_cpus):
+        print(reason, file=sys.stderr, flush=True)
