@@ -48,6 +48,10 @@ bench-serving: setup    ## this server beside others, loaded by wrk (15 minutes;
 bench-monitoring: setup ## the monitor beside other detectors on the same streams (10 minutes; installs river once)
 	@.venv/bin/python -m pip install -q -c constraints.txt -e '.[benchmarks]' && .venv/bin/python -m benchmarks.monitoring
 
+.PHONY: bench-simulate
+bench-simulate: setup    ## the simulated loop on 20 streams with and without change (installs river once; half an hour)
+	@.venv/bin/python -m pip install -q -c constraints.txt -e '.[benchmarks]' && .venv/bin/python -m benchmarks.simulate_streams --out $${OUT:-/tmp/heliostat-streams.jsonl}
+
 bench-many: setup    ## 100 small models in one replica: memory, throughput, cold loads (3 minutes)
 	@HELIOSTAT_HOME=$${HELIOSTAT_HOME:-/tmp/heliostat-bench-many} .venv/bin/python -m benchmarks.many_models
 

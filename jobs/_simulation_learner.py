@@ -1,7 +1,8 @@
 """Boosted trees as the learner of a simulation: scikit-learn's defaults on prepared columns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,10 @@ from heliostat.columns import Column, Text
 from heliostat.learn.prepare import UNKNOWN_CODE, Preparation, Prepared
 from heliostat.tasks import BINARY, Task
 from jobs._comparison import category_mask
-from jobs._simulation_trees import FittedTrees, fit_trees
+from jobs._simulation_trees import FittedTrees, finish_trees, fit_trees
 
 MAX_CODES = 255  # what HistGradientBoosting can hold
+BEGUN_TREES = 30  # of 100: enough to tell candidates apart
 Values = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -34,6 +36,24 @@ class TreesModel:
         return self.fitted.answers(np.where(self.is_empty, 0.0, matrix))
 
 
+@dataclass(frozen=True, kw_only=True)
+class BegunTrees:
+    """Some trees, and the rows from which the others grow."""
+
+    model: TreesModel
+    task: Task
+    matrix: Values
+    labels: Values
+
+    def answers(self, rows: pa.Table) -> Values:
+        """What the trees so far answer."""
+        return self.model.answers(rows)
+
+    def finished(self) -> TreesModel:
+        """The trees so far, which are not boosted again, and all others."""
+        return replace(self.model, fitted=finish_trees(self.task, self.model.fitted, self.matrix, self.labels))
+
+
 class Trees:
     """Fits boosted trees; the same rows give the same model."""
 
@@ -42,6 +62,13 @@ class Trees:
 
     def fit(self, rows: pa.Table, labels: Values) -> TreesModel:
         """A model of rows of inputs with labels that are not all the same."""
+        return self._begun(rows, labels).model
+
+    def begin(self, rows: pa.Table, labels: Values) -> BegunTrees:
+        """The first trees of that model."""
+        return self._begun(rows, labels, warm_start=True, max_iter=BEGUN_TREES)
+
+    def _begun(self, rows: pa.Table, labels: Values, **options: Any) -> BegunTrees:
         preparation = Preparation.fit(rows, self._columns)
         prepared = preparation.prepare(rows)
         sizes = preparation.sizes
@@ -49,11 +76,13 @@ class Trees:
         is_category = category_mask(self._columns)
         matrix = _matrix(self._columns, prepared, codes)
         is_empty = np.asarray(np.isnan(matrix).all(axis=0))  # scikit-learn cannot bin a column without any value
-        options = {"categorical_features": is_category if any(is_category) else None, "random_state": self._seed}
-        fitted = fit_trees(self._task, np.where(is_empty, 0.0, matrix), labels, **options)
-        return TreesModel(
+        options |= {"categorical_features": is_category if any(is_category) else None, "random_state": self._seed}
+        matrix = np.where(is_empty, 0.0, matrix)
+        fitted = fit_trees(self._task, matrix, labels, **options)
+        model = TreesModel(
             columns=self._columns, preparation=preparation, code_by_code=codes, is_empty=is_empty, fitted=fitted
         )
+        return BegunTrees(model=model, task=self._task, matrix=matrix, labels=labels)
 
 
 def _frequent(codes: NDArray[np.generic], size: int) -> Codes:

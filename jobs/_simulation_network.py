@@ -15,6 +15,7 @@ from heliostat.learn.fit import fit
 from heliostat.learn.network import TabularNetwork, stack
 from heliostat.learn.rows import EVENT_AT, KEY, LABEL, split_by_time
 from heliostat.learn.served_model import ServedModel
+from heliostat.simulate.learner import Whole
 from heliostat.tasks import Task
 from heliostat.workload import Batch, Encoded, Workload
 
@@ -55,6 +56,10 @@ class Networks:
             encode=_Encode(named),
             model=_Model(named, num_outputs=task.shape[0] if task.kind == "classes" else None),
         )
+
+    def begin(self, rows: pa.Table, labels: Values) -> Whole:
+        """The whole fit: how a network does after a few steps says little."""
+        return Whole(self.fit(rows, labels))
 
     def fit(self, rows: pa.Table, labels: Values) -> NetworkModel:
         """A network fitted to rows in time order, with labels that are not all the same."""

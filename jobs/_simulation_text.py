@@ -42,7 +42,8 @@ def render(found: Outcome, *, title: str, remarks: Sequence[str]) -> str:
 
 def _table(found: Outcome) -> list[str]:
     loss, score = found.task.loss.title, found.task.score.title
-    head = (f"{score} (95% interval)", loss, "AUC", "turns", "fits", "promoted", "labels", "CPU-s")
+    ranked_by = "AUC" if found.task.kind == "binary" else ""
+    head = (f"{score} (95% interval)", loss, ranked_by, "turns", "fits", "promoted", "labels", "CPU-s")
     lines = [f"{'':32}{head[0]:>31}" + "".join(f"{name:>10}" for name in head[1:])]
     for policy, title in TITLE_BY_POLICY.items():
         scores, account = found.scores[policy], found.accounts[policy]

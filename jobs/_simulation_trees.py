@@ -11,10 +11,15 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from heliostat.tasks import Task
 
 Values = NDArray[np.float64]
+NUM_TREES = 100  # scikit-learn's default
 
 
 class FittedTrees(Protocol):
     """Trees of one kind of label."""
+
+    @property
+    def trees(self) -> Any:
+        """scikit-learn's."""
 
     def answers(self, matrix: Values) -> Values:
         """The answer to each row of the matrix, in the shape of the task."""
@@ -22,7 +27,13 @@ class FittedTrees(Protocol):
 
 def fit_trees(task: Task, matrix: Values, labels: Values, **options: Any) -> FittedTrees:
     """Trees with scikit-learn's defaults beside `options`."""
-    return FIT_BY_KIND[task.kind](task, matrix, labels, options)
+    kind = HistGradientBoostingRegressor if task.kind == "quantity" else HistGradientBoostingClassifier
+    return MADE_BY_KIND[task.kind](task, matrix, labels, kind(**options))
+
+
+def finish_trees(task: Task, begun: FittedTrees, matrix: Values, labels: Values) -> FittedTrees:
+    """The trees of `begun`, fitted with `warm_start` to the same rows, and what is left of the usual number."""
+    return MADE_BY_KIND[task.kind](task, matrix, labels, begun.trees.set_params(max_iter=NUM_TREES))
 
 
 @dataclass(frozen=True)
@@ -57,23 +68,23 @@ class _Quantity:
         return np.stack([values, values + low, values + high, np.full(len(values), deviation)], axis=1)
 
 
-def _fit_binary(_: Task, matrix: Values, labels: Values, options: dict[str, Any]) -> FittedTrees:
-    return _Binary(HistGradientBoostingClassifier(**options).fit(matrix, labels))
+def _binary(_: Task, matrix: Values, labels: Values, trees: Any) -> FittedTrees:
+    return _Binary(trees.fit(matrix, labels))
 
 
-def _fit_classes(task: Task, matrix: Values, labels: Values, options: dict[str, Any]) -> FittedTrees:
-    return _Classes(HistGradientBoostingClassifier(**options).fit(matrix, labels), task.shape[0])
+def _classes(task: Task, matrix: Values, labels: Values, trees: Any) -> FittedTrees:
+    return _Classes(trees.fit(matrix, labels), task.shape[0])
 
 
-def _fit_quantity(task: Task, matrix: Values, labels: Values, options: dict[str, Any]) -> FittedTrees:
-    trees = HistGradientBoostingRegressor(**options).fit(matrix, labels)
+def _quantity(task: Task, matrix: Values, labels: Values, trees: Any) -> FittedTrees:
+    trees = trees.fit(matrix, labels)
     # Of rows that were learned from, so too small: the loop judges by what the hold-out shows, and adds what it missed.
     _, *beyond = task.constant(labels - trees.predict(matrix))
     return _Quantity(trees, np.array(beyond))
 
 
-FIT_BY_KIND: dict[str, Callable[[Task, Values, Values, dict[str, Any]], FittedTrees]] = {
-    "binary": _fit_binary,
-    "classes": _fit_classes,
-    "quantity": _fit_quantity,
+MADE_BY_KIND: dict[str, Callable[[Task, Values, Values, Any], FittedTrees]] = {
+    "binary": _binary,
+    "classes": _classes,
+    "quantity": _quantity,
 }

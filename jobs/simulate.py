@@ -26,16 +26,17 @@ loop              the monitor, the state machine and the gates of the live loop,
                               last turn, or at the same distance again where the last turn won more than the margin;
                               none after an earlier champion returned
                     a turn    fits all history, and in doubt (not only growth asked) the rows since the last change and
-                              as many rows as the first model had, the shortest first; what reaches before a change is
+                              as many rows as the first model had, the shortest first (of several only 30 trees of 100
+                              each, and all of them only for the one that leads then); what reaches before a change is
                               left out where rows since it surely beat the champion, but all history is fitted where
                               the champion learned from less; up to eight earlier champions compete, and one that is
                               as good as in its time returns without a fit; all are judged on
                               the newest rows that the champion was not fitted to (at most 5% of all); all history wins
-                              unless a shorter one is better by a standard error; where the hold-out is over 5% of
+                              unless a shorter one is better by a standard error; where the hold-out is over 15% of
                               its rows, or it surely beat the champion, the winner is fitted again with it. A turn
                               takes no time, and there is no canary.
-                    alarms    every decay, lack of labels, and drift of an input (index 0.25 beyond calm in three steps
-                              in a row); drift is said, but asks for no turn
+                    alarms    every decay, lack of labels, and drift of an input (index 0.25 beyond calm in three
+                              windows of four steps in a row); drift is said, but asks for no turn
 even              the loop's number of turns at even distances, with its candidates and gates
 
 CPU-seconds and fits leave out the first fit, which all share, and the answering.
@@ -71,6 +72,7 @@ def simulate(options: argparse.Namespace) -> None:
         task=options.task,
         event_time=options.event_time,
         label_time=options.label_time,
+        due_time=options.due_time,
         key=options.key,
     )
     prepared = prepare(table, roles, first=options.first, max_rows=options.max_rows)
@@ -115,7 +117,12 @@ def arguments() -> argparse.ArgumentParser:
     )
     made.add_argument("--label", required=True, help="the column to predict: values of two or more kinds, or numbers")
     made.add_argument("--event-time", help="when a row happened; without it the rows are in file order")
-    made.add_argument("--label-time", help="when the label became known; without it, right after the answer")
+    made.add_argument(
+        "--label-time", help="when the label became known; without it when due, or right after the answer"
+    )
+    made.add_argument(
+        "--due-time", help="when the label should be known: a row is learned from and judged by from then on"
+    )
     made.add_argument("--key", help="a column that names the row, and is no input")
     made.add_argument("--task", choices=["classification", "regression"], default="classification")
     made.add_argument("--model", choices=["trees", "network"], default="trees", help="what is fitted")

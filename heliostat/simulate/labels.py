@@ -32,7 +32,13 @@ def labels(values: pa.ChunkedArray, name: str, *, asked: Asked, remarks: list[st
 def _quantities(values: pa.ChunkedArray, name: str) -> tuple[Values, Task]:
     if not (is_number(values.type) or kinds.is_boolean(values.type)):
         raise ContractError(f"Label {name!r} is {values.type}, regression needs numbers; try --task classification.")
-    return np.asarray(finite(values).to_numpy(), np.float64), task_of(Quantity(name))
+    found = np.asarray(finite(values).to_numpy(), np.float64)
+    kept = np.unique(found[np.isfinite(found)])
+    if not len(kept):
+        raise ContractError(f"Label {name!r} has no value at all; name another column.")
+    if len(kept) == 1:
+        raise ContractError(f"Label {name!r} has one value only ({kept[0]:g}): nothing can be learned.")
+    return found, task_of(Quantity(name))
 
 
 def _kinds_of_rows(values: pa.ChunkedArray, name: str, remarks: list[str]) -> tuple[Values, Task]:

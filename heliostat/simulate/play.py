@@ -14,6 +14,7 @@ from heliostat.simulate.turns import Champion, Trainer
 Values = NDArray[np.float64]
 Clock = Callable[[], float]
 Tell = Callable[[str], None]
+AHEAD_STEPS = 8  # are answered together: asking for few rows costs as much; a new champion answers them again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +63,20 @@ class Played:
 
 def play(stream: Stream, first: Champion, policy: Turning, *, clock: Clock, tell: Tell) -> Played:
     """Answer every row after the first part; `clock` gives CPU-seconds, `tell` is given the progress."""
-    answers = np.empty((stream.num_rows - stream.first_rows, *stream.task.shape))
-    champion = first
+    begin = stream.first_rows
+    answers = np.empty((stream.num_rows - begin, *stream.task.shape))
+    champion, answered = first, begin
     policy.account.num_labels = first.num_rows
     for step in range(stream.first_step + 1, stream.num_steps + 1):
         since, until = stream.rows_at(step - 1), stream.rows_at(step)
-        told = champion.model.answers(stream.slice(since, until))
-        answers[since - stream.first_rows : until - stream.first_rows] = told
+        if answered < until:
+            answered = stream.rows_at(min(step + AHEAD_STEPS, stream.num_steps))
+            answers[since - begin : answered - begin] = champion.model.answers(stream.slice(since, answered))
         started_s = clock()
         if step < stream.num_steps:  # after the last row nobody asks any more
-            champion = policy.after_step(step, champion, told)
+            next_champion = policy.after_step(step, champion, answers[since - begin : until - begin])
+            answered = answered if next_champion is champion else until
+            champion = next_champion
         policy.account.cpu_s += clock() - started_s
         tell(f"{until:,} of {stream.num_rows:,} rows, {policy.account.num_turns} turns")
     return Played(answers=answers, account=policy.account)

@@ -30,12 +30,16 @@ MAX_FIRST_SHARE = 0.6  # a first part that is longer leaves too little to compar
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """Rows in order; `labels` holds those of `task`, NaN for never known, `known_step` when each is known."""
+    """Rows in order; `labels` holds those of `task`, NaN for never known.
+
+    `known_step` is when each label is known, `due_step` when each row is due; `due_rows` counts those by each step.
+    """
 
     inputs: pa.Table
     columns: tuple[Column, ...]
     labels: Values
     known_step: Index
+    due_step: Index
     due_rows: Index
     first_step: int
     step_rows: int
@@ -62,12 +66,16 @@ class Stream:
 
     def usable(self, step: int) -> Index:
         """The rows that may be learned from and judged by at the end of a step, in order."""
-        due = int(self.due_rows[step])
-        return np.flatnonzero((self.known_step[:due] <= step) & np.isfinite(self.labels[:due]))
+        is_usable = (self.due_step <= step) & (self.known_step <= step) & np.isfinite(self.labels)
+        return np.flatnonzero(is_usable)
 
-    def labels_known(self, since: int, until: int, *, step: int) -> Values:
-        """The labels of a span of rows as known at the end of a step; NaN where not."""
-        return np.where(self.known_step[since:until] <= step, self.labels[since:until], np.nan)
+    def falls_due(self, step: int) -> Index:
+        """The rows that fall due in a step, in order."""
+        return np.flatnonzero(self.due_step == step)
+
+    def labels_known(self, rows: Index, *, step: int) -> Values:
+        """The labels of some rows as known at the end of a step; NaN where not."""
+        return np.where(self.known_step[rows] <= step, self.labels[rows], np.nan)
 
     def slice(self, since: int, until: int) -> pa.Table:
         """The inputs of a span of rows."""
@@ -100,9 +108,12 @@ def stream(
     first: float,
     event_at: Values | None = None,
     label_at: Values | None = None,
+    due_at: Values | None = None,
     task: Task = BINARY,
 ) -> Stream:
-    """The stream of rows that are in order; times are numbers of one unit, NaN in `label_at`: never known.
+    """The stream of rows that are in order; times are numbers of one unit, NaN: never known, never due.
+
+    With `due_at` alone a label is known when it is due; with `label_at` alone it is estimated when rows are due.
 
     The first part ends where `first` says, or later, when enough labels are known and due to learn from.
     ContractError when there are too few rows, or too few with a label in the first part.
@@ -114,18 +125,23 @@ def stream(
     num_steps = -(-num_rows // step_rows)
     ends = np.minimum(np.arange(num_steps + 1) * step_rows, num_rows)
     own_step = np.arange(num_rows) // step_rows + 1
-    if event_at is None or label_at is None:
-        known_step, due = own_step, ends
-    else:
+    known_step = due_step = own_step
+    if event_at is not None:
         reached_at = event_at[np.maximum(ends[1:], 1) - 1]
-        told = np.searchsorted(reached_at, np.where(np.isnan(label_at), np.inf, label_at), side="left") + 1
-        known_step, due = np.maximum(own_step, told), due_rows(event_at, label_at, ends)
+        if label_at is not None:
+            known_step = np.maximum(own_step, _reached(reached_at, label_at))
+            num_due = due_rows(event_at, label_at, ends)
+            due_step = np.searchsorted(num_due, np.arange(1, num_rows + 1), side="left")
+        if due_at is not None:
+            due_step = np.maximum(own_step, _reached(reached_at, due_at))
+            known_step = known_step if label_at is not None else due_step
     made = Stream(
         inputs=inputs,
         columns=tuple(columns),
         labels=labels,
         known_step=known_step.astype(np.int64),
-        due_rows=due.astype(np.int64),
+        due_step=due_step.astype(np.int64),
+        due_rows=np.searchsorted(np.sort(due_step), np.arange(num_steps + 1), side="right").astype(np.int64),
         first_step=min(max(1, round(first * num_rows / step_rows)), num_steps - 1),
         step_rows=step_rows,
         task=task,
@@ -138,6 +154,11 @@ def stream(
             "anything. Give more labels or a smaller --first."
         )
     return made
+
+
+def _reached(reached_at: Values, at: Values) -> Index:
+    """The step at whose end each instant has come; one after the last where it never does."""
+    return np.searchsorted(reached_at, np.where(np.isnan(at), np.inf, at), side="left") + 1
 
 
 def _first_step(made: Stream) -> int:

@@ -28,12 +28,14 @@ class Roles:
     task: Asked = "classification"
     event_time: str | None = None
     label_time: str | None = None
+    due_time: str | None = None
     key: str | None = None
 
     @property
     def named(self) -> list[str]:
         """The columns that are no inputs."""
-        return [name for name in (self.label, self.event_time, self.label_time, self.key) if name is not None]
+        found = (self.label, self.event_time, self.label_time, self.due_time, self.key)
+        return [name for name in found if name is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +62,23 @@ def prepare(table: pa.Table, roles: Roles, *, first: float, max_rows: int | None
     event_at, table = None if event_at is None else event_at[kept], table.take(pa.array(kept))
     found, task = labels(table[roles.label], roles.label, asked=roles.task, remarks=remarks)
     _remark_on_keys(table, roles.key, remarks)
-    label_at = None if roles.label_time is None else times(table, roles.label_time)
-    if event_at is not None and label_at is not None and roles.event_time and roles.label_time:
-        refuse_mixed(table, roles.event_time, roles.label_time, remarks)
-        remarks += remarks_on_delays(event_at, label_at, found)
+    later = [name for name in (roles.label_time, roles.due_time) if name is not None]
+    for later_time in later:
+        refuse_mixed(table, str(roles.event_time), later_time, remarks)
+    label_at, due_at = (None if name is None else times(table, name) for name in (roles.label_time, roles.due_time))
+    told_at = due_at if label_at is None else label_at
+    if event_at is not None and told_at is not None:
+        remarks += remarks_on_delays(event_at, told_at, found)
     rows, columns = inputs(table, apart=roles.named, remarks=remarks)
-    made = stream(rows, columns, found, first=first, event_at=event_at, label_at=label_at, task=task)
+    made = stream(rows, columns, found, first=first, event_at=event_at, label_at=label_at, due_at=due_at, task=task)
     if made.first_rows > round(first * made.num_rows) + made.step_rows:
         remarks.append(
             f"The first part was made longer ({made.first_rows / made.num_rows:.0%} of the rows): before that too few "
             "labels are known and due to learn from."
         )
-    if label_at is not None:
+    if due_at is not None and label_at is None:
+        remarks.append(f"No column says when a label became known: each counts as known at its {roles.due_time}.")
+    if label_at is not None and due_at is None:
         remarks.append(
             "No column says when a label is due, so a row counts as due when the 95% quantile of the delays seen so "
             "far has passed (where more rows never get a label: of the labels that come at all), or when it is among "
@@ -94,8 +101,9 @@ def _refuse_roles(table: pa.Table, roles: Roles, *, first: float) -> None:
     twice = sorted({name for name in roles.named if roles.named.count(name) > 1})
     if twice:
         raise ContractError(f"Column {twice[0]!r} is named for two roles; label, times and key must be different ones.")
-    if roles.label_time is not None and roles.event_time is None:
-        raise ContractError("A label time needs an event time to be compared with; give --event-time too.")
+    for option, later_time in (("label", roles.label_time), ("due", roles.due_time)):
+        if later_time is not None and roles.event_time is None:
+            raise ContractError(f"A {option} time needs an event time to be compared with; give --event-time too.")
     if not 0 < first < 1:
         raise ContractError(f"The first part must be a share between 0 and 1; got {first}.")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from heliostat.gates import Hold, Promote, decide
 from heliostat.govern.candidates import ALL, RECENT, SINCE, Contender, best, can_win, returns, windows
 from heliostat.govern.evidence import evidence
-from heliostat.simulate.learner import Learner, Model
+from heliostat.simulate.learner import Begun, Learner, Model
 from heliostat.simulate.policy import Policy
 from heliostat.simulate.stream import MIN_LABELLED, Stream
 from heliostat.tasks import repeated
@@ -21,7 +21,7 @@ Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 NUM_BLOCKS = 20  # of a hold-out: rows near in time are alike
 HOLDOUT_PART = 3  # of the rows that are new at most a third judges, the rest teaches
-REFIT_SHARE = 0.05  # a hold-out below that share of the rows it judged adds too little to fit again for
+REFIT_SHARE = 0.15  # a hold-out below that share of the rows it judged adds too little to fit again for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class Trainer:
             number=number,
             model=self._fit(rows),
             name=RECENT if is_recent else ALL,
-            until_row=int(self._stream.due_rows[step]),
+            until_row=self._until(rows, step),
             num_rows=len(rows),
         )
 
@@ -156,29 +156,20 @@ class Trainer:
                 return TurnResult(
                     verdict=returned.verdict, champion=back, num_fits=0, num_labels=len(rows), is_returned=True
                 )
-        judged: list[Judged] = []
-        for name, part in self._spans(
-            rows[rows < holdout[0]],
-            change_row=change_row,
-            try_recent=is_in_doubt,
-        ):
-            is_older = change_row is None or bool(part[0] < change_row)
-            contenders = [one.contender for one in judged]
-            if can_win(contenders, is_older=is_older, is_all=name == ALL, knows_all=champion.name == ALL):
-                judged.append(self._judge(name, part, trial))
-        if not judged:
+        spans = self._spans(rows[rows < holdout[0]], change_row=change_row, try_recent=is_in_doubt)
+        winner, num_fits = self._raced(spans, trial, change_row=change_row, knows_all=champion.name == ALL)
+        if winner is None:
             why = f"fewer than {MIN_LABELLED} rows of both kinds before the hold-out"
             return TurnResult(verdict=Hold((why,)), champion=None, num_fits=0, num_labels=len(rows))
-        winner = judged[best([one.contender for one in judged], _blocks(len(holdout)))]
         if not isinstance(winner.verdict, Promote):
-            return TurnResult(verdict=winner.verdict, champion=None, num_fits=len(judged), num_labels=len(rows))
+            return TurnResult(verdict=winner.verdict, champion=None, num_fits=num_fits, num_labels=len(rows))
         is_refitted = len(holdout) > REFIT_SHARE * len(winner.rows) or winner.sure_gain > 0
         fitted = self._refitted(winner, step) if is_refitted else winner.as_champion
         reference = loss_reference(trial.labels, winner.answers, blocks=_blocks(len(holdout)), task=self._task)
         return TurnResult(
             verdict=winner.verdict,
             champion=replace(fitted, number=champion.number + 1, reference=reference),
-            num_fits=len(judged) + is_refitted,
+            num_fits=num_fits + is_refitted,
             num_labels=len(rows),
             gain=winner.sure_gain,
         )
@@ -189,7 +180,9 @@ class Trainer:
 
     def _returned(self, trial: Trial, archive: Sequence[Champion]) -> Judged | None:
         """The best archived champion, if it surely beats the present one and does about as well as in its time."""
-        judged = [self._judge_model(one.name, one.model, trial, rows=np.zeros(0, np.int64), of=one) for one in archive]
+        none = np.zeros(0, np.int64)
+        better = [one for one in archive if self._is_better_on_a_sample(one, trial)]
+        judged = [self._judge_model(one.name, one.model, trial, rows=none, of=one) for one in better]
         passed = [one for one in judged if one.sure_gain > 0 and isinstance(one.verdict, Promote)]
         if not passed:
             return None
@@ -199,12 +192,49 @@ class Trainer:
             return None
         return lowest
 
+    def _is_better_on_a_sample(self, one: Champion, trial: Trial) -> bool:
+        """Whether an earlier champion beats the present one on a few rows: who does not is not asked for all."""
+        rows = np.linspace(0, len(trial.labels) - 1, self._policy.min_holdout_rows).astype(np.int64)
+        labels, answers = trial.labels[rows], one.model.answers(trial.table.take(pa.array(rows)))
+        theirs = self._task.losses(labels, trial.answers[rows])
+        return bool(self._task.losses(labels, answers).mean() < theirs.mean())
+
+    def _raced(
+        self, spans: Sequence[tuple[str, Index]], trial: Trial, *, change_row: int | None, knows_all: bool
+    ) -> tuple[Judged | None, int]:
+        """The winner of the candidates, wholly fitted and judged, and how many fits were begun.
+
+        Where there are several, each is only begun, and whoever leads then is finished.
+        """
+        if len(spans) == 1:
+            name, rows = spans[0]
+            return self._judge_model(name, self._fit(rows), trial, rows=rows, of=None), 1
+        judged: list[Judged] = []
+        begun: list[Begun] = []
+        for name, rows in spans:
+            is_older = change_row is None or bool(rows[0] < change_row)
+            contenders = [one.contender for one in judged]
+            if can_win(contenders, is_older=is_older, is_all=name == ALL, knows_all=knows_all):
+                begun.append(self._learner.begin(self._stream.take(rows), self._stream.labels[rows]))
+                judged.append(self._judge_model(name, begun[-1], trial, rows=rows, of=None))
+        if not judged:
+            return None, 0
+        # The gates are for what may answer: what was only begun may still lose to a champion that was not.
+        contenders = [replace(one.contender, is_passed=True) for one in judged]
+        place = best(contenders, _blocks(len(trial.labels)))
+        leader = judged[place]
+        return self._judge_model(leader.name, begun[place].finished(), trial, rows=leader.rows, of=None), len(judged)
+
     def _refitted(self, best: Judged, step: int) -> Champion:
         """The winner fitted again on all rows since its first one, hold-out included."""
         rows = self._stream.usable(step)
         rows = rows[rows >= best.rows[0]]
-        until = int(self._stream.due_rows[step])
+        until = self._until(rows, step)
         return Champion(number=0, model=self._fit(rows), name=best.name, until_row=until, num_rows=len(rows))
+
+    def _until(self, rows: Index, step: int) -> int:
+        """The first row that a fit to some rows has surely not seen; where due times differ the due ones have gaps."""
+        return max(int(self._stream.due_rows[step]), int(rows[-1]) + 1)
 
     def _holdout(self, rows: Index, champion: Champion, *, change_row: int | None) -> Index:
         """The newest rows that the champion was not fitted to; at most a third of what is new."""
@@ -225,9 +255,6 @@ class Trainer:
 
     def _can_learn(self, rows: Index) -> bool:
         return len(rows) >= MIN_LABELLED and self._task.can_learn(self._stream.labels[rows])
-
-    def _judge(self, name: str, rows: Index, trial: Trial) -> Judged:
-        return self._judge_model(name, self._fit(rows), trial, rows=rows, of=None)
 
     def _judge_model(self, name: str, model: Model, trial: Trial, *, rows: Index, of: Champion | None) -> Judged:
         answers = model.answers(trial.table)

@@ -10,12 +10,13 @@ from heliostat.simulate.turns import Champion
 from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.events import ChampionChanged, CohortMatured, WindowClosed
 from heliostat.watch.profile import Profile
-from heliostat.watch.windows import Windows
+from heliostat.watch.windows import Windows, window_start
 
 Values = NDArray[np.float64]
 Index = NDArray[np.int64]
+WINDOW = 4 * DAY  # steps whose inputs are counted together: counting a few rows costs as much
 INSTANT = pa.timestamp("us", tz="UTC")
-PROFILE_ROWS = 5_000  # the newest; more rows hardly move a bin, and each has to be answered
+PROFILE_ROWS = 2_000  # the newest; more rows hardly move a bin, and each has to be answered
 
 
 class Watched:
@@ -26,32 +27,36 @@ class Watched:
         self._answers = np.full((stream.num_rows, *stream.task.shape), np.nan)
         self._versions = np.zeros(stream.num_rows, np.int64)
         # Rows of the first part that fall due later: the first champion was not fitted to them either.
-        self._take_in(first, first.model.answers(stream.slice(first.until_row, stream.first_rows)), first.until_row)
+        late = np.flatnonzero(stream.due_step[: stream.first_rows] > stream.first_step)
+        self._take_in(first, first.model.answers(stream.take(late)), late)
         self._windows = self._windows_of(first, step=stream.first_step)
+        self._counted_until = stream.first_rows
 
     def answered(self, step: int, champion: Champion, answers: Values) -> list[WindowClosed]:
         """Take in the answers of a step; the windows that closed with it."""
-        since = self._stream.rows_at(step - 1)
-        self._take_in(champion, answers, since)
-        rows = np.arange(since, since + len(answers))
-        self._windows.add(self._told(rows), self._stream.task.output(answers))
+        self._take_in(champion, answers, np.arange(self._stream.rows_at(step - 1), self._stream.rows_at(step)))
+        if window_start(instant(step), WINDOW) != instant(step):
+            return []
+        rows = np.arange(self._counted_until, self._stream.rows_at(step))
+        self._counted_until = self._stream.rows_at(step)
+        self._windows.add(self._told(rows), self._stream.task.output(self._answers[rows]))
         return self._windows.close(instant(step))
 
     def matured(self, step: int) -> CohortMatured | None:
         """The rows that fell due in a step, scored with the labels known at its end; None when there are none."""
-        since, until = int(self._stream.due_rows[step - 1]), int(self._stream.due_rows[step])
-        is_answered = self._versions[since:until] > 0
-        if not is_answered.any():
+        rows = self._stream.falls_due(step)
+        rows = rows[self._versions[rows] > 0]
+        if not len(rows):
             return None
-        labels = self._stream.labels_known(since, until, step=step)[is_answered]
-        num_rows, task = int(is_answered.sum()), self._stream.task
+        labels = self._stream.labels_known(rows, step=step)
+        num_rows, task = len(rows), self._stream.task
         joined = pa.table(
             {
                 "matures_at": pa.array([instant(step - 1)] * num_rows, INSTANT),
                 "degraded": pa.array(np.zeros(num_rows, bool)),
-                "version": self._versions[since:until][is_answered],
+                "version": self._versions[rows],
                 "label": pa.array(labels, mask=np.isnan(labels)),
-                **task.columns(self._answers[since:until][is_answered]),
+                **task.columns(self._answers[rows]),
             }
         )
         return score_cohort(joined, since=instant(step - 1), until=instant(step), task=task, metrics=(task.loss,))
@@ -59,17 +64,18 @@ class Watched:
     def change(self, champion: Champion, *, step: int) -> ChampionChanged:
         """Another champion answers from the end of a step on."""
         self._windows = self._windows_of(champion, step=step)
+        self._counted_until = self._stream.rows_at(step)
         return changed(champion, step=step, trained_step=step, loss=self._stream.task.loss)
 
-    def _take_in(self, champion: Champion, answers: Values, since: int) -> None:
-        self._answers[since : since + len(answers)] = answers
-        self._versions[since : since + len(answers)] = champion.number
+    def _take_in(self, champion: Champion, answers: Values, rows: Index) -> None:
+        self._answers[rows] = answers
+        self._versions[rows] = champion.number
 
     def _windows_of(self, champion: Champion, *, step: int) -> Windows:
         rows = self._stream.usable(step)[-min(champion.num_rows, PROFILE_ROWS) :]
         answers = champion.model.answers(self._stream.take(rows))
-        profile = Profile.fit(self._told(rows), self._stream.columns, answers, task=self._stream.task, window=DAY)
-        return Windows(profile, version=champion.number, span=DAY)
+        profile = Profile.fit(self._told(rows), self._stream.columns, answers, task=self._stream.task, window=WINDOW)
+        return Windows(profile, version=champion.number, span=WINDOW)
 
     def _told(self, rows: Index) -> pa.Table:
         """Inputs with the day on which they were asked."""

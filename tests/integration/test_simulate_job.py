@@ -59,13 +59,14 @@ def test_a_table_as_it_is_gives_text_json_and_a_plot(data, tmp_path, capsys):
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
-def test_quantities_are_played_when_asked_for(data, tmp_path):
+def test_quantities_are_played_when_asked_for(data, tmp_path, capsys):
     table, path, out = pq.read_table(data), tmp_path / "amounts.parquet", tmp_path / "out.json"
     turned = np.where(np.arange(NUM_ROWS) < 700, 1e6, -1e6) * table["x"].to_numpy()
     pq.write_table(table.select(["x", "kind", "constant"]).append_column("amount", pa.array(turned)), path)
     assert main(["--data", str(path), "--label", "amount", "--task", "regression", "--json", str(out)]) == 0
     found = json.loads(out.read_text())
     assert found["metric"] == "r2"
+    assert "AUC" not in capsys.readouterr().out
     assert found["score"]["loop"] > found["score"]["never"] + 0.1
     assert found[found["loss_metric"]]["loop"] < found[found["loss_metric"]]["never"]
 

@@ -39,6 +39,17 @@ def _played(given, policy_of):
 
 
 @pytest.mark.parametrize("kind", ["classes", "quantity"])
+def test_a_fit_that_was_begun_ends_as_a_whole_one_does(kind):
+    given = _stream(kind, change=2.0)
+    learner, rows, labels = Trees(given.columns, task=given.task), given.slice(0, 1000), given.labels[:1000]
+    begun = learner.begin(rows, labels)
+    asked = given.slice(1000, 1500)
+    part, whole = begun.answers(asked), learner.fit(rows, labels).answers(asked)
+    assert abs(part - whole).max() > 0.01
+    np.testing.assert_allclose(begun.finished().answers(asked), whole, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["classes", "quantity"])
 def test_a_change_is_seen_and_learned_whatever_the_label_is(kind):
     given = _stream(kind, change=0.5)
     never = _played(given, lambda *_: Never())

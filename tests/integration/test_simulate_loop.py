@@ -26,17 +26,36 @@ class Quadrants:
         return self.rates[_quadrant(rows)]
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A fit that is whole already, and says when it is finished."""
+
+    learner: "Counting"
+    model: Quadrants
+
+    def answers(self, rows: pa.Table) -> np.ndarray:
+        return self.model.answers(rows)
+
+    def finished(self) -> Quadrants:
+        self.learner.num_finished += 1
+        return self.model
+
+
 class Counting:
     """A learner quick enough for tests: it sees which quadrant a row lies in, and keeps what it was shown."""
 
     def __init__(self) -> None:
         self.shown: list[np.ndarray] = []
+        self.num_finished = 0
 
     def fit(self, rows: pa.Table, labels: np.ndarray) -> Quadrants:
         self.shown.append(labels)
         place = _quadrant(rows)
         ones = np.bincount(place, weights=labels, minlength=4) + 1
         return Quadrants(ones / (np.bincount(place, minlength=4) + 2))
+
+    def begin(self, rows: pa.Table, labels: np.ndarray) -> "Begun":
+        return Begun(self, self.fit(rows, labels))
 
 
 def _quadrant(rows: pa.Table) -> np.ndarray:
@@ -182,6 +201,35 @@ def test_what_reaches_before_a_change_is_not_fitted_where_the_rows_since_it_sure
     assert found.champion.name == "since the change"
     assert found.num_fits == 2
     assert found.gain > 0.1
+
+
+def test_of_several_candidates_only_the_one_that_leads_is_finished():
+    played, learner = _stream(change=None), Counting()
+    trainer = Trainer(played, learner, Policy.of(played))
+    found = trainer.turn(100, trainer.fit_unjudged(played.first_step, number=1))
+    assert found.num_fits >= 2
+    assert learner.num_finished == 1
+
+
+def test_a_single_candidate_is_fitted_at_once():
+    played, learner = _stream(change=None), Counting()
+    trainer = Trainer(played, learner, Policy.of(played))
+    found = trainer.turn(60, trainer.fit_unjudged(played.first_step, number=1), is_in_doubt=False)
+    assert found.num_fits >= 1
+    assert learner.num_finished == 0
+
+
+def test_a_new_champion_answers_from_the_next_step_on_though_steps_are_answered_ahead():
+    played = _stream(change=0.5)
+    found = _loop_answers(played)
+    row = next(turn.row for turn in found.account.turns if turn.outcome.startswith("promoted"))
+    policy = Policy.of(played)
+    trainer = Trainer(played, Counting(), policy)
+    first = trainer.fit_unjudged(played.first_step, number=1)
+    theirs = first.model.answers(played.slice(played.first_rows, NUM_ROWS))
+    is_same = found.answers == theirs
+    assert is_same[: row - played.first_rows].all()
+    assert not is_same[row - played.first_rows : row - played.first_rows + played.step_rows].any()
 
 
 def test_an_archived_champion_returns_without_a_fit_when_its_world_does():

@@ -25,7 +25,7 @@ def test_without_times_the_file_order_counts_and_labels_are_known_after_their_st
     stream = _prepared(_table()).stream
     assert (stream.step_rows, stream.first_rows) == (50, 300)
     assert stream.usable(6).tolist() == list(range(300))
-    assert not np.isfinite(stream.labels_known(300, 350, step=6)).any()
+    assert not np.isfinite(stream.labels_known(np.arange(300, 350), step=6)).any()
 
 
 def test_rows_are_put_in_order_of_their_event_time():
@@ -46,6 +46,35 @@ def test_a_label_is_not_used_before_it_is_known_and_due():
         if step > 6:
             share = (stream.usable(step) % 2).mean()
             assert share == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_due_time_alone_says_when_labels_are_known_row_by_row():
+    event = np.arange(NUM_ROWS, dtype=float)
+    due = np.where(np.arange(NUM_ROWS) % 2, event + 120, event + 1)
+    stream = _prepared(_table(at=event, due=due), event_time="at", due_time="due").stream
+    assert stream.inputs.column_names == ["x"]
+    for step in range(1, stream.num_steps + 1):
+        now = event[stream.rows_at(step) - 1]
+        usable = stream.usable(step)
+        assert (due[usable] <= now).all()
+        assert len(usable) == stream.due_rows[step] == (due <= now).sum() - (due[stream.rows_at(step) :] <= now).sum()
+        assert stream.falls_due(step).tolist() == sorted(set(usable) - set(stream.usable(step - 1)))
+
+
+def test_a_label_that_comes_before_its_row_is_due_waits_for_that():
+    event = np.arange(NUM_ROWS, dtype=float)
+    stream = _prepared(
+        _table(at=event, told=event + 1, due=event + 120), event_time="at", label_time="told", due_time="due"
+    ).stream
+    assert stream.usable(10).tolist() == list(range(380))
+    assert np.isfinite(stream.labels_known(np.arange(380, 490), step=10)).all()
+
+
+def test_a_row_without_a_due_time_is_never_learned_from():
+    event = np.arange(NUM_ROWS, dtype=float)
+    due = pa.array([None if row == 3 else float(row) for row in range(NUM_ROWS)], pa.float64())
+    stream = _prepared(_table(at=event, due=due), event_time="at", due_time="due").stream
+    assert {3, 4} & set(stream.usable(stream.num_steps)) == {4}
 
 
 def test_a_row_without_a_label_time_is_never_learned_from():

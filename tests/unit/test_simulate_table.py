@@ -85,6 +85,14 @@ def test_a_label_told_before_its_event_is_known_right_after_the_answer_and_that_
     assert any("1,000 labels were told before their event" in remark for remark in prepared.remarks)
 
 
+def test_without_a_label_time_labels_count_as_known_when_due_and_that_is_said():
+    at = np.arange(NUM_ROWS, dtype=float)
+    prepared = _prepared(at=at, due=at + 100, roles={"event_time": "at", "due_time": "due"})
+    assert (prepared.stream.known_step == prepared.stream.due_step).all()
+    assert any("counts as known at its due" in remark for remark in prepared.remarks)
+    assert not any("when a label is due" in remark for remark in prepared.remarks)
+
+
 def test_a_label_without_a_time_is_scored_but_never_learned_from():
     at = np.arange(NUM_ROWS, dtype=float)
     told = pa.array([None if row == 3 else float(row) for row in range(NUM_ROWS)])
@@ -171,7 +179,14 @@ def test_of_a_long_table_rows_are_played_evenly_over_its_time():
         ({"y": np.arange(NUM_ROWS) / 7}, {}, "1,000 different values .* try --task regression"),
         ({"y": [f"{row}" for row in range(NUM_ROWS)]}, {}, "join the rare ones"),
         ({"y": ["a", "b"] * 500}, {"task": "regression"}, "regression needs numbers"),
-        ({"y": np.ones(NUM_ROWS)}, {"task": "regression"}, "not all alike"),
+        ({"y": np.ones(NUM_ROWS)}, {"task": "regression"}, "one value only"),
+        ({"y": pa.nulls(NUM_ROWS, pa.float64())}, {"task": "regression"}, "no value at all"),
+        ({"due": np.zeros(NUM_ROWS)}, {"due_time": "due"}, "A due time needs an event time"),
+        (
+            {"at": [NOON] * NUM_ROWS, "due": np.zeros(NUM_ROWS)},
+            {"event_time": "at", "due_time": "due"},
+            "both must be instants",
+        ),
         ({"y": [[1]] * NUM_ROWS}, {}, "must be text, boolean or number"),
         ({"at": pa.nulls(NUM_ROWS, pa.float64())}, {"event_time": "at"}, "No row has a at"),
         ({"at": ["soon"] * NUM_ROWS}, {"event_time": "at"}, "cannot be read as a time"),
