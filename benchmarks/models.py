@@ -66,6 +66,7 @@ def tabular_fits() -> Fits:
         OURS: model_kinds.network,
         "trees (XGBoost)": model_kinds.xgboost,
         "HistGradientBoosting": model_kinds.scikit,
+        "HistGradientBoosting, tuned": model_kinds.tuned_scikit,
         "XGBoost, tuned": model_kinds.tuned_xgboost,
     }
     if find_spec("lightgbm") is not None:

@@ -32,6 +32,7 @@ class Training:
     shard: bool = False
     bfloat16: bool = False
     compile: bool = False
+    isotonic: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.fewest_workers < 1:

@@ -38,7 +38,7 @@ class Calibration:
         """
         # About the mean logit, so that a change of scale alone does not move the mean.
         centre = float(logits.mean()) if len(logits) else 0.0
-        evidence = _Evidence(logits - centre, labels, centre=centre, weight=_weight(logits, labels, blocks))
+        evidence = _Evidence(logits - centre, labels, centre=centre, weight=row_weight(logits, labels, blocks))
         line = np.array([1.0, 0.0])
         loss = evidence.loss(line)
         for _ in range(MAX_STEPS):
@@ -50,7 +50,7 @@ class Calibration:
 
     def answers(self, outputs: Values) -> Values:
         """One probability a row, strictly between 0 and 1."""
-        return _sigmoid(self.scale * outputs + self.bias)
+        return sigmoid(self.scale * outputs + self.bias)
 
     def to_json(self) -> str:
         """Scale and bias as JSON."""
@@ -80,7 +80,7 @@ class _Evidence:
 
     def newton_step(self, line: Values) -> Values:
         """Where a parabola through the loss has its lowest point, seen from `line`."""
-        probabilities = _sigmoid(self._margins(line))
+        probabilities = sigmoid(self._margins(line))
         inputs = np.stack([self.logits, np.ones_like(self.logits)])
         gradient = self.weight * inputs @ (probabilities - self.labels) + PRIOR_STRENGTH * (line - [1.0, 0.0])
         curvature = self.weight * (inputs * probabilities * (1 - probabilities)) @ inputs.T + PRIOR_STRENGTH * np.eye(2)
@@ -103,18 +103,19 @@ class _Evidence:
         return line, loss
 
 
-def _sigmoid(margins: Values) -> Values:
+def sigmoid(margins: Values) -> Values:
+    """Probabilities of logits, strictly between 0 and 1."""
     return np.asarray(1 / (1 + np.exp(-np.clip(margins, -30, 30))))
 
 
-def _weight(logits: Values, labels: Values, blocks: NDArray[np.int64] | None) -> float:
+def row_weight(logits: Values, labels: Values, blocks: NDArray[np.int64] | None) -> float:
     """One over the design effect: how much the errors of a block's rows add up instead of cancelling; 1 at most.
 
     Of the two, for the mean of the rows and for their slope, the larger effect counts.
     """
     if blocks is None or not len(blocks):
         return 1.0
-    residuals = labels - _sigmoid(logits)
+    residuals = labels - sigmoid(logits)
     return block_weight([residuals, residuals * (logits - logits.mean())], blocks)
 
 

@@ -74,7 +74,7 @@ def fit(
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):  # the caller's own stay as they are
         torch.manual_seed(seed)
-        objective = objective_of(workload.task, seen.labels)
+        objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
         network = _network(workload, seen).to(device)
         learner = Learner(workload, network, objective=objective, seed=seed, device=device, on_step=on_step)
         state = _begin(learner, resume, fingerprint=_fingerprint(workload, train, validation, seed=seed))
@@ -121,7 +121,7 @@ def refit(
     seen = Examples.of(rows, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
         torch.manual_seed(seed)
-        objective = objective_of(workload.task, seen.labels)
+        objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
         network = _network(workload, seen).to(device)
         learner = Learner(settled, network, objective=objective, seed=seed, device=device, on_step=on_step)
         state = _begin(learner, resume, fingerprint=_fingerprint(settled, rows, rows.slice(0, 0), seed=seed))

@@ -28,7 +28,7 @@ def fit_trees(workload: Workload, train: pa.Table, validation: pa.Table, *, seed
     check_parts(workload.task, train, validation)
     preparation = Preparation.fit(train, workload.columns)
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
-    objective = objective_of(workload.task, seen.labels)
+    objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
     booster, history = _boosted(workload, objective, seen, unseen, seed=seed)
     best = min(range(len(history)), key=lambda number: history[number].validation_loss)
     stored = _stored(booster[: best + 1])
@@ -56,7 +56,7 @@ def refit_trees(workload: Workload, rows: pa.Table, *, num_rounds: int, calibrat
     check_labels(workload.task, rows, purpose="training")
     preparation = Preparation.fit(rows, workload.columns)
     seen = Examples.of(rows, preparation)
-    objective = objective_of(workload.task, seen.labels)
+    objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
     booster, history = _boosted(workload, objective, seen, None, seed=seed, num_rounds=num_rounds)
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
     return Fitted(

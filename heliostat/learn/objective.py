@@ -3,6 +3,7 @@
 An output is a logit, one logit a class, or a quantity in standard deviations of the training labels from their mean.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from heliostat.learn.calibrate import Calibration
 from heliostat.learn.calibrate_classes import ClassesCalibration
+from heliostat.learn.calibrate_isotonic import IsotonicCalibration
 from heliostat.learn.calibrate_quantity import QuantityCalibration
 from heliostat.tasks import ClassesTask, QuantityTask, Task
 
@@ -55,9 +57,10 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class BinaryObjective:
-    """One logit."""
+    """One logit; its calibration is a line, or any rising curve."""
 
     outputs: tuple[int, ...] = ()
+    isotonic: bool = False
 
     @property
     def boosting(self) -> Mapping[str, Any]:
@@ -73,8 +76,9 @@ class BinaryObjective:
         return labels
 
     def calibration(self, outputs: Values, labels: Values, *, blocks: Blocks) -> Calibrated:
-        """A line through the logits."""
-        return Calibration.fit(outputs, labels, blocks=blocks)
+        """A line through the logits, or a rising curve."""
+        kind = IsotonicCalibration if self.isotonic else Calibration
+        return kind.fit(outputs, labels, blocks=blocks)
 
 
 @dataclass(frozen=True)
@@ -140,15 +144,15 @@ def outputs_of(task: Task) -> tuple[int, ...]:
     return task.shape if isinstance(task, ClassesTask) else ()
 
 
-def objective_of(task: Task, labels: Values) -> Objective:
-    """What a fit to rows with these labels aims at."""
+def objective_of(task: Task, labels: Values, *, isotonic: bool = False) -> Objective:
+    """What a fit to rows with these labels aims at; `isotonic` is how two values are calibrated."""
     match task:
         case ClassesTask():
             return ClassesObjective(task.shape[0])
         case QuantityTask():
             return QuantityObjective(task, centre=float(labels.mean()), scale=float(labels.std()) or 1.0)
         case _:
-            return BinaryObjective()
+            return BinaryObjective(isotonic=isotonic)
 
 
 def calibration_from_json(task: Task, text: str) -> Calibrated:
@@ -159,4 +163,4 @@ def calibration_from_json(task: Task, text: str) -> Calibrated:
         case QuantityTask():
             return QuantityCalibration.from_json(text)
         case _:
-            return Calibration.from_json(text)
+            return IsotonicCalibration.from_json(text) if "margins" in json.loads(text) else Calibration.from_json(text)
