@@ -17,6 +17,7 @@ from heliostat.vectors import from_matrix
 
 MOST_TEXTS = 4000  # of each package
 FEWEST_WORDS = 6
+TEXT = Text("text", max_length=100_000, letters=(2, 5), num_buckets=1 << 17, most_terms=768)
 
 
 def digits() -> tuple[pa.Table, list[Column]]:
@@ -34,7 +35,7 @@ def docstrings() -> tuple[pa.Table, list[Column]]:
     texts = [(text, label) for label, name in enumerate(("scipy", "sklearn")) for text in _paragraphs(name)]
     texts.sort(key=lambda each: crc32(each[0].encode()))
     labels = np.array([label for _, label in texts], np.float64)
-    return _rows(labels, "text", pa.array([text for text, _ in texts])), [Text("text", max_length=100_000)]
+    return _rows(labels, "text", pa.array([text for text, _ in texts])), [TEXT]
 
 
 def _paragraphs(package: str) -> list[str]:

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import model_kinds
-from benchmarks.model_data import digits, docstrings
+from benchmarks.model_data import TEXT, digits, docstrings
 from benchmarks.model_kinds import Answers, declared
 from heliostat import Category, Number, Training, Vector, Workload
 from heliostat.blocks import block_bootstrap
@@ -33,7 +33,7 @@ from heliostat.columns import Column
 from heliostat.learn.fit import days
 from heliostat.learn.images import image_network
 from heliostat.learn.rows import split_by_time
-from heliostat.learn.tabular import network
+from heliostat.learn.text import text_network
 from heliostat.metrics import auc, brier, log_loss, log_losses
 
 Fits = Mapping[str, Callable[[Workload, pa.Table], Answers]]
@@ -143,8 +143,7 @@ def main() -> None:
         training = Training(epochs=30, batch_size=64, learning_rate=3e-3, validation_share=0.2)
         workload, fits = declared(columns, **model, training=training), IMAGES
     elif options.docstrings:
-        training = Training(epochs=8, batch_size=128, learning_rate=2e-2, weight_decay=0.05)
-        workload, fits = declared(columns, **network(columns, dropout=0.5), training=training), TEXTS
+        workload, fits = declared(columns, **text_network(TEXT)), TEXTS
     heads = ["model", "log loss", "AUC", "Brier", "network less this", "fit, CPU s", "one row, CPU ms"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     ours: NDArray[np.float64] | None = None

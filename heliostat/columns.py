@@ -81,7 +81,8 @@ class Vector:
 class Text:
     """A column of text for models to read, of at most `max_length` characters.
 
-    Models see the first `most_terms` of its words and pairs of words, each as one of `num_buckets` numbers.
+    Models see the first `most_terms` of its words and pairs of words, each as one of `num_buckets` numbers. With
+    `letters`, (2, 5) for example, they also see parts of words, runs of 2 to 5 letters, which take two thirds of both.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Text:
     num_buckets: int = 1 << 15
     most_terms: int = 128
     optional: bool = False
+    letters: tuple[int, int] | None = None
 
     arrow_type = pa.string()
 
@@ -97,6 +99,10 @@ class Text:
             raise WorkloadError(
                 f"Text({self.name!r}, max_length={self.max_length}, num_buckets={self.num_buckets}, "
                 f"most_terms={self.most_terms}): all must be above 0, and num_buckets at least {MIN_BUCKETS}."
+            )
+        if self.letters is not None and not 0 < self.letters[0] <= self.letters[1]:
+            raise WorkloadError(
+                f"Text({self.name!r}, letters={self.letters}): give (fewest, most), both above 0 and in this order."
             )
 
 

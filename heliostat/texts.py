@@ -4,6 +4,7 @@ The hash is CRC-32, the same on every machine and in every version, so nothing h
 """
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from zlib import crc32
 
@@ -15,18 +16,37 @@ PADDING = 0
 _WORD = re.compile(r"\w+")
 
 
-def buckets_of(text: str, *, num_buckets: int, most_terms: int) -> list[int]:
-    """From 1 to `num_buckets` - 1, one for each word and then one for each pair, the first `most_terms` of them."""
+Letters = tuple[int, int] | None
+
+
+def buckets_of(text: str, *, num_buckets: int, most_terms: int, letters: Letters = None) -> list[int]:
+    """From 1 to `num_buckets` - 1, one for each word and then one for each pair, the first `most_terms` of them.
+
+    With `letters` each distinct one once: words and pairs, at most a third of `most_terms`, in the lower half of the
+    buckets, then the runs of so few to so many letters of each word (its ends count as letters) in the upper half.
+    """
     words = _WORD.findall(text.lower())[:most_terms]
     terms = [*words, *(f"{first} {second}" for first, second in pairwise(words))]
-    return [1 + crc32(term.encode()) % (num_buckets - 1) for term in terms[:most_terms]]
+    if letters is None:
+        return [1 + crc32(term.encode()) % (num_buckets - 1) for term in terms[:most_terms]]
+    half = num_buckets // 2
+    found = [1 + crc32(term.encode()) % (half - 1) for term in list(dict.fromkeys(terms))[: most_terms // 3]]
+    runs = dict.fromkeys(run for word in words for run in _runs(f" {word} ", *letters))
+    return [*found, *(half + crc32(run.encode()) % half for run in runs)][:most_terms]
 
 
-def to_buckets(values: pa.ChunkedArray, *, num_buckets: int, most_terms: int) -> NDArray[np.int64]:
+def _runs(word: str, fewest: int, most: int) -> Iterator[str]:
+    for length in range(fewest, most + 1):
+        yield from (word[start : start + length] for start in range(len(word) - length + 1))
+
+
+def to_buckets(
+    values: pa.ChunkedArray, *, num_buckets: int, most_terms: int, letters: Letters = None
+) -> NDArray[np.int64]:
     """Shape (num_rows, most_terms), rows of fewer terms filled up with PADDING; a missing text has none."""
     found = np.full((len(values), most_terms), PADDING, np.int64)
     for row, text in enumerate(values.to_pylist()):
         if text is not None:
-            terms = buckets_of(text, num_buckets=num_buckets, most_terms=most_terms)
+            terms = buckets_of(text, num_buckets=num_buckets, most_terms=most_terms, letters=letters)
             found[row, : len(terms)] = terms
     return found

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -112,10 +113,17 @@ class Hashing:
     name: str
     num_buckets: int
     most_terms: int
+    letters: tuple[int, int] | None = None
 
     def prepare(self, values: pa.ChunkedArray) -> NDArray[np.int64]:
         """Shape (num_rows, most_terms): buckets from 1 on, then 0."""
-        return to_buckets(values, num_buckets=self.num_buckets, most_terms=self.most_terms)
+        return to_buckets(values, num_buckets=self.num_buckets, most_terms=self.most_terms, letters=self.letters)
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> "Hashing":
+        """The hashing that `asdict` wrote; bundles from before there were letters have none."""
+        letters = stored.get("letters")
+        return cls(**{**stored, "letters": None if letters is None else tuple(letters)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +142,7 @@ class Preparation:
         categories = [_vocabulary(table[c.name], c, rare_below) for c in columns if isinstance(c, Category)]
         vectors = [_vector_mean(table[c.name], c, rare_below) for c in columns if isinstance(c, Vector)]
         texts = [
-            Hashing(name=c.name, num_buckets=c.num_buckets, most_terms=c.most_terms)
+            Hashing(name=c.name, num_buckets=c.num_buckets, most_terms=c.most_terms, letters=c.letters)
             for c in columns
             if isinstance(c, Text)
         ]
@@ -208,7 +216,7 @@ class Preparation:
             ),
             # Bundles from before there were vectors and texts have none.
             vectors=tuple(VectorMean(**{**each, "mean": tuple(each["mean"])}) for each in stored.get("vectors", [])),
-            texts=tuple(Hashing(**each) for each in stored.get("texts", [])),
+            texts=tuple(Hashing.from_stored(each) for each in stored.get("texts", [])),
         )
 
 

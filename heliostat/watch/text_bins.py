@@ -35,7 +35,8 @@ class TextBins:
     def fit(cls, column: Text, values: pa.ChunkedArray) -> "list[TextBins]":
         """The bins of both numbers."""
         hashing = {"num_buckets": column.num_buckets, "most_terms": column.most_terms}
-        num_rows = _num_rows(to_buckets(values, **hashing), column.num_buckets)
+        found = to_buckets(values, num_buckets=column.num_buckets, most_terms=column.most_terms)
+        num_rows = _num_rows(found, column.num_buckets)
         seen = base64.b64encode(np.packbits(num_rows > 0).tobytes()).decode()
         unfitted = [
             cls(source=column.name, **hashing, measure=measure, seen=seen, cuts=()) for measure in (TERMS, UNSEEN)
