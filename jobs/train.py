@@ -24,8 +24,8 @@ from heliostat.learn.tuned import kept
 from jobs import _entry, _room
 from jobs._contest import Version
 from jobs._fitting import FitRun, fit_candidates
-from jobs._inputs import champions
 from jobs._judging import fitted_until
+from jobs._pinned import champions
 from jobs._progress import CPU_S
 from jobs._screen import screened
 from jobs._windows import is_all_history

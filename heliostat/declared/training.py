@@ -13,8 +13,9 @@ class Training:
     `num_workers` fit together, (fewest, most) as many as there is room for. Each batch is learned from in `accumulate`
     pieces before one step, so that a large one fits into memory. A network that gets no better on later rows in
     `patience` epochs is ended early. A checkpoint is kept after every epoch, and every `checkpoint_steps` batches.
-    `shard` lays the network out over the workers instead of giving each a copy. On a GPU `bfloat16` computes in half
-    the width; `compile` is worth its minute where the same network is fitted for long.
+    `shard` lays the network out over the workers instead of giving each a copy. `bfloat16` computes in half the width,
+    which is quicker on a GPU, and for wide networks on a CPU that has instructions for it; `compile` is worth its
+    minute where the same network is fitted for long.
     """
 
     epochs: int = 5

@@ -136,6 +136,10 @@ class Learner:
     def _step(self, share: Share, *, epoch: int) -> torch.Tensor:
         self.optimizer.zero_grad()
         pieces = _pieces(share.examples, self.workload.training.accumulate)
+        if len(pieces) == 1:
+            total = self._backward(share.examples, weight=share.weight, epoch=epoch)
+            self.optimizer.step()
+            return total
         total = torch.zeros((), device=self.device)
         for number, piece in enumerate(pieces):
             with parallel.added_up(self._averaging, is_last=number == len(pieces) - 1):
@@ -152,18 +156,20 @@ class Learner:
         with self._precision():
             logits = self._told(lambda own: self._forward(self._trained, encoded, own), examples)
         # The loss is taken in full width: a log of halves rounds to nothing.
-        loss = guarded("loss", self.workload, lambda _: self.loss(logits.float(), labels), examples) * weight
-        if self.device == "cpu" and not math.isfinite(
-            loss.detach()
-        ):  # a device would have to be waited for in every step
-            raise StepFaultError(self.not_finite(float(loss.detach()), examples, epoch=epoch))
+        loss = guarded("loss", self.workload, lambda _: self.loss(logits.float(), labels), examples)
+        if weight != 1.0:
+            loss = loss * weight
+        found = loss.detach()
+        if self.device == "cpu" and not math.isfinite(found):  # a device would have to be waited for in every step
+            raise StepFaultError(self.not_finite(float(found), examples, epoch=epoch))
         self._told(lambda _: loss.backward(), examples)  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return found
 
     def _precision(self) -> AbstractContextManager[object]:
-        """Half width on a GPU where it is asked for; a CPU gains nothing by it."""
-        is_half = self.workload.training.bfloat16 and self.device != "cpu"
-        return torch.autocast("cuda", torch.bfloat16) if is_half else nullcontext()
+        """Half width where it is asked for."""
+        if not self.workload.training.bfloat16:
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     def _encoded(self, examples: Examples) -> Mapping[str, torch.Tensor]:
         encoded = guarded("encode", self.workload, lambda own: self.workload.encode(own.batch), examples)

@@ -62,7 +62,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _out_of_memory(name: str, workload: Workload, error: Exception, *, num_rows: int) -> str:
     return (
         f"{said(name, workload, error)}: the memory does not suffice for {num_rows:,} rows at once; lower "
-        f"Training(batch_size={workload.training.batch_size}), or make the network or what encode gives smaller."
+        f"Training(batch_size={workload.training.batch_size}), or learn from each batch in more pieces "
+        f"(accumulate={2 * workload.training.accumulate}), or make the network or what encode gives smaller."
     )
 
 

@@ -18,7 +18,8 @@ from heliostat.store.catalog import Catalog
 from heliostat.store.lake import Lake
 from heliostat.store.schema import conform, raw_schema
 from jobs._fitting import FitRun, fit_candidates
-from jobs._inputs import champions, with_inputs
+from jobs._inputs import with_inputs
+from jobs._pinned import champions
 from tests.integration.predictor_fixture import make_bundle
 from tests.ray_train import Attempts
 from tests.toy_chain import workload

@@ -91,6 +91,11 @@ def large(batch):
     return {**encode(batch), "numbers": encode(batch)["numbers"] * 1e30}
 
 
+class Huge(Network):
+    def forward(self, encoded):
+        return super().forward(encoded) + encoded["numbers"].new_ones(2**50).mean()
+
+
 class Wide(nn.Linear):
     def forward(self, encoded):
         return super().forward(encoded["numbers"])
@@ -170,6 +175,11 @@ def test_a_loss_that_is_not_finite_names_the_row_its_label_and_its_line(parts):
         ({"encode": short}, rf"encode gives 'site' with \d+ rows for \d+ \({HERE}, line \d+\); give one for each"),
         ({"encode": wide}, r"the network failed with RuntimeError: mat1 and mat2 .* \(tests/toy.py, line \d+\)"),
         ({"encode": no_memory}, r"does not suffice for \d+ rows at once; lower Training\(batch_size=128\)"),
+        (
+            {"model": lambda sizes: Huge(sizes["site"])},
+            rf"the network failed with RuntimeError: .*allocate memory.* \({HERE}, line \d+\): the memory does not "
+            r"suffice for \d+ rows at once; lower Training\(batch_size=128\), or learn from .* pieces",
+        ),
         ({"model": lambda sizes: Wide(3, 1)}, rf"gave \(\d+, 1\) \({HERE}, line \d+\). End its forward with .squeeze"),
         ({"model": no_network}, rf"model failed with KeyError: 'sites' \({HERE}, line \d+\)"),
         ({"loss": lambda logits: logits}, rf"loss failed with TypeError: .*<lambda>.* \({HERE}, line \d+\)"),
