@@ -13,12 +13,14 @@ from typing import Any
 from actors.commanding import run_id, submission_id
 from actors.monitor import Watch
 from actors.proxy import Proxy, catalog
-from actors.trial import compare
+from actors.trial import compared
 from cluster import names, submit
 from heliostat.errors import NotFoundError
 from heliostat.gates import Hold, Promote
 from heliostat.govern.commands import TurnRecord
+from heliostat.govern.comparison import estimated
 from heliostat.govern.events import Asked, Event, Matured, RunEnded, RunLost, TrialSeen
+from heliostat.govern.numbers import retrained_at
 from heliostat.govern.turn import LoopState
 from heliostat.records import JournalEntry
 from heliostat.settings import Settings
@@ -71,7 +73,7 @@ class Hearing:
         assert since is not None, f"turn {turn.turn} has a trial that never began"
         assert turn.candidate is not None, f"turn {turn.turn} has a trial without a candidate"
         name, columns = self._watch.workload, self._watch.columns
-        seen = compare(
+        seen, rows = compared(
             self._lake,
             name,
             columns,
@@ -91,6 +93,7 @@ class Hearing:
             distance=seen.distance,
             model_ms=None if seen.own_ms is None else seen.own_ms.p75,
             champion_model_ms=None if seen.other_ms is None else seen.other_ms.p75,
+            estimated=None if self._watch.loop.max_estimated_loss is None else estimated(rows, self._watch.task),
         )
 
     def _run_events(self, turn: int, attempt: int, clock: datetime) -> list[Event]:
@@ -105,8 +108,9 @@ class Hearing:
                     attempt=attempt,
                     candidate=result["version"],
                     verdict=kind(tuple(result["reasons"])),
-                    retrained_at=clock,
+                    retrained_at=retrained_at(result.get("fitted_at"), clock=clock),
                     distance=result.get("inputs", {}).get("distance"),
+                    estimate=result.get("inputs", {}).get("estimate"),
                     is_moving=result.get("sure_gain", 0.0) > self._margin,
                     gain=result.get("gain"),
                     num_labels=result.get("labels"),

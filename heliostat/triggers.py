@@ -1,10 +1,12 @@
 """What counts as a reason to retrain; `watch.monitor` evaluates these on closed windows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from heliostat.errors import WorkloadError
 from heliostat.metrics import Metric, log_loss
+
+SUDDEN_RUN_LENGTH = 1_000_000  # windows between false alarms: a change that is seen on few rows must be beyond doubt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +37,15 @@ class Decay:
     """Quality fell: the matured score is worse than the champion's hold-out score by more than `margin`.
 
     Tested after every window, for ever: while quality keeps within the margin, a false alarm comes after `run_length`
-    windows or more on average. It is said when at least `min_rows` rows have matured since the change began.
+    windows or more on average. It is said when at least `min_rows` rows have matured since the change began. With
+    `sudden_rows` it is said on so many rows already, where such evidence comes by chance once in a million windows.
     """
 
     metric: Metric
     margin: float
     min_rows: int = 1000
     run_length: int = 1000
+    sudden_rows: int | None = None
 
     def __post_init__(self) -> None:
         if self.margin <= 0 or self.min_rows < 1:
@@ -52,6 +56,18 @@ class Decay:
             raise WorkloadError(
                 f"Decay({self.metric}, run_length={self.run_length}): windows between false alarms must be at least 2."
             )
+        if self.sudden_rows is not None and self.sudden_rows < 1:
+            raise WorkloadError(
+                f"Decay({self.metric}, sudden_rows={self.sudden_rows}): must be above 0; None says no change sooner."
+            )
+
+    @property
+    def tests(self) -> "tuple[Decay, ...]":
+        """What the monitor looks at, each said once: decay as declared, and where asked for the sudden kind."""
+        usual = replace(self, sudden_rows=None)
+        if self.sudden_rows is None:
+            return (usual,)
+        return usual, replace(usual, min_rows=self.sudden_rows, run_length=SUDDEN_RUN_LENGTH)
 
 
 @dataclass(frozen=True)

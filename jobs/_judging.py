@@ -20,6 +20,7 @@ from heliostat.learn.bundle import ServedModel, constant_of
 from heliostat.metrics import log_loss, stored
 from heliostat.records import ModelVersion
 from heliostat.store.bundles import read_bundle
+from heliostat.tasks import Task
 from heliostat.watch.monitor_json import reference_to_json
 from heliostat.watch.reference import loss_reference
 from heliostat.workload import Workload
@@ -176,9 +177,16 @@ def judge_on(
             "window": _window(holdout),
             # What a trial on live rows is compared with: answers of another kind are a fault.
             "distance": None if theirs is None else float(task.distances(answers, theirs).mean()),
+            "estimate": None if theirs is None else _estimate(task, answers, theirs),
             task.loss.name: reference_to_json(loss_reference(labels, answers, blocks=days, task=task)),
         },
     )
+
+
+def _estimate(task: Task, answers: NDArray[np.float64], theirs: NDArray[np.float64]) -> float | None:
+    """How much more loss a row the one expects of itself than the other."""
+    own, other = task.expected(answers), task.expected(theirs)
+    return None if own is None or other is None else own.loss - other.loss
 
 
 def _verdict(workload: Workload, found: gates.Evidence) -> gates.Promote | gates.Hold:

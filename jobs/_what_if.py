@@ -1,16 +1,12 @@
 """A past period under other limits of the loop, from the journal alone: what the turns would have been."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
 from actors.hearing import asked
 from actors.monitor import RETRAIN
-from heliostat.govern.stored import record_from_json
 from heliostat.govern.what_if import Past, PlayedTurn, changed, what_if
-from heliostat.records import JournalEntry
 from jobs import _entry
-
-NOT_STORED = ("at", "numbers")  # beside the record in the journal
+from jobs._live_account import entries, turns_of
 
 
 def show_what_if(job: _entry.Job) -> _entry.Result:
@@ -58,14 +54,10 @@ def _line(one: PlayedTurn) -> str:
 
 
 def _past(job: _entry.Job, *, since: datetime, until: datetime) -> Past:
-    asks = [asked(entry) for entry in _entries(job, RETRAIN)]
-    records = [
-        record_from_json({name: value for name, value in entry.payload.items() if name not in NOT_STORED})
-        for entry in _entries(job, "turn_ended")
-    ]
+    asks = [asked(entry) for entry in entries(job, RETRAIN)]
     return Past(
         asks=[ask for ask in asks if since <= ask.at < until],
-        turns=[record for record in records if since <= record.started_at < until],
+        turns=turns_of(job, since=since, until=until),
         rows_per_day=_rows_per_day(job, since=since, until=until),
     )
 
@@ -77,10 +69,3 @@ def _rows_per_day(job: _entry.Job, *, since: datetime, until: datetime) -> float
     when = [("event_at", ">=", since), ("event_at", "<", until)]
     rows = job.lake.read(job.workload.name, "predictions", columns=["event_at"], where=when)
     return float(rows.num_rows / max((until - since).total_seconds() / 86_400, 1e-9))
-
-
-def _entries(job: _entry.Job, kind: str) -> Iterator[JournalEntry]:
-    after = 0
-    while page := job.catalog.entries(job.workload.name, kind=kind, after_sequence=after):
-        yield from page
-        after = page[-1].sequence

@@ -10,6 +10,11 @@ With --what-if nothing is asked, fitted or changed: the turns of the period are 
 under other limits of the loop, as in --what-if cooldown=1d,max_turns=5,follow_ups=no,ignore=age+growth. What the
 monitor asked for is taken as it was; a turn that starts when one did ends as that did, any other is assumed to end as
 the nearest did, and is marked. With --what-if "" (the same limits) the same turns come out.
+
+With --compare nothing is asked or changed either: what the loop was worth in a period that was replayed (or lived
+through) is compared with never learning again, calendars, and as many turns at even distances, on the rows that it
+answered, as jobs.simulate does for a table; it writes results/<workload>-compare.json and .png. The others fit the
+workload's own model about 70 times, as tasks of one CPU each.
 """
 
 import argparse
@@ -18,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
@@ -42,6 +48,10 @@ def replay(job: _entry.Job) -> _entry.Result:
     """Replay from `--since` to `--until`; the result counts what was asked and answered."""
     if job.options.what_if is not None:
         return show_what_if(job)
+    if job.options.compare:
+        from jobs._replay_compare import show_comparison  # it draws: the extra `report`, which a replay does not need
+
+        return show_comparison(job)
     _refuse_at_another_clock(job)
     since, until = job.options.since, job.options.until
     traffic = Traffic(_rows(job, since=since, until=until))
@@ -143,7 +153,11 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--since", type=_entry.instant, required=True, help="first instant that is replayed")
     made.add_argument("--until", type=_entry.instant, required=True, help="rows from here on are not replayed")
     made.add_argument("--connections", type=int, default=8, help="requests in flight at once (default: %(default)s)")
-    made.add_argument("--what-if", metavar="CHANGES", help="work the period's turns out again; nothing is replayed")
+    other = made.add_mutually_exclusive_group()
+    other.add_argument("--what-if", metavar="CHANGES", help="work the period's turns out again; nothing is replayed")
+    other.add_argument("--compare", action="store_true", help="what else could have been done; nothing is replayed")
+    made.add_argument("--json", type=Path, metavar="OUT", help="of --compare (default: below results)")
+    made.add_argument("--plot", type=Path, metavar="OUT.png", help="of --compare (default: below results)")
     return made
 
 

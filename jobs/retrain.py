@@ -24,7 +24,7 @@ def retrain(job: _entry.Job) -> _entry.Result:
     """The best candidate of this turn and its verdict."""
     options = job.options
     try:
-        judgements, is_returned = _judged(job)
+        judgements, is_returned, fitted_at = _judged(job)
     except TrainingError as error:
         # The same rows would fail again: the turn is over, and the reason is its result.
         status = "failed" if isinstance(error, FitFailedError) else "succeeded"
@@ -37,20 +37,23 @@ def retrain(job: _entry.Job) -> _entry.Result:
             "is_returned": is_returned,
             "judged": [each.as_dict() for each in judgements],
             **_cost(job, judgements),
+            "fitted_at": fitted_at.isoformat(),
         }
     job.catalog.end_run(options.run, status=status, result=result, by=job.by, at=datetime.now(UTC))
     return result
 
 
-def _judged(job: _entry.Job) -> tuple[list[Judgement], bool]:
-    """A champion of before whose world is back (then True), or else what a run has fitted."""
+def _judged(job: _entry.Job) -> tuple[list[Judgement], bool, datetime]:
+    """A champion of before whose world is back (then True), or else what a run has fitted, and when that was done."""
     options = job.options
     run = started(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset, is_in_doubt=options.in_doubt)
     back = returned(job, as_of=options.as_of, onset_at=options.onset) if options.in_doubt else None
     if back is not None:
         print(f"version {back.version} answers as well as in its time, and better than the champion", flush=True)
-        return [back], True
-    return judge(job, fit_run(job, run), as_of=options.as_of), False
+        return [back], True, datetime.now(UTC)
+    fitted = fit_run(job, run)
+    fitted_at = datetime.now(UTC)
+    return judge(job, fitted, as_of=options.as_of), False, fitted_at
 
 
 def _cost(job: _entry.Job, judgements: Sequence[Judgement]) -> dict[str, Any]:

@@ -19,6 +19,10 @@ class Loop:
     With `follow_ups`, turns at growing numbers of labelled rows since a change stand in for `Growth` after it. The
     last `max_archived` champions compete in every turn that something besides growth asked for. With `economics` a turn
     starts only when it is worth its run.
+
+    Where too few labels of a trial have matured by the end of a step, a candidate is withdrawn that surely expects more
+    loss a row of itself than the champion does on the same rows, by more than `max_estimated_loss` beyond what the
+    difference was on the hold-out; None leaves that out.
     """
 
     cooldown: timedelta = timedelta(days=14)
@@ -31,6 +35,7 @@ class Loop:
     canary_shares: tuple[float, ...] = (0.25,)
     canary_span: timedelta = timedelta(days=1)
     max_model_ms: float = 50.0
+    max_estimated_loss: float | None = None
     probation: timedelta = timedelta(days=30)
     holdout_span: timedelta = timedelta(days=7)
     window: timedelta = timedelta(days=1)
@@ -40,6 +45,8 @@ class Loop:
             raise WorkloadError(f"{self}: cooldown, shadow_span, canary_span and probation must not be negative.")
         if not self.max_model_ms > 0:
             raise WorkloadError(f"{self}: max_model_ms must be above zero.")
+        if self.max_estimated_loss is not None and not self.max_estimated_loss > 0:
+            raise WorkloadError(f"{self}: max_estimated_loss must be above zero; None asks for no estimate.")
         if self.holdout_span <= timedelta(0) or self.window <= timedelta(0):
             raise WorkloadError(f"{self}: holdout_span and window must be above zero.")
         if not all(0 < share <= 1 for share in self.canary_shares):

@@ -13,10 +13,10 @@ class TurnRecord:
 
     `changed_at` is since when the world is another one, as far as the loop knows, and `is_in_doubt` whether every
     candidate was tried. `expected_distance` is how far the candidate's answers were from the champion's on the
-    hold-out, on average; `is_moving` that it won much there, `is_returned` that it is an earlier champion. The same
-    reason is not heard before `rests_until`. `gap` is the loss a row above what was expected that a trigger saw, `gain`
-    what the candidate took off on the hold-out, `quality_lost` the gap summed over the rows answered from onset to end,
-    `cpu_s` what the run cost.
+    hold-out, on average, `expected_estimate` how much more loss a row it expected of itself there; `is_moving` that it
+    won much there, `is_returned` that it is an earlier champion. The same reason is not heard before `rests_until`.
+    `gap` is the loss a row above what was expected that a trigger saw, `gain` what the candidate took off on the
+    hold-out, `quality_lost` the gap summed over the rows answered from onset to end, `cpu_s` what the run cost.
     """
 
     turn: int
@@ -35,6 +35,7 @@ class TurnRecord:
     ended_at: datetime | None = None
     candidate: int | None = None
     expected_distance: float | None = None
+    expected_estimate: float | None = None
     is_moving: bool = False
     gap: float | None = None
     gain: float | None = None

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from heliostat.blocks import NORMAL_95, block_mean, one_sided_95
 from heliostat.columns import Category, Column, Text, Vector
 from heliostat.gates import Paired
+from heliostat.govern.events import Estimated
 from heliostat.govern.evidence import paired
 from heliostat.tasks import BINARY, Task
 from heliostat.vectors import to_matrix
@@ -151,6 +153,34 @@ def compare(
             part for column in columns for part in _slices(compared, column, agrees, distance, difference=difference)
         ),
     )
+
+
+def estimated(found: pa.Table, task: Task) -> Estimated | None:
+    """How much more loss `version` expects of itself than the other one, on the rows of `pairs` that both scored.
+
+    The error comes from the scatter between hours, one-sided 95% bounds of so few; None without rows.
+    """
+    both = found.filter(pc.and_(pc.is_valid(found["own"]), pc.is_valid(found["other"])))
+    if not both.num_rows:
+        return None
+    own, other = both_said(both, task)
+    hours = pc.floor_temporal(both["event_at"], unit="hour").to_numpy()
+    _, place = np.unique(hours, return_inverse=True)
+    parts = [np.flatnonzero(place == number) for number in range(int(place.max()) + 1)]
+    differences = np.array([_expects(task, own[rows]) - _expects(task, other[rows]) for rows in parts])
+    num_rows = np.array([len(rows) for rows in parts], np.float64)
+    mean = block_mean(differences * num_rows, num_rows)
+    return Estimated(
+        difference=mean.mean,
+        standard_error=mean.standard_error * one_sided_95(mean.num_blocks) / NORMAL_95,
+        num_rows=mean.num_rows,
+    )
+
+
+def _expects(task: Task, answers: Values) -> float:
+    found = task.expected(answers)
+    assert found is not None  # a block has rows
+    return found.loss
 
 
 def both_said(found: pa.Table, task: Task) -> tuple[Values, Values]:

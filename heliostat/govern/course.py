@@ -88,6 +88,7 @@ class Course:
                 gated_at=event.at,
                 candidate=event.candidate,
                 expected_distance=event.distance,
+                expected_estimate=event.estimate,
                 is_moving=event.is_moving,
                 gain=event.gain,
                 num_labels=event.num_labels,
@@ -119,7 +120,7 @@ class Course:
             reasons = (f"the candidate scored {event.num_scored} live rows in {MAX_SPANS} spans",)
             is_over = event.at >= step_at + MAX_SPANS * span
             return self._withdraw(at=event.at, outcome="rolled_back", reasons=reasons) if is_over else (self, [])
-        is_bad, reason = verdict(event, expected_distance=self.record.expected_distance)
+        is_bad, reason = verdict(event, loop, turn=self.record)
         if is_bad:
             return self._withdraw(at=event.at, outcome="rolled_back", reasons=(reason,))
         return self._next_share(loop, at=event.at, step=self.step + 1, reasons=(reason,))

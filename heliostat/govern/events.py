@@ -23,10 +23,20 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimated:
+    """How much more loss a row one version expects of itself than another does on the same rows, without any label."""
+
+    difference: float
+    standard_error: float
+    num_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunEnded:
     """The job of a turn's attempt came to its end; `candidate` is None when it registered no version.
 
-    `distance` is the mean distance of its answers from the champion's on the hold-out; `is_moving` says that it won
+    `distance` is the mean distance of its answers from the champion's on the hold-out, `estimate` how much more loss a
+    row it expects of itself there; `is_moving` says that it won
     more than a trigger's margin there, so the world may move still; `is_returned` that it is a champion of the past,
     whose world is back; `gain` is what it took off the champion's loss a row. The run used `num_labels` labelled rows
     for `num_fits` fits in `cpu_s`.
@@ -39,6 +49,7 @@ class RunEnded:
     verdict: Promote | Hold
     retrained_at: datetime | None = None
     distance: float | None = None
+    estimate: float | None = None
     is_moving: bool = False
     gain: float | None = None
     num_labels: int | None = None
@@ -62,7 +73,7 @@ class TrialSeen:
     """How the candidate does on live rows since its trial began: rows it scored, matured pairs (None: none yet).
 
     `distance` is the mean distance of its answers from the champion's; the times are what three in four of their
-    batches stay below. `error` is what it said to a row that it could not score.
+    batches stay below. `error` is what it said to a row that it could not score. `estimated` needs no labels.
     """
 
     at: datetime
@@ -74,6 +85,7 @@ class TrialSeen:
     distance: float | None = None
     model_ms: float | None = None
     champion_model_ms: float | None = None
+    estimated: Estimated | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,14 @@ def instants(turn: TurnRecord) -> dict[str, datetime]:
     return {step: found for step in STEPS if (found := at[step]) is not None}
 
 
+def retrained_at(fitted_at: str | None, *, clock: datetime) -> datetime:
+    """When the fits were done on the clock of the events, of the instant by the wall's that the run told.
+
+    A replay's clock is of the past and stands still while a turn trains.
+    """
+    return clock if fitted_at is None else min(clock, datetime.fromisoformat(fitted_at))
+
+
 def numbers(turn: TurnRecord) -> dict[str, Any]:
     """Plain values: the seconds to each step from the one before, the outcome, gain, loss, labels, fits and cost."""
     reached = list(instants(turn).items())

@@ -4,9 +4,11 @@ The losses are looked at again and again by a test that allows it (`paired_proce
 looked at once more, by a sharper test, at the end of a step.
 """
 
+from heliostat.blocks import NORMAL_95
 from heliostat.declared.loop import Loop
 from heliostat.gates import Paired
-from heliostat.govern.events import TrialSeen
+from heliostat.govern.commands import TurnRecord
+from heliostat.govern.events import Estimated, TrialSeen
 from heliostat.paired_process import SURE, log_evidence
 
 MIN_PAIRS = 30  # fewer matured pairs judge nobody
@@ -44,16 +46,17 @@ def fault(seen: TrialSeen, loop: Loop) -> str | None:
     return f"the candidate takes {own:.1f} ms a batch{beside}; Loop(max_model_ms={loop.max_model_ms:g}) is the limit"
 
 
-def verdict(seen: TrialSeen, *, expected_distance: float | None) -> tuple[bool, str]:
+def verdict(seen: TrialSeen, loop: Loop, *, turn: TurnRecord) -> tuple[bool, str]:
     """(is to be withdrawn, why in one sentence); losses one-sided at 95%.
 
-    `expected_distance` is how far its answers were from the champion's on the hold-out.
+    `turn` knows how the candidate's answers were to the hold-out, beside the champion's. Where labels are there they
+    alone judge; where they are late, how far the answers are from the champion's and what they expect of themselves.
     """
     if seen.paired is not None and seen.paired.num_rows >= MIN_PAIRS:
         return _losses(seen.paired)
     num_rows = 0 if seen.paired is None else seen.paired.num_rows
-    far = _far(seen.distance, expected_distance)
-    return far is not None, far or f"answered without errors; {num_rows} matured pairs are too few to compare losses"
+    why = _far(seen.distance, turn.expected_distance) or _doubtful(seen.estimated, loop, turn=turn)
+    return why is not None, why or f"answered without errors; {num_rows} matured pairs are too few to compare losses"
 
 
 def _far(distance: float | None, expected: float | None) -> str | None:
@@ -61,6 +64,20 @@ def _far(distance: float | None, expected: float | None) -> str | None:
     if distance is None or expected is None or distance <= max(MIN_DISTANCE, FARTHER * expected):
         return None
     return f"its answers are {distance:.3f} from the champion's on average; on the hold-out it was {expected:.3f}"
+
+
+def _doubtful(estimated: Estimated | None, loop: Loop, *, turn: TurnRecord) -> str | None:
+    """The estimate assumes that answers mean what they say, of both versions alike: it is blind to a changed world."""
+    limit, usual = loop.max_estimated_loss, turn.expected_estimate
+    if limit is None or usual is None or estimated is None or estimated.num_rows < MIN_PAIRS:
+        return None
+    if estimated.difference - NORMAL_95 * estimated.standard_error - usual <= limit:
+        return None
+    return (
+        f"by its own answers its loss is {estimated.difference:+.4f} ± {1.96 * estimated.standard_error:.4f} against "
+        f"the champion's on {estimated.num_rows:,} live rows, on the hold-out it was {usual:+.4f} (estimated without "
+        f"labels); Loop(max_estimated_loss={limit:g}) is the limit"
+    )
 
 
 def _losses(paired: Paired) -> tuple[bool, str]:

@@ -28,10 +28,15 @@ def compare(stream: Stream, learner: Learner, *, clock: Clock, tell: Tell) -> Ou
     def played(name: str, turning: Turning) -> Played:
         return play(stream, first, turning, clock=clock, tell=lambda text: tell(f"{name}: {text}"))
 
-    found = {NEVER: played(NEVER, Never())}
+    loop = played(LOOP, Loop(stream, trainer, policy))
+    others = rivals(stream, trainer, num_turns=loop.account.num_turns)
+    return outcome(stream, {LOOP: loop, **{name: played(name, turning) for name, turning in others.items()}})
+
+
+def rivals(stream: Stream, trainer: Trainer, *, num_turns: int) -> dict[str, Turning]:
+    """What a loop that took so many turns is compared with, by name."""
+    found: dict[str, Turning] = {NEVER: Never()}
     for share, is_recent in product(SCHEDULE_SHARES, (False, True)):
         name = f"schedule_{share:.0%}{'_recent' if is_recent else ''}"
-        found[name] = played(name, Scheduled(stream, trainer, share=share, is_recent=is_recent))
-    found[LOOP] = played(LOOP, Loop(stream, trainer, policy))
-    found[EVEN] = played(EVEN, Even(stream, trainer, num_turns=found[LOOP].account.num_turns))
-    return outcome(stream, found)
+        found[name] = Scheduled(stream, trainer, share=share, is_recent=is_recent)
+    return {**found, EVEN: Even(stream, trainer, num_turns=num_turns)}

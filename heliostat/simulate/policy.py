@@ -19,7 +19,6 @@ from heliostat.triggers import Age, Decay, Drift, Growth, Slack, Trigger
 Values = NDArray[np.float64]
 MAX_HOLDOUT_SHARE = 0.05
 MIN_STEPS_OF_SUDDEN_DECAY = 4  # where the evidence is overwhelming: a false alarm in so many steps at most
-SUDDEN_RUN_LENGTH = 1_000_000
 MIN_STEPS_OF_DECAY = 10  # the scatter between fewer steps is too rough to be looked at again and again
 
 
@@ -63,12 +62,11 @@ class Policy:
         """What asks for a turn."""
         return (
             Growth(self.growth_share),
-            Decay(self.task.loss, margin=self.decay_margin, min_rows=self.decay_min_rows),
             Decay(
                 self.task.loss,
                 margin=self.decay_margin,
-                min_rows=self.sudden_min_rows,
-                run_length=SUDDEN_RUN_LENGTH,
+                min_rows=self.decay_min_rows,
+                sudden_rows=self.sudden_min_rows,
             ),
             Slack(margin=self.decay_margin, min_rows=self.decay_min_rows, metric=self.task.loss),
             Age(self._steps(self.age_share)),

@@ -32,7 +32,8 @@ MAX_FIRST_SHARE = 0.6  # a first part that is longer leaves too little to compar
 class Stream:
     """Rows in order; `labels` holds those of `task`, NaN for never known.
 
-    `known_step` is when each label is known, `due_step` when each row is due; `due_rows` counts those by each step.
+    `known_step` is when each label is known, `due_step` when each row is due; `due_rows` counts those by each step. The
+    first step has `lead_rows` rows, every other `step_rows`, the last what is left.
     """
 
     inputs: pa.Table
@@ -44,6 +45,7 @@ class Stream:
     first_step: int
     step_rows: int
     task: Task = BINARY
+    lead_rows: int | None = None  # as many as any step where it is None
 
     @property
     def num_rows(self) -> int:
@@ -53,7 +55,11 @@ class Stream:
     @property
     def num_steps(self) -> int:
         """How many steps the whole stream takes."""
-        return -(-self.num_rows // self.step_rows)
+        return max(1, 1 - (self._lead - self.num_rows) // self.step_rows)
+
+    @property
+    def _lead(self) -> int:
+        return self.step_rows if self.lead_rows is None else self.lead_rows
 
     @property
     def first_rows(self) -> int:
@@ -62,7 +68,7 @@ class Stream:
 
     def rows_at(self, step: int) -> int:
         """How many rows have been answered at the end of a step."""
-        return min(step * self.step_rows, self.num_rows)
+        return 0 if step <= 0 else min(self._lead + (step - 1) * self.step_rows, self.num_rows)
 
     def usable(self, step: int) -> Index:
         """The rows that may be learned from and judged by at the end of a step, in order."""
@@ -87,7 +93,7 @@ class Stream:
 
     def steps_of(self, rows: Index) -> Index:
         """The step in which each row is answered, counted from 1."""
-        return np.asarray(rows // self.step_rows + 1, np.int64)
+        return np.maximum(np.asarray((rows - self._lead) // self.step_rows + 2, np.int64), 1)
 
 
 def instant(step: int) -> datetime:

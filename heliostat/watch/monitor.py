@@ -40,7 +40,9 @@ class MonitorState:
     """
 
     def __init__(self, triggers: Sequence[Trigger]) -> None:
-        self._triggers = tuple(triggers)
+        self._triggers = tuple(
+            test for trigger in triggers for test in (trigger.tests if isinstance(trigger, Decay) else (trigger,))
+        )
         self._champion: ChampionChanged | None = None
         self._windows: dict[datetime, WindowClosed] = {}
         self._cohorts: dict[datetime, CohortMatured] = {}
@@ -135,14 +137,15 @@ class MonitorState:
         self._champion = event
         self._windows, self._cohorts, self._said, self._first = {}, {}, set(), None
         self._forgotten_until, self._num_forgotten = None, 0
+        watched = dict.fromkeys(trigger.metric for trigger in self._triggers if isinstance(trigger, Decay))
         return [
             Alert(
-                reason=f"version {event.version} has no hold-out {trigger.metric}: its decay cannot be seen",
+                reason=f"version {event.version} has no hold-out {metric}: its decay cannot be seen",
                 detected_at=event.at,
-                evidence={"metric": trigger.metric.name},
+                evidence={"metric": metric.name},
             )
-            for trigger in self._triggers
-            if isinstance(trigger, Decay) and trigger.metric.name not in event.reference_by_metric
+            for metric in watched
+            if metric.name not in event.reference_by_metric
         ]
 
     def _alert_of_coverage(self, event: CohortMatured, version: int) -> list[Decision]:

@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from actors.trial import compare
+from actors.trial import compare, compared
+from heliostat.govern.comparison import estimated
 from heliostat.metrics import log_losses
 from heliostat.store.lake import Lake
+from heliostat.tasks import BINARY
 from tests.toy_lake import answer, rows_of, shadow, tell
 from tests.toy_quick import workload
 
@@ -134,3 +136,16 @@ def test_slices_tell_where_two_versions_differ(tmp_path):
     temperatures = [part for part in found.slices if part.column == "temperature_c"]
     assert [part.value == "(missing)" for part in temperatures] == [False] * 4 + [True]
     assert sum(part.num_rows for part in temperatures) == ROWS.num_rows
+
+
+def test_what_both_versions_expect_of_themselves_is_known_before_any_label(lake):
+    def entropy(p):
+        return -(p * np.log(p) + (1 - p) * np.log(1 - p))
+
+    _, rows = compared(lake, "toy", workload.columns, version=2, since=SINCE, clock=SINCE + 5 * DAY)
+    found = estimated(rows, BINARY)
+    is_asked = np.array([row["event_at"] < SINCE + 5 * DAY for row in ROWS.to_pylist()])
+    assert found.num_rows == is_asked.sum()
+    assert found.difference == pytest.approx((entropy(CANDIDATE) - entropy(CHAMPION))[is_asked].mean())
+    assert 0 < found.standard_error < 0.05
+    assert estimated(rows.slice(0, 0), BINARY) is None

@@ -351,3 +351,31 @@ def test_the_state_pickles():
     state = monitor(DRIFT, AGE)
     state.handle(window(0, 0.5))
     assert pickle.loads(pickle.dumps(state)).to_json() == state.to_json()
+
+
+def test_a_sudden_decay_is_said_on_few_rows_but_only_beyond_doubt():
+    sudden = replace(DECAY, min_rows=20_000, sudden_rows=1000)
+    abrupt = [cohort(day, loss) for day, loss in enumerate([0.50, 0.51, 0.49, 0.50] + 12 * [0.9])]
+    assert told(monitor(replace(DECAY, min_rows=20_000)), abrupt) == []
+    [asked] = told(monitor(sudden), abrupt)
+    assert isinstance(asked, Retrain)
+    assert asked.onset_at == START + 4 * DAY
+    assert asked.evidence["conditions"][0]["run_length"] == 1_000_000
+    # Evidence that is enough for the usual test, once in a thousand windows, is not enough for the sudden one.
+    slight = [cohort(day, loss) for day, loss in enumerate([0.47, 0.54, 0.46, 0.53] + 3 * [0.59, 0.65])]
+    assert len(told(monitor(DECAY), slight)) == 1
+    assert told(monitor(sudden), slight) == []
+
+
+def test_a_sudden_decay_that_goes_on_is_also_said_as_decay_and_each_once():
+    asked = told(
+        monitor(replace(DECAY, min_rows=6000, sudden_rows=1000)),
+        [cohort(day, loss) for day, loss in enumerate([0.50, 0.51, 0.49, 0.50] + 26 * [0.9])],
+    )
+    lengths = [one["run_length"] for each in asked for one in each.evidence["conditions"]]
+    assert lengths == [1_000_000, 1000]
+
+
+def test_a_missing_reference_is_told_once_for_both_tests_of_decay():
+    without = replace(champion(), reference_by_metric={})
+    assert len(MonitorState((replace(DECAY, sudden_rows=100),)).handle(without)) == 1

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from heliostat.govern.commands import TurnRecord
-from heliostat.govern.numbers import numbers, quality_lost
+from heliostat.govern.numbers import numbers, quality_lost, retrained_at
 from heliostat.watch.exposition import exposition
 from heliostat.watch.turns import measured
 from jobs._turns_text import duration, told
@@ -81,3 +81,10 @@ def test_prometheus_gets_the_last_turn_and_how_many_ended_how():
     assert 'heliostat_turn_step_seconds{step="detected",workload="toy"} 259200.0' in text
     assert 'heliostat_turn_run_cpu_seconds{workload="toy"} 61.4' in text
     assert measured([]) == []
+
+
+def test_on_the_walls_clock_fitting_and_judging_are_told_apart_and_a_replays_stands_still():
+    fitted_at = (START + HOUR).isoformat()
+    assert retrained_at(fitted_at, clock=START + 2 * HOUR) == START + HOUR
+    assert retrained_at(fitted_at, clock=START - 365 * DAY) == START - 365 * DAY
+    assert retrained_at(None, clock=START) == START
