@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.gates import Gate, Hold, Promote, decide
+from heliostat.gates import Hold, Promote, decide
 from heliostat.govern.candidates import ALL, RECENT, SINCE, Contender, best, can_win, returns, windows
 from heliostat.govern.evidence import evidence
+from heliostat.simulate.judging import Judging
 from heliostat.simulate.learner import Begun, Learner, Model
 from heliostat.simulate.stream import MIN_LABELLED, Stream
 from heliostat.tasks import repeated
@@ -22,26 +22,6 @@ Index = NDArray[np.int64]
 NUM_BLOCKS = 20  # of a hold-out: rows near in time are alike
 HOLDOUT_PART = 3  # of the rows that are new at most a third judges, the rest teaches
 REFIT_SHARE = 0.15  # a hold-out below that share of the rows it judged adds too little to fit again for
-
-
-class Judging(Protocol):
-    """How large hold-outs and recent windows are, and what a candidate must pass."""
-
-    @property
-    def min_holdout_rows(self) -> int:
-        """With fewer nobody is judged."""
-
-    @property
-    def max_holdout_rows(self) -> int:
-        """More only keep rows from teaching."""
-
-    @property
-    def window_rows(self) -> int:
-        """What recent means: as many rows as were enough for the first model."""
-
-    @property
-    def gates(self) -> Sequence[Gate]:
-        """What must hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
