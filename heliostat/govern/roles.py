@@ -39,6 +39,9 @@ class Action(Enum):
     MANAGE_KEYS = ("make or revoke keys", Role.ADMIN)
     DEPLOY = ("deploy", Role.ADMIN)
 
+    # Of members that are one object each; an Enum's own hashes the name in Python, at every request.
+    __hash__ = object.__hash__
+
     @property
     def phrase(self) -> str:
         """The action as it reads in a sentence."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from heliostat.serving.problem import ExpiredError, MalformedError, OverloadedError
 
@@ -34,7 +35,7 @@ class Pace:
         """How long the rows ahead will take; 0 before the first batch, and rather too little than too much."""
         if not self.weight or not num_rows:
             return 0.0
-        per_batch_s, per_row_s = self._parts()
+        per_batch_s, per_row_s = self._parts
         return math.ceil(num_rows / max_batch_rows) * per_batch_s + num_rows * per_row_s
 
     def rows_within(self, limit_s: float, *, most: int) -> int:
@@ -45,11 +46,12 @@ class Pace:
         """
         if not self.weight:
             return most
-        per_batch_s, per_row_s = self._parts()
+        per_batch_s, per_row_s = self._parts
         if not per_row_s:
             return most
         return max(1, min(most, int(max(limit_s - per_batch_s, per_batch_s) / per_row_s)))
 
+    @cached_property  # every request asks, and it changes with every batch
     def _parts(self) -> tuple[float, float]:
         """Seconds a batch and seconds a row."""
         spread = self.squares - self.rows * self.rows / self.weight

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -21,6 +21,9 @@ from heliostat.tasks import Task, task_of
 from heliostat.workload import Workload
 
 __all__ = ["Cells", "Contract", "Defaults", "RowReader", "Rows"]
+
+_Identities: TypeAlias = tuple[list[str], list[datetime], list[datetime | None]]
+"""The key, the event's time and the due time of every row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,7 @@ class RowReader:
         self._event_names = _aliases(contract.event_time, "event_time", taken=self._names)
         self._due_names = _aliases(contract.due_time, "due_time", taken=self._names)
         self.extra_names = (*self._key_names, *self._event_names, *self._due_names)
+        self._own_names = frozenset(self._names)
         self._allowed = frozenset((*self._names, *self.extra_names))
         self._numbers = NumberBlock(self.columns)
         # Two names at least, or itemgetter gives the bare value.
@@ -120,14 +124,17 @@ class RowReader:
         """Checked rows from a list of objects."""
         if set(map(type, rows)) != {dict}:
             raise MalformedError('`rows` must be a list of at least one object: {"rows": [{...}]}.')
+        is_bare = True
         for index, row in enumerate(rows):
-            if not row.keys() <= self._allowed:
-                self._refuse_unknown(row, index)
+            if not row.keys() <= self._own_names:
+                is_bare = False
+                if not row.keys() <= self._allowed:
+                    self._refuse_unknown(row, index)
         named = self._by_name(rows)
         for name in self._required:
             if None in named[name]:
                 _refuse_absent(rows, name)
-        extras = {name: [row.get(name) for row in rows] for name in self.extra_names}
+        extras = {} if is_bare else {name: [row.get(name) for row in rows] for name in self.extra_names}
         return self._checked(named, extras, num_rows=len(rows), defaults=defaults)
 
     def _by_name(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
@@ -152,17 +159,16 @@ class RowReader:
         num_rows = lengths.pop()
         nothing: Values = [None] * num_rows
         named = {name: values_by_name.get(name, nothing) for name in self._names}
-        extras = {name: _plain(values_by_name.get(name, nothing), name) for name in self.extra_names}
+        is_bare = values_by_name.keys() <= self._own_names
+        names = () if is_bare else self.extra_names
+        extras = {name: _plain(values_by_name.get(name, nothing), name) for name in names}
         return self._checked(named, extras, num_rows=num_rows, defaults=defaults)
 
     def _checked(
         self, named: Mapping[str, Cells], extras: Mapping[str, Values], *, num_rows: int, defaults: Defaults
     ) -> Rows:
-        keys = _first_given(extras, self._key_names, num_rows)
-        given_at = instants(_first_given(extras, self._event_names, num_rows), column=self._event_names[0])
-        event_at = [defaults.received_at if at is None else at for at in given_at]
-        due_at = instants(_first_given(extras, self._due_names, num_rows), column=self._due_names[0])
-        self._refuse_far_due(event_at, due_at)
+        identities = self._identities if extras else _no_identities
+        keys, event_at, due_at = identities(extras, num_rows=num_rows, defaults=defaults)
         numbers = self._numbers.accepted(named, num_rows=num_rows)
         sent = {
             column.name: numbers[column.name] if column.name in numbers else kept(named[column.name], column)
@@ -170,11 +176,19 @@ class RowReader:
         }
         return Rows(
             values_by_column=self._completed(sent, num_rows=num_rows),
-            keys=_keys(keys, self._key_names[0], defaults),
+            keys=keys,
             event_at=event_at,
             due_at=due_at,
             revision=self.revision,
         )
+
+    def _identities(self, extras: Mapping[str, Values], *, num_rows: int, defaults: Defaults) -> _Identities:
+        keys = _keys(_first_given(extras, self._key_names, num_rows), self._key_names[0], defaults)
+        given_at = instants(_first_given(extras, self._event_names, num_rows), column=self._event_names[0])
+        event_at = [defaults.received_at if at is None else at for at in given_at]
+        due_at = instants(_first_given(extras, self._due_names, num_rows), column=self._due_names[0])
+        self._refuse_far_due(event_at, due_at)
+        return keys, event_at, due_at
 
     def _refuse_far_due(self, event_at: Sequence[datetime], due_at: Sequence[datetime | None]) -> None:
         # One row due in a thousand years would make the monitor look back as far for every cohort.
@@ -197,6 +211,12 @@ class RowReader:
             f"{where}column {unknown!r:.80} is not declared; got {shown}. "
             f"Declared are: {', '.join(self._names)}; a row may carry {', '.join(self.extra_names)} too."
         )
+
+
+def _no_identities(_: Mapping[str, Values], *, num_rows: int, defaults: Defaults) -> _Identities:
+    """What `_identities` gives when no row says any of it, as most requests do not."""
+    keys = [defaults.key or f"{defaults.request_id}/{index}" for index in range(num_rows)]
+    return keys, [defaults.received_at] * num_rows, [None] * num_rows
 
 
 def _plain(values: Cells, name: str) -> Values:

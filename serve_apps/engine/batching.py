@@ -38,7 +38,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._size_of = size_of
         self.max_size = max_size
         self._max_inline = max_inline
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[tuple[Item, asyncio.Future[Result], int]] = deque()
         self._is_busy = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
 
@@ -46,8 +46,9 @@ class MicroBatcher(Generic[Item, Result]):
         """The item's result, once its batch has run."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        self._waiting.append((item, future))
-        self._size_waiting += self._size_of(item)
+        item_size = self._size_of(item)
+        self._waiting.append((item, future, item_size))
+        self._size_waiting += item_size
         if not self._is_busy:
             self._is_busy = True
             # Requests that the loop has already received get their turn first, and join this batch.
@@ -101,11 +102,11 @@ class MicroBatcher(Generic[Item, Result]):
         futures: list[asyncio.Future[Result]] = []
         size = 0
         while self._waiting:
-            item, future = self._waiting[0]
-            if items and size + self._size_of(item) > self.max_size:
+            item, future, item_size = self._waiting[0]
+            if items and size + item_size > self.max_size:
                 break
             self._waiting.popleft()
-            self._size_waiting -= self._size_of(item)
+            self._size_waiting -= item_size
             if future.done():  # its caller is gone
                 continue
             refusal = self._refuse(item)
@@ -114,7 +115,7 @@ class MicroBatcher(Generic[Item, Result]):
                 continue
             items.append(item)
             futures.append(future)
-            size += self._size_of(item)
+            size += item_size
         return items, futures, size
 
     def _outcome(self, items: Sequence[Item]) -> tuple[Sequence[Result], Exception | None]:

@@ -7,7 +7,6 @@ Writes: write-ahead segments: predictions, labels
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from serve_apps.config import PredictorConfig
 
 # What most batches say throughout, and the same from batch to batch: an array of few rows is made once.
 _SAME = frozenset({"row", "due_at", "revision", "version", "arm", "degraded", "answered_with"})
-_MOST_KEPT = 4096
+_MOST_KEPT = 1024  # a column
 _MICROSECOND = timedelta(microseconds=1)
 # Above, a column that holds one value throughout (as most of a request's do) is seen as one: converting 4,096 instants
 # takes a millisecond, comparing them a fortieth of that.
@@ -100,25 +99,44 @@ class _Batches:
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
-        self._fields = [(field.name, field.type) for field in schema]
+        self._columns = [(field.name, _Column(field.name, field.type)) for field in schema]
 
     def of(self, values_by_name: dict[str, Any]) -> pa.RecordBatch:
         """One batch of lists or arrays."""
-        arrays = [_column(name, values_by_name[name], kind) for name, kind in self._fields]
+        arrays = [column.array(values_by_name[name]) for name, column in self._columns]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def _column(name: str, values: Any, kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
-    if isinstance(values, list) and (name in _SAME or len(values) > _FEW_ROWS):
-        first, num_rows = values[0], len(values)
-        if values.count(first) == num_rows:
-            few = name in _SAME and num_rows <= _FEW_ROWS
-            return _kept(first, num_rows, kind) if few else pa.repeat(pa.scalar(first, kind), num_rows)
-    if kind == INSTANT and None not in values:
-        return _instants(values)
-    return pa.array(values, kind)
+class _Column:
+    """Makes the arrays of one column; what its name and type decide is decided once."""
+
+    def __init__(self, name: str, kind: pa.DataType) -> None:
+        self._kind = kind
+        self._is_instant = kind == INSTANT
+        self._is_same = name in _SAME
+        self._kept: dict[tuple[Any, int], pa.Array] = {}
+
+    def array(self, values: Any) -> pa.Array:
+        """An array is taken as it is."""
+        if isinstance(values, pa.Array):
+            return values
+        if isinstance(values, list) and (self._is_same or len(values) > _FEW_ROWS):
+            first, num_rows = values[0], len(values)
+            if values.count(first) == num_rows:
+                return self._repeated(first, num_rows)
+        if self._is_instant and None not in values:
+            return _instants(values)
+        return pa.array(values, self._kind)
+
+    def _repeated(self, value: Any, num_rows: int) -> pa.Array:
+        if not self._is_same or num_rows > _FEW_ROWS:
+            return pa.repeat(pa.scalar(value, self._kind), num_rows)
+        kept = self._kept.get((value, num_rows))
+        if kept is None:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            kept = self._kept[value, num_rows] = pa.repeat(pa.scalar(value, self._kind), num_rows)
+        return kept
 
 
 def _instants(values: Sequence[datetime]) -> pa.Array:
@@ -130,8 +148,3 @@ def _instants(values: Sequence[datetime]) -> pa.Array:
             last, number = at, (at - EPOCH) // _MICROSECOND
         microseconds.append(number)
     return pa.array(np.array(microseconds, np.int64)).view(INSTANT)
-
-
-@lru_cache(maxsize=_MOST_KEPT)
-def _kept(value: Any, num_rows: int, kind: pa.DataType) -> pa.Array:
-    return pa.repeat(pa.scalar(value, kind), num_rows)

@@ -103,30 +103,47 @@ def _score(
     task: Task,
 ) -> _Scored:
     arms, assigned = _assign(questions, live)
-    wanted, versions, degraded = np.array(assigned), np.array(assigned), np.zeros(table.num_rows, dtype=bool)
-    told, model_ms = np.empty((table.num_rows, *task.shape)), np.empty(table.num_rows)
-    reasons = [""] * table.num_rows
+    if assigned.count(assigned[0]) == len(assigned):  # as it is while nothing is on trial
+        return _scored_by_one(assigned[0], arms, table, live=live, scorer=scorer, default=default)
+    wanted = np.array(assigned)
+    told = np.empty((table.num_rows, *task.shape))
+    versions, degraded = assigned.copy(), [False] * table.num_rows
+    reasons, model_ms = [""] * table.num_rows, [0.0] * table.num_rows
     for number in sorted(set(assigned)):
         mask = wanted == number
         # Its own rows alone: what the other version says to them is asked when the answers are gone.
-        rows = table if mask.all() else table.filter(pa.array(mask))
-        started_s, num_hits = time.perf_counter(), scorer.num_hits
-        answering, scores = _first_able(live, number, scorer=scorer, default=default, table=rows)
-        # Answers that were kept say nothing about how long the model takes.
-        model_ms[mask] = (time.perf_counter() - started_s) * 1000 if scorer.num_hits == num_hits else np.nan
-        told[mask] = scores
-        versions[mask] = answering
-        if answering != number:
-            degraded[mask] = True
-            reason = _reason(number, answering, scorer=scorer)
-            reasons = [reason if is_meant else text for is_meant, text in zip(mask.tolist(), reasons, strict=True)]
+        rows = table.filter(pa.array(mask))
+        one = _scored_by_one(number, [], rows, live=live, scorer=scorer, default=default)
+        told[mask] = one.answers
+        for place, row in enumerate(np.flatnonzero(mask).tolist()):
+            versions[row], degraded[row] = one.versions[place], one.degraded[place]
+            reasons[row], model_ms[row] = one.reasons[place], one.model_ms[place]
+    return _Scored(arms=arms, versions=versions, degraded=degraded, reasons=reasons, answers=told, model_ms=model_ms)
+
+
+def _scored_by_one(
+    number: int,
+    arms: list[Arm],
+    table: pa.Table,
+    *,
+    live: Live,
+    scorer: Scorer,
+    default: Probabilities | None,
+) -> _Scored:
+    """All rows asked of one version, or of what answers in its place."""
+    num_rows = table.num_rows
+    started_s, num_hits = time.perf_counter(), scorer.num_hits
+    answering, scores = _first_able(live, number, scorer=scorer, default=default, table=table)
+    # Answers that were kept say nothing about how long the model takes.
+    model_ms = (time.perf_counter() - started_s) * 1000 if scorer.num_hits == num_hits else np.nan
+    is_degraded = answering != number
     return _Scored(
         arms=arms,
-        versions=versions.tolist(),
-        degraded=degraded.tolist(),
-        reasons=reasons,
-        answers=told,
-        model_ms=model_ms.tolist(),
+        versions=[answering] * num_rows,
+        degraded=[is_degraded] * num_rows,
+        reasons=[_reason(number, answering, scorer=scorer) if is_degraded else ""] * num_rows,
+        answers=scores,
+        model_ms=[model_ms] * num_rows,
     )
 
 

@@ -84,3 +84,9 @@ def test_ids_from_any_row_on_are_those_of_the_whole_request():
     for first_row, num_rows in [(0, 9), (4000, 200), (4095, 1), (4096, 5), (8999, 1)]:
         rows = slice(first_row, first_row + num_rows)
         assert prediction_ids("caller/r", event_at[rows], first_row=first_row) == together[rows]
+
+
+@pytest.mark.parametrize("row", [0, 1, 4095, 4096])
+def test_the_id_of_one_row_is_that_of_the_row_among_others(row):
+    at = datetime(2024, 3, 1, tzinfo=UTC)
+    assert prediction_id("caller/r", row, event_at=at) == prediction_ids("caller/r", [at] * (row + 2))[row]

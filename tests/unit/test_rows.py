@@ -153,3 +153,10 @@ def test_the_quick_check_of_numbers_agrees_with_the_contract(column):
         else:
             assert not violations(table, [column]), values
             assert accepted == table[column.name].to_pylist()
+
+
+def test_rows_that_name_nothing_are_read_as_those_that_leave_it_empty():
+    empty = read({**ROW, "key": None}, ROW)
+    assert read(ROW, ROW) == empty
+    columns = {name: [value, value] for name, value in ROW.items()}
+    assert RowReader(CONTRACT).from_columns(columns, DEFAULTS) == empty

@@ -25,6 +25,7 @@ from heliostat.serving.binary_tensors import Tail
 from heliostat.serving.generated import open_inference_pb2 as pb
 from heliostat.serving.problem import MalformedError, TooLargeError
 from heliostat.serving.rows import Contract, RowReader
+from heliostat.serving.vector_cells import plainly_kept
 from heliostat.vectors import from_matrix, to_matrix
 from heliostat.watch.profile import CONFIDENCE, OUTPUT, Profile
 from tests.unit.test_rows import DEFAULTS
@@ -334,3 +335,26 @@ def test_equal_vectors_are_answered_from_the_cache_and_others_are_not():
     cache.answers("1", pa.table({"pixels": from_matrix(MATRIX)}), ask=ask)
     cache.answers("1", pa.table({"pixels": from_matrix(MATRIX + np.float32(0.1))}), ask=ask)
     assert asked == [2, 2]
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 40])
+def test_few_and_many_lists_become_the_same_float32(num_rows):
+    drawn = np.random.default_rng(num_rows).normal(size=(num_rows, 5)).tolist()
+    drawn[0] = [2**53 + 1, 1e-42, -0.0, 16777217, 0.1]
+    found = plainly_kept(drawn, Vector("v", 5))
+    assert to_matrix(found, length=5).tobytes() == np.array(drawn, np.float64).astype(np.float32).tobytes()
+
+
+@pytest.mark.parametrize("num_rows", [1, 40])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e39, 10**400, True, None, "1", 5.01])
+def test_few_and_many_lists_are_not_plain_with_one_wrong_number(num_rows, wrong):
+    values = [[0.0] * 5 for _ in range(num_rows)]
+    values[-1][3] = wrong
+    assert plainly_kept(values, Vector("v", 5, low=-5, high=5)) is None
+
+
+def test_a_piece_of_a_column_of_vectors_is_its_own_rows():
+    matrix = np.arange(20, dtype=np.float32).reshape(5, 4)
+    column = from_matrix(matrix)
+    for piece, rows in ((column, matrix), (column.slice(1, 3), matrix[1:4]), (column.slice(0, 2), matrix[:2])):
+        assert np.array_equal(to_matrix(piece, length=4), rows)
