@@ -14,6 +14,7 @@ import serve_apps
 from actors import handles, start
 from actors.steward import CLOCK, WALL
 from cluster import applications, names, pooling, submit
+from cluster.answering import wait_until_answering
 from heliostat.check import check
 from heliostat.declared.inputs import refuse_cycle
 from heliostat.declared.pool import Pool
@@ -41,10 +42,9 @@ def deploy(job: _entry.Job) -> _entry.Result:
     _make_keys(job)
     job.catalog.put_state(name, CLOCK, {"mode": job.options.clock}, by=job.by, at=datetime.now(UTC))
     job.catalog.put_application(name, _application(job, package), by=job.by, at=datetime.now(UTC))
-    application_by_workload = handles.publisher().publish()
-    # Without a champion there is nothing to wait for, but the pool answers for others too.
-    if job.catalog.aliases(name) or job.workload.serving.pool is not None:
-        applications.wait_until_running(settings, application_by_workload[name], timeout_s=RUNNING_TIMEOUT_S)
+    application = handles.publisher().publish()[name]
+    applications.wait_until_running(settings, application, timeout_s=RUNNING_TIMEOUT_S)
+    wait_until_answering(settings, name, application=application, timeout_s=RUNNING_TIMEOUT_S)
     return {
         "url": f"{settings.http_url}{names.route_prefix(name)}",
         "code_revision": revision,
