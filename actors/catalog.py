@@ -46,7 +46,7 @@ class CatalogActor(Catalog):
 
     def _with_route(self, declared: Application, name_by_workload: dict[str, str]) -> dict[str, Any]:
         workload = declared.workload
-        config = {name: value for name, value in declared.config.items() if name != pooling.ASKS}
+        config = {name: value for name, value in declared.config.items() if name not in pooling.OWN}
         try:
             (deployment,) = config["deployments"]
         except (KeyError, ValueError) as error:

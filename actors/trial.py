@@ -53,7 +53,7 @@ def compared(
 ) -> tuple[Comparison, pa.Table]:
     """The same, with the rows that it was made from."""
     rows = own_answers(
-        cohorts.joined(lake, workload, columns, since=since, until=until or clock, known_by=clock, task=task)
+        cohorts.joined(lake, workload, columns, since=since, until=until or clock, known_by=clock, task=task), task
     )
     days = [("event_date", ">=", since.date()), ("event_date", "<=", clock.date())]
     shadows = lake.read(workload, SHADOWS, where=days, schema=shadow_schema(task=task))
@@ -86,7 +86,7 @@ def refuse_nothing(found: Comparison, against: int | None) -> None:
         )
 
 
-def own_answers(rows: pa.Table) -> pa.Table:
+def own_answers(rows: pa.Table, task: Task = BINARY) -> pa.Table:
     """The rows with what the workload's own model said, also where other workloads had a part in the answer.
 
     A shadow says what a model says, so with the whole answer beside it two different things would be compared.
@@ -94,5 +94,10 @@ def own_answers(rows: pa.Table) -> pa.Table:
     if rows["answered_with"].null_count == rows.num_rows:
         return rows
     own = [None if text is None else json.loads(text)["own"] for text in rows["answered_with"].to_pylist()]
-    said = pc.coalesce(pa.array(own, pa.float64()), rows["probability"])
-    return rows.set_column(rows.schema.get_field_index("probability"), "probability", said)
+    is_known = pa.array([each is not None for each in own])
+    for field in task.stored:
+        # Of labels of two values the probability alone is written down, of others every column of the answer.
+        said = pa.array([each[field.name] if isinstance(each, dict) else each for each in own], field.type)
+        column = pc.if_else(is_known, said, rows[field.name])
+        rows = rows.set_column(rows.schema.get_field_index(field.name), field.name, column)
+    return rows

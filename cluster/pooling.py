@@ -7,8 +7,10 @@ from cluster import names
 from cluster.applications import Application
 from heliostat.records import Application as Declared
 
-# In the configuration of a workload's application: what it brings to the pool, and the workloads that it asks.
-MEMBER, ASKS = "pool", "asks"
+# In the configuration of a workload's application: what it brings to the pool, the workloads that it asks, and its
+# label, by which others know whether they can ask it. Serve is told none of these.
+MEMBER, ASKS, LABEL = "pool", "asks", "label"
+OWN = frozenset({MEMBER, ASKS, LABEL})
 
 
 def is_member(declared: Declared) -> bool:
@@ -45,7 +47,7 @@ def pooled(members: list[Declared], *, routes: Mapping[str, Mapping[str, Any]], 
     }
     (deployment,) = config["deployments"]
     return {
-        **{name: value for name, value in config.items() if name not in (MEMBER, ASKS)},
+        **{name: value for name, value in config.items() if name not in OWN},
         "name": names.POOL,
         "deployments": [deployment | {"num_replicas": limits["num_replicas"], "user_config": record}],
     }

@@ -1,7 +1,9 @@
 """What a workload's label can be: one of two, one of several classes, or a quantity."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from heliostat.errors import WorkloadError
 
@@ -60,3 +62,15 @@ class Quantity:
 
 
 Label = Binary | Classes | Quantity
+_KIND_BY_NAME: Mapping[str, Callable[..., Label]] = {"Binary": Binary, "Classes": Classes, "Quantity": Quantity}
+
+
+def label_to_json(label: Label) -> dict[str, Any]:
+    """Plain values, from which `label_from_json` makes an equal label."""
+    return {"kind": type(label).__name__, **asdict(label)}
+
+
+def label_from_json(values: Mapping[str, Any]) -> Label:
+    """The label that `label_to_json` was given."""
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return _KIND_BY_NAME[str(given.pop("kind"))](**given)

@@ -132,14 +132,12 @@ class Workload:
         self._refuse_twice_named()
         refuse_unfit_judging(self.name, self.task, metrics=self.metrics, gates=self.gates, triggers=self.retrain_on)
         refuse_unfit_default(self.name, self.task, self.serving.default)
-        if self.task.kind != "binary" and self.asks:
-            raise WorkloadError(f"Workload {self.name!r} asks others, which only labels of two values can do so far.")
         if self.task.kind != "binary" and self.training.isotonic:
             raise WorkloadError(
                 f"Workload {self.name!r} asks for Training(isotonic=True), which is for labels of two values; "
                 "leave it out."
             )
-        refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine)
+        refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine, task=self.task)
         refuse_unfit(self.columns, self.earlier, current=self.revision)
         refuse_unknown(
             self.name,

@@ -59,7 +59,7 @@ def plan(job: _entry.Job) -> Plan:
     model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
     carry, where = tuple(options.columns), tuple(options.where)
     opened = _opened(job, model)
-    refuse_taken(model.columns, carry, opened.schema.names)
+    refuse_taken(model.columns, carry, opened.schema.names, task=model.workload.task)
     filter_of(where, opened.schema)
     output = _output(job)
     pinned = pins(job.catalog, job.workload.name, inputs=job.workload.inputs, combine=job.workload.combine)
@@ -83,9 +83,7 @@ def plan(job: _entry.Job) -> Plan:
         carry=carry,
         where=where,
         with_inputs=not options.without_inputs,
-        asking=Asking(inputs=tuple(job.workload.inputs), combine=job.workload.combine, pinned=pinned)
-        if _asks_others(job.workload)
-        else None,
+        asking=Asking.of(job.workload, pinned) if _asks_others(job.workload) else None,
         params={name: list(value) if isinstance(value, tuple) else value for name, value in params.items()},
     )
 

@@ -19,7 +19,9 @@ from heliostat.check import check
 from heliostat.declared.inputs import refuse_cycle
 from heliostat.declared.pool import Pool
 from heliostat.errors import WorkloadError
+from heliostat.labels import label_from_json, label_to_json
 from heliostat.learn import declaration
+from heliostat.serving.filling import refuse_other_kinds
 from heliostat.store.bundles import write_bundle
 from jobs import _entry, _local_keys
 
@@ -64,6 +66,7 @@ def _application(job: _entry.Job, package: str) -> dict[str, object]:
         "runtime_env": {"working_dir": package},
         "args": {"workload": job.module, "home": str(settings.home), "base_port": settings.base_port},
         pooling.ASKS: list(job.workload.asks),
+        pooling.LABEL: label_to_json(job.workload.label),
         "deployments": [{"name": "Predictor"}],  # the rest is set where it is defined, in serve_apps.app
     }
 
@@ -79,6 +82,7 @@ def _pooled(job: _entry.Job, pool: Pool, package: str) -> dict[str, object]:
         "runtime_env": {"working_dir": package},
         "args": {"home": str(settings.home), "base_port": settings.base_port},
         pooling.ASKS: list(job.workload.asks),
+        pooling.LABEL: label_to_json(job.workload.label),
         "deployments": [{"name": "Pool"}],
         pooling.MEMBER: {
             "declaration": declared.to_json(),
@@ -91,8 +95,9 @@ def _pooled(job: _entry.Job, pool: Pool, package: str) -> dict[str, object]:
 
 
 def refuse_unfit_asks(job: _entry.Job) -> None:
-    """WorkloadError when the workload asks one that is not there, or, by way of others, itself."""
-    deployed = {each.workload: each.config.get(pooling.ASKS, ()) for each in job.catalog.applications()}
+    """WorkloadError when the workload asks one that is not there or answers otherwise, or, by way of others, itself."""
+    config_by_workload = {each.workload: each.config for each in job.catalog.applications()}
+    deployed = {name: config.get(pooling.ASKS, ()) for name, config in config_by_workload.items()}
     absent = [name for name in job.workload.asks if name not in deployed]
     if absent:
         raise WorkloadError(
@@ -100,6 +105,9 @@ def refuse_unfit_asks(job: _entry.Job) -> None:
             "Deploy it first."
         )
     refuse_cycle({**deployed, job.workload.name: job.workload.asks})
+    labels = {name: config_by_workload[name].get(pooling.LABEL) for name in job.workload.asks}
+    # Without one it was deployed before labels were written down; its answers are looked at when they come.
+    refuse_other_kinds(job.workload, {name: label_from_json(label) for name, label in labels.items() if label})
 
 
 def _platform() -> str:

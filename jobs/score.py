@@ -18,7 +18,7 @@ import ray
 from cluster import resources, submit
 from heliostat.bulk.ids import default_event_at
 from heliostat.bulk.scored import Origin, answer_schema
-from heliostat.errors import ClusterError, ContractError, HeliostatError, NotFoundError, WorkloadError
+from heliostat.errors import ClusterError, ContractError, HeliostatError, NotFoundError
 from heliostat.records import BundleRef
 from heliostat.store.outputs import REJECTED
 from jobs import _entry, _room
@@ -32,8 +32,6 @@ _MAX_REASONS_SHOWN = 5
 
 def score(job: _entry.Job) -> _entry.Result:
     """Where the answers are, how many, how fast, and of which version."""
-    if job.workload.task.kind != "binary":
-        raise WorkloadError("jobs.score answers labels of two values alone; ask v1/predict for others.")
     planned = plan(job)
     done = _done_before(job, planned)
     if done is not None:
@@ -74,7 +72,11 @@ def _answered(job: _entry.Job, planned: Plan, *, started_at: datetime) -> dict[s
     tally = _tally(job, planned, work)
     carried = {name: planned.opened.schema.field(name).type for name in planned.carry}
     schema = answer_schema(
-        planned.model.columns, carried, with_inputs=planned.with_inputs, asks_others=planned.asking is not None
+        planned.model.columns,
+        carried,
+        with_inputs=planned.with_inputs,
+        asks_others=planned.asking is not None,
+        task=planned.model.workload.task,
     )
     table_version = output.commit(planned.run_id, tally.answers, schema=schema, rejected=tally.rejected)
     result = {

@@ -40,9 +40,7 @@ def _jobs(predictor: Predictor, desk: Desk | None) -> list[Endpoint]:
     if desk is None:
         return []
     config = predictor.config
-    jobs = V1Jobs(
-        config.workload, config.long_answers, revisions=predictor.revisions, lake_uri=config.lake_uri, desk=desk
-    )
+    jobs = V1Jobs(config, revisions=predictor.revisions, desk=desk)
     named = (config.contract, predictor.revisions.current.extra_names)
     header = schemas.revision_header(config.contract)
     return jobs.endpoints(schemas.predict_body(*named), schemas.columns_body(*named), header)

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliostat.bulk.composed import Answers, Composed
+from heliostat.columns import Column
 from heliostat.declared.inputs import Combine, Input, asked, refuse_cycle
 from heliostat.declared.revisions import renamed_since
+from heliostat.labels import Label
 from heliostat.learn.served_model import ServedModel
 from heliostat.records import Record
 from heliostat.store.bundles import read_bundle
 from heliostat.store.catalog import Catalog
+from heliostat.tasks import task_of
+from heliostat.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,19 @@ class Asking:
     inputs: tuple[Input, ...]
     combine: Combine | None
     pinned: tuple[Pin, ...]
+    columns: tuple[Column, ...]
+    label: Label
+
+    @classmethod
+    def of(cls, workload: Workload, pinned: tuple[Pin, ...]) -> "Asking":
+        """How a workload asks, with the versions that it asks."""
+        return cls(
+            inputs=tuple(workload.inputs),
+            combine=workload.combine,
+            pinned=pinned,
+            columns=tuple(workload.columns),
+            label=workload.label,
+        )
 
     def composed(self, own: Answers, number: int) -> Composed:
         """The version with all that it asks, loaded; takes seconds. Rows for it must have the columns that it reads."""
@@ -47,6 +64,7 @@ class Asking:
                 columns=model.columns,
                 inputs=tuple(declared.inputs),
                 combine=declared.combine,
+                task=declared.task,
                 renamed=renamed_since(declared.earlier),
                 other_by_workload=others(declared.inputs, declared.combine),
             )
@@ -54,8 +72,10 @@ class Asking:
         return Composed(
             number=number,
             model=own,
+            columns=self.columns,
             inputs=self.inputs,
             combine=self.combine,
+            task=task_of(self.label),
             other_by_workload=others(self.inputs, self.combine),
         )
 

@@ -13,12 +13,15 @@ from heliostat.bulk.composed import Answers, Composed
 from heliostat.bulk.ids import scored_ids
 from heliostat.columns import Column
 from heliostat.errors import ContractError, TrainingError
+from heliostat.tasks import BINARY, Task, Values
 from heliostat.workload import Workload
 
 PROBABILITY_TOLERANCE = 1e-6
-"""How far a probability may lie from the one that a request got: the size of a batch changes the last bits."""
+"""How far a probability may lie from the one that a request got: the size of a batch changes the last bits. Of a
+quantity it is the share of its size."""
 
-OWN_COLUMNS = ("id", "key", "event_at", "probability", "version", "bundle_hash", "run_id")
+_BEFORE = {"id": pa.string(), "key": pa.string(), "event_at": INSTANT}
+_BEHIND = {"version": pa.int32(), "bundle_hash": pa.string(), "run_id": pa.string()}
 ANSWERED_WITH = "answered_with"
 """Stands in the answers of a workload that asks others: what the own model said, and every other."""
 
@@ -57,17 +60,18 @@ def score(  # noqa: PLR0913 - the parts of one piece of work, all named
     """One answer for every row that keeps the contract; `rows` are their numbers in the part of the input."""
     admitted = admit(workload, table, columns=columns, default_event_at=origin.default_event_at)
     composed: list[str] | None = None
+    task = workload.task
     if isinstance(model, Composed):
-        admitted, probabilities, composed = _composed(admitted, model, table, batch_rows=batch_rows)
+        admitted, answers, composed = _composed(admitted, model, table, batch_rows=batch_rows, task=task)
     else:
-        probabilities = _probabilities(admitted.inputs, model, batch_rows=batch_rows)
+        answers = _answers(admitted.inputs, model, batch_rows=batch_rows, task=task)
     numbers = rows[admitted.rows]
     ids = scored_ids(origin.run_id, part=part, rows=numbers, event_at=admitted.event_at)
     answered: dict[str, pa.Array] = {
         "id": ids,
         "key": _or_own(admitted.keys, ids),
         "event_at": admitted.event_at,
-        "probability": pa.array(probabilities),
+        **task.columns(answers),
         "version": _repeated(pa.scalar(origin.version, pa.int32()), len(ids)),
         "bundle_hash": _repeated(pa.scalar(origin.bundle_hash), len(ids)),
         "run_id": _repeated(pa.scalar(origin.run_id), len(ids)),
@@ -83,10 +87,15 @@ def score(  # noqa: PLR0913 - the parts of one piece of work, all named
 
 
 def answer_schema(
-    columns: Sequence[Column], carried: Mapping[str, pa.DataType], *, with_inputs: bool, asks_others: bool = False
+    columns: Sequence[Column],
+    carried: Mapping[str, pa.DataType],
+    *,
+    with_inputs: bool,
+    asks_others: bool = False,
+    task: Task = BINARY,
 ) -> pa.Schema:
     """The columns of the answers, in order."""
-    kinds = dict(zip(OWN_COLUMNS, _OWN_TYPES, strict=True))
+    kinds = {**_BEFORE, **{field.name: field.type for field in task.stored}, **_BEHIND}
     if asks_others:
         kinds[ANSWERED_WITH] = pa.string()
     if with_inputs:
@@ -94,7 +103,9 @@ def answer_schema(
     return pa.schema(kinds | {name: kind for name, kind in carried.items() if name not in kinds})
 
 
-def refuse_taken(columns: Sequence[Column], carry: Sequence[str], present: Sequence[str]) -> None:
+def refuse_taken(
+    columns: Sequence[Column], carry: Sequence[str], present: Sequence[str], *, task: Task = BINARY
+) -> None:
     """ContractError when a column to carry along is not there, or an input has the name of a column of the answers."""
     absent = [name for name in carry if name not in present]
     if absent:
@@ -104,7 +115,7 @@ def refuse_taken(columns: Sequence[Column], carry: Sequence[str], present: Seque
         raise ContractError(
             f"The input lacks the column {lacking[0]!r}, which this version needs; it has {', '.join(present)}."
         )
-    own = {*OWN_COLUMNS, ANSWERED_WITH} - {"key", "event_at"}
+    own = {*_BEFORE, *_BEHIND, *(field.name for field in task.stored), ANSWERED_WITH} - {"key", "event_at"}
     taken = sorted({*carry, *(column.name for column in columns)} & own)
     if taken:
         raise ContractError(
@@ -112,32 +123,30 @@ def refuse_taken(columns: Sequence[Column], carry: Sequence[str], present: Seque
         )
 
 
-_OWN_TYPES = (pa.string(), pa.string(), INSTANT, pa.float64(), pa.int32(), pa.string(), pa.string())
-
-
-def _probabilities(inputs: pa.Table, model: Answers, *, batch_rows: int) -> NDArray[np.float64]:
+def _answers(inputs: pa.Table, model: Answers, *, batch_rows: int, task: Task) -> Values:
     starts = range(0, inputs.num_rows, batch_rows)
     parts = [model.answers(inputs.slice(start, batch_rows)) for start in starts]
-    found = np.concatenate([np.zeros(0), *parts])
-    _refuse_not_finite(found, inputs.num_rows)
+    found = np.concatenate([np.zeros((0, *task.shape)), *parts])
+    _refuse_not_finite(found, inputs.num_rows, task)
     return found
 
 
-def _refuse_not_finite(found: NDArray[np.float64], num_rows: int) -> None:
-    if len(found) != num_rows or not np.isfinite(found).all():
+def _refuse_not_finite(found: Values, num_rows: int, task: Task) -> None:
+    if len(found) != num_rows or not task.are_answers(found).all():
         raise TrainingError(
-            f"The version gave no finite probability for each of {num_rows} rows; choose another with --version."
+            f"The version gave no finite answer for each of {num_rows} rows; choose another with --version."
         )
 
 
 def _composed(
-    admitted: Admitted, model: Composed, table: pa.Table, *, batch_rows: int
-) -> tuple[Admitted, NDArray[np.float64], list[str]]:
+    admitted: Admitted, model: Composed, table: pa.Table, *, batch_rows: int, task: Task
+) -> tuple[Admitted, Values, list[str]]:
     """The rows that get an answer, the answers, and who took part; rows that lack one they need are rejected."""
     starts = range(0, admitted.inputs.num_rows, batch_rows)
     said = [model.said(admitted.inputs.slice(start, batch_rows)) for start in starts]
-    found = np.concatenate([np.zeros(0), *(np.asarray(each.probabilities, np.float64) for each in said)])
-    _refuse_not_finite(found, admitted.inputs.num_rows)
+    parts = [np.asarray(each.answers, np.float64).reshape(-1, *task.shape) for each in said]
+    found = np.concatenate([np.zeros((0, *task.shape)), *parts])
+    _refuse_not_finite(found, admitted.inputs.num_rows, task)
     answered_with = [text for each in said for text in each.answered_with]
     if said:
         admitted = replace(admitted, inputs=pa.concat_tables([each.rows for each in said]))

@@ -2,21 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-from heliostat.columns import Column, Number
+from heliostat.columns import Category, Column, Number, Text
 from heliostat.errors import WorkloadError
+from heliostat.tasks import Task
 
-WhenMissing: TypeAlias = float | Literal["fail", "leave out"]
-"""What happens without an answer: "fail" refuses the request (503), "leave out" goes on without, a number stands in."""
+RESERVED = ("fail", "leave out")
+WhenMissing: TypeAlias = float | str
+"""What happens without an answer: "fail" refuses the request (503), "leave out" goes on without, and what an answer can
+be stands in: a probability, a quantity or a class, in a column of numbers a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """The probability that `workload` gives is the column `column` of this one; left out it is missing.
+    """What `workload` answers is the column `column` of this one; left out it is missing.
 
-    The column is declared beside the others, as `Number(column, low=0, high=1, optional=True)`; what a caller sends
-    there is not looked at. The other workload reads the columns that it declares from the same row.
+    The column is declared beside the others and optional: a `Number` (from 0 to 1) for a probability, a `Number` for a
+    quantity, for classes a `Category` (the likeliest) or a `Vector` (the probabilities of all). What a caller sends
+    there is not looked at; an answer that the column does not allow counts as none. The other workload reads the
+    columns that it declares from the same row.
     """
 
     column: str
@@ -32,7 +37,8 @@ class Input:
 class Ensemble:
     """The answer is the weighted mean of this workload's own model and of `weights`, workload by workload.
 
-    Who is left out gives its weight to the others.
+    Of probabilities, of those of every class, or of a quantity with its interval; all must answer the same kind of
+    label. Who is left out gives its weight to the others.
     """
 
     weights: Mapping[str, float]
@@ -51,7 +57,7 @@ class Cascade:
     """The own model answers first; rows of which it is less sure than `until_confident` are asked of `then`.
 
     Each of `then` answers the rows of which those before it were not sure; the last one's answer counts as it is. Left
-    out, the answer before it stands.
+    out, the answer before it stands. A quantity has no such thing as confidence, so it has no cascade.
     """
 
     then: tuple[str, ...]
@@ -61,9 +67,9 @@ class Cascade:
 
     def __post_init__(self) -> None:
         _refuse_unfit(self.when_missing, self.timeout_s, where=str(self))
-        if isinstance(self.then, str) or not self.then or not 0.5 < self.until_confident <= 1:
+        if isinstance(self.then, str) or not self.then or not 0 < self.until_confident <= 1:
             raise WorkloadError(
-                f"{self}: then must be a tuple of at least one workload, until_confident above 0.5 and at most 1."
+                f"{self}: then must be a tuple of at least one workload, until_confident above 0 and at most 1."
             )
 
 
@@ -81,18 +87,14 @@ def asked(inputs: Sequence[Input], combine: Combine | None) -> tuple[str, ...]:
 
 
 def refuse_unfit_inputs(
-    name: str, columns: Sequence[Column], *, inputs: Sequence[Input], combine: Combine | None
+    name: str, columns: Sequence[Column], *, inputs: Sequence[Input], combine: Combine | None, task: Task
 ) -> None:
     """WorkloadError when an input has no column that can hold it, or when a workload would ask itself."""
     column_by_name = {column.name: column for column in columns}
     for each in inputs:
-        column = column_by_name.get(each.column)
-        holds = isinstance(column, Number) and column.optional and column.low <= 0 and column.high >= 1
-        if not holds:
-            raise WorkloadError(
-                f"{each}: {name!r} declares {column} for it; declare "
-                f'Number("{each.column}", low=0, high=1, optional=True) in `columns`.'
-            )
+        _refuse_unfit_column(name, each, column_by_name.get(each.column))
+    if combine is not None:
+        _refuse_unfit_combine(name, combine, task)
     filled = [each.column for each in inputs]
     if len(set(filled)) < len(filled):
         raise WorkloadError(f"Workload {name!r} fills one column from two inputs: {filled}. Give each its own.")
@@ -116,9 +118,41 @@ def refuse_cycle(asked_by_workload: Mapping[str, Sequence[str]]) -> None:
         visit(name, ())
 
 
+def _refuse_unfit_column(name: str, given: Input, column: Column | None) -> None:
+    if column is None or isinstance(column, Text) or not column.optional:
+        raise WorkloadError(
+            f"{given}: {name!r} declares {column} for it; declare in `columns` "
+            f'Number("{given.column}", low=0, high=1, optional=True) for a probability, its own low and high for a '
+            "quantity, an optional Category or Vector for classes."
+        )
+    if given.when_missing not in RESERVED and not _allows(column, given.when_missing):
+        raise WorkloadError(f'{given}: when_missing must be "fail", "leave out", or a value that {column} allows.')
+
+
+def _allows(column: Column, value: float | str) -> bool:
+    if isinstance(column, Number):
+        return not isinstance(value, str) and column.low <= value <= column.high
+    return isinstance(column, Category) and isinstance(value, str) and (column.closed is None or value in column.closed)
+
+
+def _refuse_unfit_combine(name: str, combine: Combine, task: Task) -> None:
+    if combine.when_missing not in RESERVED and task.default_answer(combine.when_missing) is None:
+        said = "a probability from 0 to 1" if task.kind == "binary" else task.allowed
+        raise WorkloadError(f'{combine}: when_missing of {name!r} must be {said}, "fail" or "leave out".')
+    if not isinstance(combine, Cascade):
+        return
+    if task.kind == "quantity":
+        raise WorkloadError(
+            f"{combine}: {name!r} answers a quantity, whose intervals are all of one width, so no row is less sure "
+            "than another; use Ensemble."
+        )
+    by_chance = 1 / (task.shape[0] if task.shape else 2)
+    if combine.until_confident <= by_chance:
+        raise WorkloadError(f"{combine}: until_confident of {name!r} must be above {by_chance:.2g}, which is chance.")
+
+
 def _refuse_unfit(when_missing: WhenMissing, timeout_s: float | None, *, where: str) -> None:
-    is_number = isinstance(when_missing, (int, float)) and 0 <= when_missing <= 1
-    if not is_number and when_missing not in ("fail", "leave out"):
-        raise WorkloadError(f'{where}: when_missing must be a probability from 0 to 1, "fail" or "leave out".')
+    if isinstance(when_missing, bool) or not isinstance(when_missing, int | float | str):
+        raise WorkloadError(f'{where}: when_missing must be a value that can be answered, "fail" or "leave out".')
     if timeout_s is not None and not timeout_s > 0:
         raise WorkloadError(f"{where}: timeout_s must be above 0; None means what is left of the request's time.")

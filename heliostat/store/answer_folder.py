@@ -14,17 +14,13 @@ import pyarrow as pa
 from pyarrow import fs
 
 from heliostat.errors import NotFoundError
+from heliostat.tasks import Task
 
-RESULT_SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("id", pa.string()),
-        ("key", pa.string()),
-        ("probability", pa.float64()),
-        ("confidence", pa.float64()),
-        ("model_version", pa.int32()),
-    ]
-)
+
+def result_schema(task: Task) -> pa.Schema:
+    """The columns of a result: which row, its id and key, what callers are told, and by which version."""
+    named = {"row": pa.int64(), "id": pa.string(), "key": pa.string()}
+    return pa.schema({**named, **task.told_types, "model_version": pa.int32()})
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,12 @@ class AnswerFolder:
         return list(json.loads(self._content(_PINS)))
 
     @contextmanager
-    def result_writer(self, attempt: int) -> Iterator[pa.ipc.RecordBatchStreamWriter]:
-        """Writes tables of RESULT_SCHEMA; the file is there under its name when this ends well."""
+    def result_writer(self, attempt: int, task: Task) -> Iterator[pa.ipc.RecordBatchStreamWriter]:
+        """Writes tables of `result_schema`; the file is there under its name when this ends well."""
         filesystem, root = self._place()
         with (
             _appearing(filesystem, f"{root}/{_result(attempt)}") as stream,
-            pa.ipc.new_stream(stream, RESULT_SCHEMA) as writer,
+            pa.ipc.new_stream(stream, result_schema(task)) as writer,
         ):
             yield writer
 
@@ -80,7 +76,7 @@ class AnswerFolder:
             stream.write(json.dumps(rejected).encode())
 
     def result(self, attempt: int) -> bytes:
-        """The answers of an attempt: an Arrow IPC stream of RESULT_SCHEMA."""
+        """The answers of an attempt: an Arrow IPC stream of `result_schema`."""
         return self._content(_result(attempt))
 
     def rejected(self, attempt: int) -> list[dict[str, Any]]:

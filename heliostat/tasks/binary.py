@@ -13,6 +13,7 @@ from heliostat.errors import ContractError
 from heliostat.labels import Binary
 from heliostat.metrics import ALL, Metric, accuracy, chosen, log_loss, log_losses
 from heliostat.tasks.expected import Expected, expected
+from heliostat.tasks.task import Task
 
 Values = NDArray[np.float64]
 HALF = 0.5
@@ -105,6 +106,18 @@ class BinaryTask:
         """A probability."""
         is_number = isinstance(default, int | float) and not isinstance(default, bool)
         return np.asarray(default, np.float64) if is_number and 0 <= default <= 1 else None
+
+    def is_like(self, other: Task) -> bool:
+        """The other's labels are 0 and 1, too."""
+        return other.kind == self.kind
+
+    def sureness(self, answers: Values) -> Values | None:
+        """The probability of the likelier label."""
+        return np.asarray(np.maximum(answers, 1.0 - answers))
+
+    def are_answers(self, answers: Values) -> NDArray[np.bool_]:
+        """Finite ones."""
+        return np.asarray(np.isfinite(answers))
 
 
 def numbers_of(values: pa.ChunkedArray, name: str) -> Values:

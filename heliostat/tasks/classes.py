@@ -13,6 +13,7 @@ from heliostat.errors import ContractError
 from heliostat.labels import Classes
 from heliostat.metrics import OF_CLASSES, Metric, accuracy, chosen, log_loss, log_losses
 from heliostat.tasks.expected import Expected, expected_of_classes
+from heliostat.tasks.task import Task
 
 Values = NDArray[np.float64]
 
@@ -143,6 +144,18 @@ class ClassesTask:
         """A class, answered as certain."""
         code = self.code(default)
         return None if code is None else np.eye(len(self.label.values))[int(code)]
+
+    def is_like(self, other: Task) -> bool:
+        """The classes are the same, in the same order."""
+        return isinstance(other.label, Classes) and other.label.values == self.label.values
+
+    def sureness(self, answers: Values) -> Values | None:
+        """The probability of the likeliest class."""
+        return np.asarray(answers.max(axis=1))
+
+    def are_answers(self, answers: Values) -> NDArray[np.bool_]:
+        """Those whose probabilities are all finite."""
+        return np.asarray(np.isfinite(answers).all(axis=1))
 
     @property
     def names(self) -> pa.Array:

@@ -14,6 +14,7 @@ from heliostat.labels import Quantity
 from heliostat.metrics import OF_QUANTITIES, Metric, mse, quantities, r2, squared_errors
 from heliostat.tasks.binary import numbers_of
 from heliostat.tasks.expected import Expected
+from heliostat.tasks.task import Task
 
 Values = NDArray[np.float64]
 LARGEST = sys.float_info.max
@@ -127,3 +128,15 @@ class QuantityTask:
         """A quantity without an interval: nothing is known of its error."""
         code = self.code(default)
         return None if code is None else np.array([code, np.nan, np.nan, np.nan])
+
+    def is_like(self, other: Task) -> bool:
+        """A quantity in the same unit."""
+        return isinstance(other.label, Quantity) and other.label.unit == self.label.unit
+
+    def sureness(self, answers: Values) -> Values | None:
+        """None: the intervals of a version are of one width."""
+        return None
+
+    def are_answers(self, answers: Values) -> NDArray[np.bool_]:
+        """Those with a finite value; a declared default has no interval."""
+        return np.asarray(np.isfinite(answers[:, 0]))

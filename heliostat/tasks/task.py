@@ -113,6 +113,24 @@ class Task(Protocol):
     def default_answer(self, default: Any) -> Values | None:
         """The answer of a declared default; None when it cannot be one."""
 
+    def is_like(self, other: "Task") -> bool:
+        """Whether answers to `other` mean the same here, so that they may be averaged, or stand in for each other."""
+
+    def sureness(self, answers: Values) -> Values | None:
+        """How likely each answer's likeliest label is; None where answers do not differ in that."""
+
+    def are_answers(self, answers: Values) -> NDArray[np.bool_]:
+        """Which of these say something: finite, as far as an answer must be."""
+
+
+def told_arrays(task: Task, answers: list[Any]) -> dict[str, pa.Array]:
+    """What callers get of answers as Arrow arrays, one for each name of `told_types`; classes as texts."""
+    told = task.told(answers)
+    return {
+        name: pa.array([str(value) for value in told[name]] if pa.types.is_string(kind) else told[name], kind)
+        for name, kind in task.told_types.items()
+    }
+
 
 def repeated(answer: Values, num_rows: int) -> Values:
     """The same answer for every row."""

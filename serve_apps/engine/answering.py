@@ -5,13 +5,12 @@ Writes: the job's folder; write-ahead segments: predictions
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from actors.proxy import catalog
 from cluster.resources import BATCH_NICENESS
@@ -27,11 +26,12 @@ from heliostat.serving.problem import MalformedError, TooLargeError
 from heliostat.serving.revisions import Revisions
 from heliostat.serving.rows import Contract
 from heliostat.settings import Settings
-from heliostat.store.answer_folder import RESULT_SCHEMA, AnswerFolder
+from heliostat.store.answer_folder import AnswerFolder, result_schema
 from heliostat.store.catalog import Catalog
 from heliostat.store.inputs import open_input
 from heliostat.store.schema import INSTANT, conform, prediction_schema
 from heliostat.store.segments import SegmentWriter
+from heliostat.tasks import Task, told_arrays
 from heliostat.workload import load
 from serve_apps.engine.versions import LoadedVersion, load_version
 
@@ -48,8 +48,9 @@ class Worker:
         self._limits = workload.long_answers
         self._asks_others = bool(workload.inputs) or workload.combine is not None
         self._contract = Contract.of(workload)
+        self._task = self._contract.task
         self._revisions = Revisions(self._contract, docs=f"/{workload.name}/docs")
-        self._log_schema = prediction_schema(self._contract.logged, task=self._contract.task, with_commit=False)
+        self._log_schema = prediction_schema(self._contract.logged, task=self._task, with_commit=False)
         self._segments_dir = settings.segments_dir / workload.name
         self._loaded: LoadedVersion | None = None
         self._num_done = 0
@@ -61,8 +62,6 @@ class Worker:
     def answer(self, job: AnswerJob, bundle: BundleRef) -> dict[str, Any]:
         """The counts of an attempt whose result is written whole, or `error` with the reason that it cannot be."""
         self._num_done = 0
-        if self._contract.task.kind != "binary":
-            return {"error": "A job answers labels of two values alone; ask v1/predict in smaller requests."}
         try:
             return self._answered(job, self._version(bundle))
         except HeliostatError as error:
@@ -83,13 +82,13 @@ class Worker:
         composed = self._composed(job, version, folder) if self._asks_others else None
         log = SegmentWriter(self._segments_dir, "predictions", schema=self._log_schema)
         try:
-            with folder.result_writer(job.attempt) as writer:
+            with folder.result_writer(job.attempt, self._task) as writer:
                 for piece in self._pieces(job, reader, folder):
                     logged = self._piece(piece, version if composed is None else composed, job, aside)
                     # Logged as requests are; an attempt that repeats this gives the same ids, which count once.
                     for batch in conform(logged, self._log_schema).combine_chunks().to_batches():
                         log.append(batch)
-                    writer.write_table(_answers(logged))
+                    writer.write_table(_answers(logged, self._task))
                     num_rows += logged.num_rows
                     self._num_done = num_rows + len(aside.reason_by_row)
         finally:
@@ -135,7 +134,7 @@ class Worker:
             folder.put_pins([pin.to_json() for pin in pinned])
         else:
             pinned = tuple(Pin.from_json(each) for each in known)
-        return Asking(inputs=inputs, combine=combine, pinned=pinned).composed(version, job.version or 0)
+        return Asking.of(self._workload, pinned).composed(version, job.version or 0)
 
     def _piece(self, piece: Piece, version: LoadedVersion | Composed, job: AnswerJob, aside: Aside) -> pa.Table:
         """The rows as they are logged, answers among them; rows whose needed answer is missing are put aside."""
@@ -143,16 +142,17 @@ class Worker:
         kept = np.arange(piece.rows.num_rows)
         if isinstance(version, Composed):
             said = version.said(inputs)
-            inputs, probabilities = said.rows, np.asarray(said.probabilities, np.float64)
+            inputs = said.rows
+            answers = np.asarray(said.answers, np.float64).reshape(-1, *self._task.shape)
             answered_with = pa.array(said.answered_with, pa.string())
             for row, reason in sorted(said.refused.items()):
                 aside.put(piece.start + row, reason)
             kept = np.setdiff1d(kept, list(said.refused))
         else:
-            probabilities = version.answers(inputs)
-        if len(probabilities) != piece.rows.num_rows or not np.isfinite(probabilities).all():
-            raise TrainingError(f"Version {job.version} gave no finite probability for each row; ask another version.")
-        logged = _logged(piece, probabilities, job)
+            answers = version.answers(inputs)
+        if len(answers) != piece.rows.num_rows or not self._task.are_answers(answers).all():
+            raise TrainingError(f"Version {job.version} gave no finite answer for each row; ask another version.")
+        logged = _logged(piece, self._task.columns(answers), job)
         if answered_with is not None:
             logged = logged.append_column("answered_with", answered_with)
         for name in inputs.column_names:
@@ -165,7 +165,7 @@ class Worker:
         return self._loaded
 
 
-def _logged(piece: Piece, probabilities: NDArray[np.float64], job: AnswerJob) -> pa.Table:
+def _logged(piece: Piece, answers: Mapping[str, pa.Array], job: AnswerJob) -> pa.Table:
     """One row of the log a row of the request, without its inputs."""
     rows, num_rows = piece.rows, piece.rows.num_rows
     columns = {
@@ -181,25 +181,23 @@ def _logged(piece: Piece, probabilities: NDArray[np.float64], job: AnswerJob) ->
         "version": pa.repeat(pa.scalar(job.version, pa.int32()), num_rows),
         "arm": pa.repeat(pa.scalar("champion"), num_rows),
         "degraded": pa.repeat(pa.scalar(False), num_rows),
-        "probability": pa.array(probabilities),
+        **answers,
         # Nobody waited for it: among the latencies of requests the hours of a queue would hide everything.
         "latency_ms": pa.nulls(num_rows, pa.float32()),
     }
     return pa.table(columns)
 
 
-def _answers(logged: pa.Table) -> pa.Table:
+def _answers(logged: pa.Table, task: Task) -> pa.Table:
     """What the caller gets of logged rows."""
-    probabilities = logged["probability"].to_numpy()
     columns = {
         "row": logged["row"].cast(pa.int64()),
         "id": logged["id"],
         "key": logged["key"],
-        "probability": logged["probability"],
-        "confidence": pa.array(np.maximum(probabilities, 1 - probabilities)),
+        **told_arrays(task, task.answers(logged).tolist()),
         "model_version": logged["version"],
     }
-    return pa.table(columns, schema=RESULT_SCHEMA)
+    return pa.table(columns, schema=result_schema(task))
 
 
 def _rows_of(body: bytes) -> list[Any]:

@@ -1,11 +1,11 @@
 """What a caller of `v1/predict` gets: one JSON document, or an Arrow stream with one row a row."""
 
 import time
-from typing import Any
 
 import pyarrow as pa
 
 from heliostat.serving.arrow_stream import ARROW, write_stream
+from heliostat.tasks import told_arrays
 from serve_apps.asgi import Call, Request, Response
 from serve_apps.engine.scoring import Answer
 
@@ -33,7 +33,7 @@ def as_arrow(ids: list[str], answer: Answer, request: Request) -> Response:
     """The answer as columns; what holds for the whole request stands in the schema's metadata."""
     arrays = {
         "id": pa.array(ids, pa.string()),
-        **as_arrays(answer),
+        **told_arrays(answer.task, answer.probabilities),
         "model_version": pa.array(answer.versions, pa.int32()),
     }
     metadata = {
@@ -44,20 +44,6 @@ def as_arrow(ids: list[str], answer: Answer, request: Request) -> Response:
     if answer.degraded_reason is not None:
         metadata["degraded_reason"] = answer.degraded_reason
     return Response(body=write_stream(arrays, metadata=metadata), content_type=ARROW)
-
-
-def as_arrays(answer: Answer) -> dict[str, pa.Array]:
-    """What callers are told, one array for each of its names."""
-    types = answer.task.told_types
-    told = answer.task.told(answer.probabilities)
-    return {
-        name: pa.array(_texts(told[name]) if pa.types.is_string(kind) else told[name], kind)
-        for name, kind in types.items()
-    }
-
-
-def _texts(values: list[Any]) -> list[str]:
-    return [str(value) for value in values]
 
 
 def elapsed_ms(request: Call) -> float:

@@ -97,7 +97,7 @@ def predict_answer(task: Task) -> Schema:
         "properties": {
             "id": {"type": "string", "description": "The request's id"},
             "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "description": "One a row"},
-            **_told(task),
+            **told(task),
             "model_version": _VERSION,
             "model_versions": {"type": "array", "items": _VERSION},
             "degraded": {"type": "boolean", "description": "Another version, or the default, stood in for some rows"},
@@ -110,11 +110,10 @@ def predict_answer(task: Task) -> Schema:
 
 def columns_answer(task: Task) -> Schema:
     """The same as an Arrow stream, in words."""
-    told = ", ".join(f"{name} ({kind})" for name, kind in task.told_types.items()).replace("double", "float64")
     return {
         "type": "string",
         "contentEncoding": "binary",
-        "description": f"When Accept names it: an Arrow IPC stream with the columns id (utf8), {told}, "
+        "description": f"When Accept names it: an Arrow IPC stream with the columns id (utf8), {told_columns(task)}, "
         "model_version (int32, 0: the workload's default); in the schema's metadata id, "
         "degraded, degraded_reason and processing_time_ms.",
     }
@@ -141,7 +140,12 @@ _VALUE_BY_KIND: dict[str, Callable[[Any], Schema]] = {
 }
 
 
-def _told(task: Task) -> Schema:
+def told_columns(task: Task) -> str:
+    """The Arrow columns that tell the answers, in words."""
+    return ", ".join(f"{name} ({kind})" for name, kind in task.told_types.items()).replace("double", "float64")
+
+
+def told(task: Task) -> Schema:
     """The properties that tell the answers: the prediction first, under that name."""
     first, *others = [(name, _of_type(task, name, kind)) for name, kind in task.told_types.items()]
     return {"predictions": first[1], **dict(others)}

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from heliostat.tasks import Task
+from serve_apps.protocols.schemas import told, told_columns
+
 Schema = dict[str, Any]
 
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
@@ -28,27 +31,6 @@ JOB: Schema = {
     },
 }
 JOBS: Schema = {"type": "object", "properties": {"jobs": {"type": "array", "items": JOB}}}
-RESULT: Schema = {
-    "type": "object",
-    "properties": {
-        "id": {"type": "string", "format": "uuid"},
-        "rows": {"type": "array", "items": _COUNT, "description": "The number of each answered row in the request"},
-        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}},
-        "predictions": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}},
-        "confidence": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}},
-        "model_version": {"type": "integer"},
-        "rejected": {
-            "type": "array",
-            "items": {"type": "object", "properties": {"row": _COUNT, "reason": {"type": "string"}}},
-        },
-    },
-}
-RESULT_COLUMNS: Schema = {
-    "type": "string",
-    "contentEncoding": "binary",
-    "description": "An Arrow IPC stream: row (int64), id (utf8), key (utf8), probability (float64), "
-    "confidence (float64), model_version (int32).",
-}
 SECRET: Schema = {"type": "object", "properties": {"secret": {"type": "string"}}}
 SUBMIT_HEADERS: dict[str, Schema] = {
     "Idempotency-Key": {"type": "string", "maxLength": 200, "description": "X-Request-Id when it is not sent"},
@@ -66,3 +48,31 @@ def job_body(rows_body: Schema) -> Schema:
     }
     rows = {**rows_body, "properties": {"rows": rows_body["properties"]["rows"]}}
     return {"anyOf": [rows, address]}
+
+
+def result(task: Task) -> Schema:
+    """What a result holds as JSON, by the kind of label."""
+    return {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "rows": {"type": "array", "items": _COUNT, "description": "The number of each answered row in the request"},
+            "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}},
+            **told(task),
+            "model_version": {"type": "integer"},
+            "rejected": {
+                "type": "array",
+                "items": {"type": "object", "properties": {"row": _COUNT, "reason": {"type": "string"}}},
+            },
+        },
+    }
+
+
+def result_columns(task: Task) -> Schema:
+    """The same as an Arrow stream, in words."""
+    return {
+        "type": "string",
+        "contentEncoding": "binary",
+        "description": f"An Arrow IPC stream: row (int64), id (utf8), key (utf8), {told_columns(task)}, "
+        "model_version (int32).",
+    }

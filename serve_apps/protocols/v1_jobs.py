@@ -17,15 +17,17 @@ import pyarrow as pa
 from pyarrow import ArrowException
 
 from heliostat.answer_jobs import DONE, AnswerJob, cancelled, shown
-from heliostat.declared.long_answers import LongAnswers
 from heliostat.errors import CatalogError, ContractError, LakeError, NotFoundError
 from heliostat.govern.roles import Action, Role
+from heliostat.labels import Classes
 from heliostat.serving import callbacks
 from heliostat.serving.arrow_stream import ARROW
 from heliostat.serving.problem import MalformedError, OverloadedError, TooLargeError, UnavailableError
 from heliostat.serving.revisions import Revisions
 from heliostat.store.answer_folder import AnswerFolder
+from heliostat.tasks import Task
 from serve_apps.asgi import JSON, REVISION_HEADER, Request, Response, parsed
+from serve_apps.config import PredictorConfig
 from serve_apps.desk import Desk
 from serve_apps.http import Endpoint
 from serve_apps.protocols import schemas_jobs as schemas
@@ -59,9 +61,9 @@ class _Asked:
 class V1Jobs:
     """The handlers of `v1/jobs` for one workload."""
 
-    def __init__(self, workload: str, limits: LongAnswers, *, revisions: Revisions, lake_uri: str, desk: Desk) -> None:
-        self._workload, self._limits, self._lake_uri, self._desk = workload, limits, lake_uri, desk
-        self._revisions = revisions
+    def __init__(self, config: PredictorConfig, *, revisions: Revisions, desk: Desk) -> None:
+        self._workload, self._limits, self._lake_uri = config.workload, config.long_answers, config.lake_uri
+        self._task, self._revisions, self._desk = config.contract.task, revisions, desk
         self._num_uploads = 0
 
     def endpoints(
@@ -85,7 +87,7 @@ class V1Jobs:
             self._endpoint("GET", "/v1/jobs", self.list, "The caller's newest jobs", schemas.JOBS),
             self._endpoint("GET", _JOB, self.job, "How a job stands", schemas.JOB),
             self._endpoint(
-                "GET", f"{_JOB}/result", self.result, "The answers, JSON or Arrow by Accept", schemas.RESULT
+                "GET", f"{_JOB}/result", self.result, "The answers, JSON or Arrow by Accept", schemas.result(self._task)
             ),
             self._endpoint("DELETE", _JOB, self.cancel, "Cancel a job that has not ended", schemas.JOB),
             self._endpoint(
@@ -161,7 +163,7 @@ class V1Jobs:
             raise TooLargeError(
                 f"The result has {job.num_rows} rows, JSON at most {MAX_ROWS_AS_JSON}; ask with Accept: {ARROW}."
             )
-        return Response.of(await asyncio.to_thread(_document, job, folder))
+        return Response.of(await asyncio.to_thread(_document, job, folder, self._task))
 
     async def secret(self, request: Request) -> Response:
         """A secret that signs this caller's callbacks from now on; an older one counts no longer."""
@@ -170,7 +172,9 @@ class V1Jobs:
         return Response.of({"secret": made})
 
     def _endpoint(self, method: str, path: str, handler: Any, summary: str, answer: dict[str, Any]) -> Endpoint:
-        answers = {JSON: answer, ARROW: schemas.RESULT_COLUMNS} if path.endswith("/result") else {JSON: answer}
+        answers = (
+            {JSON: answer, ARROW: schemas.result_columns(self._task)} if path.endswith("/result") else {JSON: answer}
+        )
         return Endpoint(
             method=method, path=path, action=Action.PREDICT, handler=handler, summary=summary, other_answers=answers
         )
@@ -250,21 +254,30 @@ def _input_of(body: bytes) -> str | None:
     return document["input"]
 
 
-def _document(job: AnswerJob, folder: AnswerFolder) -> Mapping[str, Any]:
+def _document(job: AnswerJob, folder: AnswerFolder, task: Task) -> Mapping[str, Any]:
     try:
         table = pa.ipc.open_stream(folder.result(job.attempt)).read_all()
     except ArrowException as error:
         raise LakeError(f"The result of {job.job_id} cannot be read: {error}. Ask for the answer again.") from error
     columns = table.to_pydict()
+    first, *others = task.told_types
     return {
         "id": job.job_id,
         "rows": columns["row"],
         "ids": columns["id"],
-        "predictions": columns["probability"],
-        "confidence": columns["confidence"],
+        "predictions": _as_declared(columns[first], task),
+        **{name: columns[name] for name in others},
         "model_version": job.version,
         "rejected": folder.rejected(job.attempt),
     }
+
+
+def _as_declared(predictions: list[Any], task: Task) -> list[Any]:
+    """Predictions as JSON says them: of classes that are integers, which Arrow tells as texts, the integers."""
+    if not isinstance(task.label, Classes):
+        return predictions
+    value_by_text = {str(value): value for value in task.label.values}
+    return [value_by_text[text] for text in predictions]
 
 
 def _sees_all(request: Request) -> bool:

@@ -11,10 +11,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from heliostat.declared.inputs import Cascade, Ensemble, WhenMissing
+import numpy as np
+import pyarrow as pa
+
+from heliostat.columns import Vector
+from heliostat.declared.inputs import Cascade, Combine, Ensemble, Input
 from heliostat.serving import combining
 from heliostat.serving.combining import Part
-from heliostat.serving.rows import Rows
+from heliostat.serving.rows import Cells, Rows
 from heliostat.serving.shelf import Shelf
 from serve_apps.config import PredictorConfig
 from serve_apps.engine.scoring import Answer, Question
@@ -36,6 +40,7 @@ class ComposedPredictor(Predictor):
     def __init__(self, config: PredictorConfig, *, peers: Peers, **others: Any) -> None:
         super().__init__(config, **others)
         self._peers = peers
+        self._column_by_name = {column.name: column for column in config.contract.columns}
 
     async def reconfigure(self, record: Mapping[str, Any]) -> None:
         """As any predictor's; the record also says which applications answer for the workloads that are asked."""
@@ -56,22 +61,20 @@ class ComposedPredictor(Predictor):
             left_s=0.0,
         )
         inputs, votes = await self._before(question, deadline_s=deadline_s)
-        filled = {each.column: part.probabilities for each, part in zip(self.config.inputs, inputs, strict=True)}
+        filled = {each.column: self._cells(each, part) for each, part in zip(self.config.inputs, inputs, strict=True)}
         filled_rows = replace(rows, values_by_column={**rows.values_by_column, **filled})
         ids, draft = await super().predict(filled_rows, deadline_s=deadline_s, **asked)
         assert isinstance(draft, _Draft)
-        probabilities, parts = await self._combined(draft.probabilities, votes, question, deadline_s=deadline_s)
-        self._append(draft, probabilities, [*inputs, *parts], started_s=asked["started_s"])
-        return ids, _said(draft, probabilities, [*inputs, *parts])
+        answers, parts = await self._combined(draft.probabilities, votes, question, deadline_s=deadline_s)
+        self._append(draft, answers, [*inputs, *parts], started_s=asked["started_s"])
+        return ids, _said(draft, answers, [*inputs, *parts])
 
     async def _before(self, question: Asked, *, deadline_s: float) -> tuple[list[Part], list[Part]]:
         """The parts of inputs and of an ensemble's members, asked side by side; one that is both is asked once."""
         combine = self.config.combine
-        wanted: list[tuple[str, WhenMissing, float | None]] = [
-            (each.workload, each.when_missing, each.timeout_s) for each in self.config.inputs
-        ]
+        wanted: list[tuple[str, Input | Ensemble]] = [(each.workload, each) for each in self.config.inputs]
         if isinstance(combine, Ensemble):
-            wanted += [(name, combine.when_missing, combine.timeout_s) for name in combine.weights]
+            wanted += [(name, combine) for name in combine.weights]
         rows = range(len(question.keys))
         parts = await asyncio.gather(
             *(self._part(*each, question, rows=rows, deadline_s=deadline_s) for each in wanted)
@@ -81,8 +84,7 @@ class ComposedPredictor(Predictor):
     async def _part(
         self,
         workload: str,
-        when_missing: WhenMissing,
-        timeout_s: float | None,
+        declared: Input | Combine,
         question: Asked,
         *,
         rows: Sequence[int],
@@ -91,13 +93,23 @@ class ComposedPredictor(Predictor):
         num_rows = len(question.keys)
         left_s = deadline_s - time.perf_counter()
         sent = question if len(rows) == num_rows else question.only(rows)
+        timeout_s, when_missing = declared.timeout_s, declared.when_missing
         sent = replace(sent, left_s=left_s if timeout_s is None else min(left_s, timeout_s))
         reply = await self._peers.ask(workload, sent)
-        return combining.part(workload, reply, rows=rows, num_rows=num_rows, when_missing=when_missing)
+        if isinstance(declared, Input):
+            reply, task = combining.as_cells(reply, self._column_by_name[declared.column]), None
+        else:
+            reply, task = combining.as_votes(reply, self._task), self._task
+        return combining.part(workload, reply, rows=rows, num_rows=num_rows, when_missing=when_missing, task=task)
+
+    def _cells(self, declared: Input, part: Part) -> Cells:
+        """The values of a column as rows hold them: vectors are an Arrow array, everything else is a list."""
+        column = self._column_by_name[declared.column]
+        return pa.array(part.answers, column.arrow_type) if isinstance(column, Vector) else part.answers
 
     async def _combined(
-        self, own: list[float], votes: list[Part], question: Asked, *, deadline_s: float
-    ) -> tuple[list[float], list[Part]]:
+        self, own: list[Any], votes: list[Part], question: Asked, *, deadline_s: float
+    ) -> tuple[list[Any], list[Part]]:
         combine = self.config.combine
         if isinstance(combine, Ensemble):
             return combining.weighted(own, votes, combine), votes
@@ -106,20 +118,18 @@ class ComposedPredictor(Predictor):
         return own, []
 
     async def _deferred(
-        self, own: list[float], cascade: Cascade, question: Asked, *, deadline_s: float
-    ) -> tuple[list[float], list[Part]]:
-        probabilities: list[float] = own
+        self, own: list[Any], cascade: Cascade, question: Asked, *, deadline_s: float
+    ) -> tuple[list[Any], list[Part]]:
+        answers: list[Any] = own
         parts: list[Part] = []
         for workload in cascade.then:
-            rows = combining.unsure(probabilities, cascade.until_confident)
+            rows = combining.unsure(answers, cascade.until_confident, self._task)
             if not rows:
                 break
-            later = await self._part(
-                workload, cascade.when_missing, cascade.timeout_s, question, rows=rows, deadline_s=deadline_s
-            )
-            probabilities = combining.overruled(probabilities, later)
+            later = await self._part(workload, cascade, question, rows=rows, deadline_s=deadline_s)
+            answers = combining.overruled(answers, later)
             parts.append(later)
-        return probabilities, parts
+        return answers, parts
 
     def _answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
         return [self._draft(question) for question in questions]
@@ -129,25 +139,24 @@ class ComposedPredictor(Predictor):
         (answer,) = self._answered([question], kept.append)
         return _Draft(**vars(answer), columns=kept[0])
 
-    def _append(
-        self, draft: _Draft, probabilities: Sequence[float], parts: Sequence[Part], *, started_s: float
-    ) -> None:
+    def _append(self, draft: _Draft, answers: Sequence[Any], parts: Sequence[Part], *, started_s: float) -> None:
         # `degraded` says what it says for any workload, that a version stood in: no canary is blamed for others.
         taken = {
-            "probability": probabilities,
-            "latency_ms": [(time.perf_counter() - started_s) * 1000] * len(probabilities),
-            "answered_with": combining.answered_with(draft.probabilities, parts),
+            **self._task.columns(np.asarray(answers, np.float64)),
+            "latency_ms": [(time.perf_counter() - started_s) * 1000] * len(answers),
+            "answered_with": combining.answered_with(draft.probabilities, parts, self._task),
         }
         self._log.append_predictions({**draft.columns, **taken})
 
 
-def _said(draft: _Draft, probabilities: list[float], parts: Sequence[Part]) -> Answer:
+def _said(draft: _Draft, answers: list[Any], parts: Sequence[Part]) -> Answer:
     reasons = [reason for reason in (draft.degraded_reason, combining.degraded_reason(parts)) if reason]
     return Answer(
-        probabilities=probabilities,
+        probabilities=answers,
         versions=draft.versions,
         degraded=draft.degraded or bool(reasons),
         degraded_reason="; ".join(reasons) or None,
+        task=draft.task,
     )
 
 

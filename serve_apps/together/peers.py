@@ -115,8 +115,6 @@ async def answer_peer(predictor: Predictor, asked: Asked) -> Reply:
     if name in asked.way:
         raise UnavailableError(f"{' asks '.join((*asked.way, name))}, which is a circle; run jobs.deploy for one.")
     contract = predictor.config.contract
-    if contract.task.kind != "binary":
-        raise UnavailableError(f"The workload {name!r} answers no probability, and only those can be asked for.")
     declared = {column.name for column in contract.columns}
     values = {column: cells for column, cells in asked.values_by_column.items() if column in declared}
     defaults = Defaults(request_id=asked.request_id, received_at=asked.received_at)
@@ -135,9 +133,10 @@ async def answer_peer(predictor: Predictor, asked: Asked) -> Reply:
         deadline_s=now_s + asked.left_s,
     )
     return Reply(
-        probabilities=answer.probabilities,
+        answers=answer.probabilities,
         versions=answer.versions,
         ids=ids,
+        task=contract.task,
         degraded_reason=answer.degraded_reason if answer.degraded else None,
     )
 

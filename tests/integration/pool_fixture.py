@@ -16,16 +16,16 @@ from tests.integration.predictor_fixture import Chronicle, keys, plaintext
 
 MODULE = """from dataclasses import replace
 from heliostat import Pool, Serving
-from tests import toy
+from tests import toy, toy_kinds
 {imports}
-workload = replace(toy.workload, name="{name}", serving=Serving(pool=Pool(), {serving}){more})
+workload = replace({base}, name="{name}", serving=Serving(pool=Pool(), {serving}){more})
 """
 
 
-def make_module(directory: Path, name: str, *, serving="", imports="", more="") -> str:
-    """A module that declares the toy under another name, in the pool; its directory must be on the import path."""
+def make_module(directory: Path, name: str, *, serving="", imports="", more="", base="toy.workload") -> str:
+    """A module that declares `base` under another name, in the pool; its directory must be on the import path."""
     module = name.replace("-", "_")
-    text = MODULE.format(name=name, serving=serving, imports=imports, more=more)
+    text = MODULE.format(name=name, serving=serving, imports=imports, more=more, base=base)
     (directory / f"{module}.py").write_text(text)
     importlib.invalidate_caches()
     return module

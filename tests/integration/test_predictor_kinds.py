@@ -1,6 +1,5 @@
 """Classes and quantities over every protocol, logged, committed, labelled, watched and compared; no Ray."""
 
-import importlib
 import io
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,18 +11,12 @@ import pytest
 from actors.trial import compared
 from heliostat import cohorts
 from heliostat.columns import Number
-from heliostat.declared.inputs import Ensemble
 from heliostat.declared.serving import Serving
-from heliostat.errors import BundleError, WorkloadError
-from heliostat.intake import take
+from heliostat.errors import BundleError
 from heliostat.labels import Classes, Quantity
-from heliostat.learn.bundle import to_files
-from heliostat.learn.fit import fit
-from heliostat.learn.rows import split_by_time
 from heliostat.serving.arrow_stream import ARROW
 from heliostat.serving.generated import open_inference_pb2 as pb
 from heliostat.serving.rows import Contract
-from heliostat.store.bundles import write_bundle
 from heliostat.store.commits import SegmentCommitter
 from heliostat.store.lake import Lake
 from heliostat.watch.cohorts import score_cohort
@@ -33,6 +26,7 @@ from serve_apps.protocols.schemas import infer_body, predict_body
 from serve_apps.protocols.why import find
 from tests import toy_kinds
 from tests.integration.grpc_fixture import grpc_client
+from tests.integration.kinds_fixture import bundle_of
 from tests.integration.predictor_fixture import ROW, record, run, serving
 from tests.integration.test_predictor_http import until_sealed
 from tests.integration.test_shadow import settled
@@ -46,18 +40,7 @@ NAMES = ("wear", "cause")
 def bundles(tmp_path_factory):
     """Two versions of each workload."""
     home = tmp_path_factory.mktemp("bundles")
-    made = {}
-    for name in NAMES:
-        module = f"tests.toy_{name}"
-        workload = importlib.import_module(module).workload
-        table = pa.concat_tables([workload.source.read(part) for part in workload.source.parts()[:2]])
-        rows = take(workload, table, since=None, until=LATER).good
-        train, validation = split_by_time(rows.filter(rows["label"].is_valid()), share=0.2)
-        for seed in (1, 2):
-            fitted = fit(workload, train, validation, seed=seed)
-            files = to_files(module, fitted, profile={}, lineage={"seed": seed})
-            made.setdefault(name, {})[seed] = write_bundle(str(home / "bundles"), files)
-    return made
+    return {name: {seed: bundle_of(home, f"tests.toy_{name}", seed=seed) for seed in (1, 2)} for name in NAMES}
 
 
 @pytest.fixture(params=NAMES)
@@ -259,11 +242,6 @@ def test_the_openapi_document_says_what_each_kind_answers(bundles, tmp_path):
             assert item["value"] == {"enum": list(toy_kinds.CAUSES)}
 
     run(scenario)
-
-
-def test_what_needs_a_probability_refuses_other_kinds():
-    with pytest.raises(WorkloadError, match="asks others"):
-        replace(toy_kinds.wear, combine=Ensemble(weights={"toy": 1.0}))
 
 
 def test_a_range_without_an_end_is_no_null_in_the_document():

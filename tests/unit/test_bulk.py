@@ -110,7 +110,7 @@ def test_a_model_without_a_number_for_every_row_stops_the_run():
         def answers(self, table):
             return np.full(table.num_rows, np.nan)
 
-    with pytest.raises(TrainingError, match="no finite probability"):
+    with pytest.raises(TrainingError, match="no finite answer"):
         scored(rows_with(), Silent())
 
 

@@ -25,6 +25,9 @@ class Share:
         return np.nan_to_num(table[self.column].to_numpy().astype(float), nan=0.5) * self.share
 
 
+SCORE = Number("score", low=0, high=1, optional=True)
+
+
 def other(model, *columns, **fields):
     return Composed(number=7, model=model, columns=columns or (LOAD,), **fields)
 
@@ -32,7 +35,7 @@ def other(model, *columns, **fields):
 def test_an_ensemble_is_the_weighted_mean_and_names_every_vote():
     asked = {"b": other(Share(share=0.005))}
     said = Composed(number=1, model=Share(), combine=Ensemble(weights={"b": 3.0}), other_by_workload=asked).said(ROWS)
-    assert said.probabilities == pytest.approx([0.0625, 0.25, 0.5625])
+    assert said.answers == pytest.approx([0.0625, 0.25, 0.5625])
     took_part = json.loads(said.answered_with[2])
     assert took_part["own"] == pytest.approx(0.9)
     assert took_part["others"]["b"] == {"probability": pytest.approx(0.45), "version": 7, "id": None}
@@ -42,15 +45,19 @@ def test_a_cascade_asks_only_about_the_rows_that_the_one_before_is_unsure_of():
     second = Share(share=0.001)
     combine = Cascade(then=("b",), until_confident=0.8)
     said = Composed(number=1, model=Share(), combine=combine, other_by_workload={"b": other(second)}).said(ROWS)
-    assert (second.num_asked, said.probabilities) == (1, pytest.approx([0.1, 0.04, 0.9]))
+    assert (second.num_asked, said.answers) == (1, pytest.approx([0.1, 0.04, 0.9]))
 
 
 def test_a_chain_gives_its_model_what_the_other_says():
     inputs = (Input(column="score", workload="b"),)
     said = Composed(
-        number=1, model=Share("score", 1.0), inputs=inputs, other_by_workload={"b": other(Share(share=0.002))}
+        number=1,
+        model=Share("score", 1.0),
+        columns=(SCORE,),
+        inputs=inputs,
+        other_by_workload={"b": other(Share(share=0.002))},
     ).said(ROWS)
-    assert said.probabilities == pytest.approx([0.02, 0.08, 0.18])
+    assert said.answers == pytest.approx([0.02, 0.08, 0.18])
     assert said.rows["score"].to_pylist() == pytest.approx([0.02, 0.08, 0.18])
 
 
@@ -58,8 +65,10 @@ def test_those_who_are_asked_ask_on():
     last = other(Share(share=0.002))
     middle = other(Share(), combine=Ensemble(weights={"c": 1.0}), other_by_workload={"c": last})
     inputs = (Input(column="score", workload="b"),)
-    said = Composed(number=1, model=Share("score", 1.0), inputs=inputs, other_by_workload={"b": middle}).said(ROWS)
-    assert said.probabilities == pytest.approx([0.06, 0.24, 0.54])
+    said = Composed(
+        number=1, model=Share("score", 1.0), columns=(SCORE,), inputs=inputs, other_by_workload={"b": middle}
+    ).said(ROWS)
+    assert said.answers == pytest.approx([0.06, 0.24, 0.54])
 
 
 @pytest.mark.parametrize(
@@ -71,14 +80,14 @@ def test_a_row_that_the_other_cannot_read_has_no_answer_of_it(when_missing, expe
     combine = Ensemble(weights={"b": 1.0}, when_missing=when_missing)
     asked = {"b": other(Share(share=0.0), LOAD, SITE)}
     said = Composed(number=1, model=Share(), combine=combine, other_by_workload=asked).said(ROWS)
-    assert said.probabilities == pytest.approx(expected)
+    assert said.answers == pytest.approx(expected)
     assert list(said.refused) == refused
     assert "'gamma'" in said.degraded_reason
 
 
 def test_without_a_version_that_serves_the_declaration_holds():
     left_out = Composed(number=1, model=Share(), combine=Ensemble(weights={"b": 1.0})).said(ROWS)
-    assert left_out.probabilities == pytest.approx([0.1, 0.4, 0.9])
+    assert left_out.answers == pytest.approx([0.1, 0.4, 0.9])
     assert "no version of it serves" in left_out.degraded_reason
     failing = Composed(number=1, model=Share(), combine=Ensemble(weights={"b": 1.0}, when_missing="fail")).said(ROWS)
     assert list(failing.refused) == [0, 1, 2]
@@ -87,5 +96,5 @@ def test_without_a_version_that_serves_the_declaration_holds():
 def test_a_number_that_is_none_counts_as_no_answer():
     asked = {"b": other(Share(share=float("nan")))}
     said = Composed(number=1, model=Share(), combine=Ensemble(weights={"b": 1.0}), other_by_workload=asked).said(ROWS)
-    assert said.probabilities == pytest.approx([0.1, 0.4, 0.9])
-    assert "no finite probability" in said.degraded_reason
+    assert said.answers == pytest.approx([0.1, 0.4, 0.9])
+    assert "no finite answer" in said.degraded_reason

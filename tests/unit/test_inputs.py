@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from heliostat import Cascade, Ensemble, Input, Number
+from heliostat import Cascade, Category, Ensemble, Input, Number, Text, Vector
 from heliostat.declared.inputs import asked, refuse_cycle
 from heliostat.errors import WorkloadError
-from tests import toy
+from tests import toy, toy_kinds
 
 SCORE = Number("score_of_a", low=0, high=1, optional=True)
 
@@ -31,16 +31,37 @@ def test_a_workload_cannot_ask_itself():
         replace(toy.workload, combine=Ensemble(weights={"toy": 1.0}))
 
 
-def test_an_input_needs_a_column_that_can_hold_a_probability_or_nothing():
+def test_an_input_needs_a_column_that_can_hold_an_answer_or_nothing():
     given = (Input(column="score_of_a", workload="a"),)
     for columns in (
         toy.workload.columns,
         (*toy.workload.columns, replace(SCORE, optional=False)),
-        (*toy.workload.columns, replace(SCORE, high=0.5)),
+        (*toy.workload.columns, Text("score_of_a", optional=True)),
     ):
-        with pytest.raises(WorkloadError, match=r'declare Number\("score_of_a", low=0, high=1, optional=True\)'):
+        with pytest.raises(
+            WorkloadError, match=r'Number\("score_of_a", low=0, high=1, optional=True\) for a probability'
+        ):
             replace(toy.workload, columns=columns, inputs=given)
     assert replace(toy.workload, columns=(*toy.workload.columns, SCORE), inputs=given).asks == ("a",)
+
+
+def asking(column, when_missing="leave out"):
+    inputs = (Input(column=column.name, workload="a", when_missing=when_missing),)
+    return replace(toy.workload, columns=(*toy.workload.columns, column), inputs=inputs)
+
+
+def test_what_stands_in_for_an_answer_is_a_value_of_the_column_or_of_the_label():
+    asking(Number("wear_um", low=0, high=1000, optional=True), 250.0)
+    asking(Category("cause", closed=("heat", "none"), optional=True), "none")
+    asking(Vector("causes", 3, optional=True), "fail")
+    replace(toy_kinds.cause, combine=Ensemble(weights={"a": 1.0}, when_missing="heat"))
+    replace(toy_kinds.cause, combine=Cascade(then=("a",), until_confident=0.4))
+    replace(toy_kinds.wear, combine=Ensemble(weights={"a": 1.0}, when_missing=200.0))
+
+
+def test_a_quantity_has_no_cascade_because_all_its_intervals_are_of_one_width():
+    with pytest.raises(WorkloadError, match="no row is less sure than another; use Ensemble"):
+        replace(toy_kinds.wear, combine=Cascade(then=("a",)))
 
 
 def test_every_workload_that_is_asked_is_named_once():
@@ -53,13 +74,22 @@ def test_every_workload_that_is_asked_is_named_once():
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: Input(column="x", workload="a", when_missing="ignore"),
-        lambda: Input(column="x", workload="a", when_missing=1.5),
+        lambda: Input(column="x", workload="a", when_missing=True),
         lambda: Input(column="x", workload="a", timeout_s=0),
         lambda: Ensemble(weights={}),
         lambda: Ensemble(weights={"a": 0}),
         lambda: Cascade(then="big"),
-        lambda: Cascade(then=("big",), until_confident=0.5),
+        lambda: Cascade(then=("big",), until_confident=0.0),
+        lambda: replace(toy.workload, combine=Cascade(then=("big",), until_confident=0.5)),
+        lambda: replace(toy.workload, combine=Ensemble(weights={"a": 1.0}, when_missing="ignore")),
+        lambda: replace(toy.workload, combine=Ensemble(weights={"a": 1.0}, when_missing=1.5)),
+        lambda: replace(toy_kinds.cause, combine=Cascade(then=("big",), until_confident=0.33)),
+        lambda: replace(toy_kinds.cause, combine=Ensemble(weights={"a": 1.0}, when_missing="rust")),
+        lambda: replace(toy_kinds.wear, combine=Ensemble(weights={"a": 1.0}, when_missing=-1.0)),
+        lambda: asking(Number("x", low=0, high=1, optional=True), 1.5),
+        lambda: asking(Number("x", low=0, high=1, optional=True), "ignore"),
+        lambda: asking(Category("x", closed=("heat",), optional=True), "rust"),
+        lambda: asking(Vector("x", 3, optional=True), 0.5),
     ],
 )
 def test_a_declaration_that_cannot_be_followed_is_refused(wrong):
