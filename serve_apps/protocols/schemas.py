@@ -1,11 +1,9 @@
 """What the endpoints of one workload take, as JSON schemas built from its contract."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
-
-import pyarrow as pa
 
 from heliostat.columns import Category, Column, Number, Text, Vector
 from heliostat.govern.roles import Role
@@ -15,13 +13,13 @@ from heliostat.serving.oip import NUMBERS, TEXTS, outputs_of
 from heliostat.serving.revisions import HEADER as REVISION_HEADER
 from heliostat.serving.rows import Contract
 from heliostat.tasks import BINARY, Task
+from serve_apps.protocols.schemas_told import label_value, told, told_columns
 
 Schema = dict[str, Any]
 
 LARGEST = sys.float_info.max
 
 _INSTANT: Schema = {"type": "string", "format": "date-time"}
-_PROBABILITIES: Schema = {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}}
 _VERSION: Schema = {"type": "integer", "minimum": 0, "description": "0: the workload's declared default answered"}
 BINARY_TENSORS: Schema = {
     "type": "string",
@@ -123,40 +121,10 @@ def labels_body(task: Task) -> Schema:
     """What `v1/labels` takes."""
     described: Schema = {**LABELS_BODY, "properties": {**LABELS_BODY["properties"]}}
     labels = described["properties"]["labels"]
-    value = _VALUE_BY_KIND[task.kind](task)
+    value = label_value(task)
     item = {**labels["items"], "properties": {**labels["items"]["properties"], "value": value}}
     described["properties"]["labels"] = {**labels, "items": item}
     return described
-
-
-_VALUE_BY_KIND: dict[str, Callable[[Any], Schema]] = {
-    "binary": lambda _: {"enum": [0, 1]},
-    "classes": lambda task: {"enum": list(task.label.values)},
-    "quantity": lambda task: {
-        "type": "number",
-        **({} if task.label.low is None else {"minimum": task.label.low}),
-        **({} if task.label.high is None else {"maximum": task.label.high}),
-    },
-}
-
-
-def told_columns(task: Task) -> str:
-    """The Arrow columns that tell the answers, in words."""
-    return ", ".join(f"{name} ({kind})" for name, kind in task.told_types.items()).replace("double", "float64")
-
-
-def told(task: Task) -> Schema:
-    """The properties that tell the answers: the prediction first, under that name."""
-    first, *others = [(name, _of_type(task, name, kind)) for name, kind in task.told_types.items()]
-    return {"predictions": first[1], **dict(others)}
-
-
-def _of_type(task: Task, name: str, kind: pa.DataType) -> Schema:
-    if task.kind == "quantity":
-        return {"type": "array", "items": {"type": ["number", "null"]}}
-    if name == "class":
-        return {"type": "array", "items": _VALUE_BY_KIND["classes"](task)}
-    return {"type": "array", "items": _PROBABILITIES} if pa.types.is_list(kind) else _PROBABILITIES
 
 
 def _output(task: Task) -> Schema:

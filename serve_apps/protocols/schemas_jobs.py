@@ -3,7 +3,7 @@
 from typing import Any
 
 from heliostat.tasks import Task
-from serve_apps.protocols.schemas import told, told_columns
+from serve_apps.protocols.schemas_told import told, told_columns
 
 Schema = dict[str, Any]
 
