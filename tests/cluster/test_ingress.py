@@ -26,8 +26,7 @@ MEGABYTE = b"a" * 1_000_000
 @pytest.fixture(scope="module")
 def up(installation: Installation) -> Installation:
     """The installation with a workload that answers; the fault tests before these leave one behind."""
-    if not installation.in_catalog(f"catalog.aliases({NAME!r})"):
-        installation.bring_up(MODULE, since="2013-03-01")
+    installation.bring_up_once(MODULE, since="2013-03-01")
     return installation
 
 

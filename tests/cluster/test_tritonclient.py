@@ -32,9 +32,7 @@ def client_python() -> str:
 def said(installation: Installation) -> dict:
     """What the client was told by the toy; another test of this session may have brought it up."""
     settings = installation.settings
-    is_deployed = (settings.keys_dir / "caller").exists()
-    if not is_deployed or not installation.in_catalog(f"catalog.aliases({NAME!r})").get("champion"):
-        installation.bring_up(MODULE, since=SINCE)
+    installation.bring_up_once(MODULE, since=SINCE)
     addresses = (f"127.0.0.1:{settings.ports.http}", f"127.0.0.1:{settings.ports.grpc}")
     script = Path(__file__).with_name("tritonclient_calls.py")
     done = subprocess.run(
