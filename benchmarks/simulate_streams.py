@@ -82,9 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     lines = options.out.read_text().splitlines() if options.out.exists() else []
     played = [json.loads(line) for line in lines]
     known = {(one["generator"], one["kind"], one["seed"]) for one in played}
-    for number, seed in enumerate(options.seeds):
+    for seed in options.seeds:
         for kind in options.kinds:
-            generator = GENERATORS[(number + options.offset) % len(GENERATORS)]
+            generator = GENERATORS[(seed + options.offset) % len(GENERATORS)]
             if (generator, kind, seed) in known:
                 continue
             played.append(play(generator, kind, seed=seed, num_rows=options.rows))
@@ -101,7 +101,7 @@ def _arguments() -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15])
     made.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     made.add_argument("--rows", type=int, default=10_000)
-    made.add_argument("--offset", type=int, default=0, help="the place of the first seed's generator")
+    made.add_argument("--offset", type=int, default=0, help="another generator for each seed")
     return made
 
 

@@ -70,6 +70,7 @@ def _turns(account: Account) -> list[str]:
     counts = f"turns of the loop: {account.num_turns}; alarms: {len(account.alarms)}"
     lines = [f"{counts}; labels watched: {account.num_watched:,}"]
     lines += [f"  row {turn.row:,}: {turn.reason} → {turn.outcome}" for turn in account.turns[:NUM_SHOWN]]
+    lines += [f"  row {one.row:,}: {one.reason} → {one.outcome}" for one in account.declined[:NUM_SHOWN]]
     lines += [f"  alarm at row {alarm.row:,}: {alarm.reason}" for alarm in account.alarms[:NUM_SHOWN]]
     if max(len(account.turns), len(account.alarms)) > NUM_SHOWN:
         lines.append("  (all of them with --json)")
@@ -103,6 +104,7 @@ def as_json(found: Outcome, *, remarks: Sequence[str]) -> dict[str, Any]:
         "loop_less_best_schedule": _differences(found, found.loop_less_best),
         "alarms": len(loop.alarms),
         "alarm_list": [_note(alarm) for alarm in loop.alarms],
+        "declined_list": [_note(one) for one in loop.declined],
         "turn_list": [_note(turn) for turn in loop.turns],
         "deciles": {name: list(one.decile_score) for name, one in scores.items()},
         f"deciles_{loss}": {name: list(one.decile_loss) for name, one in scores.items()},

@@ -12,29 +12,31 @@ never             the first model answers everything
 schedule_5%       a fit on all usable rows every 5% (10%, 20%) of the rows, put in place without looking;
                   with _recent: on as many of the newest rows as the first model had
 loop              the monitor, the state machine and the gates of the live loop, with these defaults:
-                    growth    a turn when labelled rows since the last model are 40% of what it learned from; after a
+                    growth    a turn when labelled rows since the last model are 40% of those known then; after a
                               change the follow-ups count instead
                     decay     a turn when the loss is worse than the answers expect of themselves, by more than on the
                               hold-out and 3% of what the best constant answer costs; by an e-detector that gives at
                               most one false alarm in 1000 steps, on 1000 rows (5% of a short table) at least, or one
                               in a million steps, on four steps
+                              the same where the score (accuracy) is lower by more than 5 points and chance, for an
+                              e-detector that errs once in a million steps
                     slack     the same where the loss is lower than the answers expect: the world became easier
-                    age       a turn when the model is older than 16% of the rows: a safety net
+                    age       a turn when the model is older than 20% of the rows: a safety net
                     cooldown  2% of the rows between the end of a turn and the next; doubled by every turn in a row
                               that promoted nothing
                     follow-up turns after a decay, each when rows since the change are four times as many as at the
                               last turn, or at the same distance again where the last turn won more than the margin;
                               none after an earlier champion returned
-                    a turn    fits all history, and in doubt (not only growth asked) the rows since the last change and
-                              as many rows as the first model had, the shortest first (of several only 30 trees of 100
-                              each, and all of them only for the one that leads then); what reaches before a change is
-                              left out where rows since it surely beat the champion, but all history is fitted where
-                              the champion learned from less; up to eight earlier champions compete, and one that is
-                              as good as in its time returns without a fit; all are judged on
-                              the newest rows that the champion was not fitted to (at most 5% of all); all history wins
-                              unless a shorter one is better by a standard error; where the hold-out is over 15% of
-                              its rows, or it surely beat the champion, the winner is fitted again with it. A turn
-                              takes no time, and there is no canary.
+                    a turn    fits all history, the rows since the last change where there was one, and as many rows as
+                              the first model had, the shortest first (of several only 30 trees of 100 each, and all
+                              only for the one that leads then); what reaches before a change is left out where rows
+                              since it surely beat the champion, but all history is fitted where the champion learned
+                              from less; unless growth alone asked up to eight earlier champions compete, and one that
+                              is as good as in its time returns without a fit; all are judged on the newest rows that
+                              the champion was not fitted to (at most 5% of all); all history wins unless a shorter one
+                              is better by a standard error; where the hold-out is over 15% of its rows, or it surely
+                              beat the champion, the winner is fitted again with it. A turn takes no time, and there is
+                              no canary.
                     alarms    every decay, lack of labels, and drift of an input (index 0.25 beyond calm in three
                               windows of four steps in a row); drift is said, but asks for no turn
 even              the loop's number of turns at even distances, with its candidates and gates
@@ -50,6 +52,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from heliostat.declared.economics import Economics
 from heliostat.errors import ContractError, HeliostatError
 from heliostat.simulate.comparison import compare
 from heliostat.simulate.learner import Learner
@@ -77,7 +80,8 @@ def simulate(options: argparse.Namespace) -> None:
     )
     prepared = prepare(table, roles, first=options.first, max_rows=options.max_rows)
     stream = prepared.stream
-    found = compare(stream, _learner(options.model, stream), clock=time.process_time, tell=_teller())
+    learner, economics = _learner(options.model, stream), _economics(options)
+    found = compare(stream, learner, clock=time.process_time, tell=_teller(), economics=economics)
     title = f"{options.data.name}, label {options.label}"
     print(_simulation_text.render(found, title=title, remarks=prepared.remarks), flush=True)
     if options.json is not None:
@@ -85,6 +89,14 @@ def simulate(options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps(written, indent=1))
     if options.plot is not None:
         _simulation_plot.draw(options.plot, found, first_rows=stream.first_rows, title=title)
+
+
+def _economics(options: argparse.Namespace) -> Economics | None:
+    """What turns may cost, where both figures are given."""
+    value, cost = options.value_per_loss, options.cost_per_cpu_hour
+    if (value is None) != (cost is None):
+        raise ContractError("Give both --value-per-loss and --cost-per-cpu-hour, in one currency, or neither.")
+    return None if value is None else Economics(value_per_loss=value, cost_per_cpu_hour=cost)
 
 
 def _learner(model: str, stream: Stream) -> Learner:
@@ -127,6 +139,14 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--task", choices=["classification", "regression"], default="classification")
     made.add_argument("--model", choices=["trees", "network"], default="trees", help="what is fitted")
     made.add_argument("--first", type=float, default=0.2, help="share of rows to start from (default: %(default)s)")
+    made.add_argument(
+        "--value-per-loss",
+        type=float,
+        metavar="VALUE",
+        help="what one unit of loss less on one row is worth: with --cost-per-cpu-hour a turn starts only when what it "
+        "is expected to gain in 30 steps (15%% of the rows) is worth more than its run",
+    )
+    made.add_argument("--cost-per-cpu-hour", type=float, metavar="COST", help="in the same currency")
     made.add_argument(
         "--max-rows", type=int, help="of longer tables so many rows are played (default: what takes minutes; 0: all)"
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import product
 
+from heliostat.declared.economics import Economics
 from heliostat.simulate.learner import Learner
 from heliostat.simulate.loop import Loop
 from heliostat.simulate.outcome import EVEN, LOOP, NEVER, Outcome, outcome
@@ -15,12 +16,15 @@ SCHEDULE_SHARES = (0.05, 0.1, 0.2)
 Tell = Callable[[str], None]
 
 
-def compare(stream: Stream, learner: Learner, *, clock: Clock, tell: Tell) -> Outcome:
+def compare(
+    stream: Stream, learner: Learner, *, clock: Clock, tell: Tell, economics: Economics | None = None
+) -> Outcome:
     """Never, schedules, the loop, and its number of turns at even distances, all from the same first model.
 
-    `clock` gives CPU-seconds, and only costs depend on it; `tell` is given the progress.
+    `clock` gives CPU-seconds; only costs depend on it, and with `economics` which turns are worth theirs. `tell` is
+    given the progress.
     """
-    policy = Policy.of(stream)
+    policy = Policy.of(stream, economics=economics)
     trainer = Trainer(stream, learner, policy)
     tell("first model")
     first = trainer.fit_unjudged(stream.first_step, number=1)
@@ -28,7 +32,7 @@ def compare(stream: Stream, learner: Learner, *, clock: Clock, tell: Tell) -> Ou
     def played(name: str, turning: Turning) -> Played:
         return play(stream, first, turning, clock=clock, tell=lambda text: tell(f"{name}: {text}"))
 
-    loop = played(LOOP, Loop(stream, trainer, policy))
+    loop = played(LOOP, Loop(stream, trainer, policy, clock=clock))
     others = rivals(stream, trainer, num_turns=loop.account.num_turns)
     return outcome(stream, {LOOP: loop, **{name: played(name, turning) for name, turning in others.items()}})
 

@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heliostat.gates import Promote
-from heliostat.govern.commands import Command, Ended, MakeChampion, Submit
+from heliostat.govern.commands import Command, Declined, Ended, MakeChampion, Submit
 from heliostat.govern.events import Asked, Matured, RunEnded, Ticked
 from heliostat.govern.turn import LoopState
-from heliostat.simulate.play import Account, TurnNote
+from heliostat.simulate.play import Account, Clock, TurnNote, no_clock
 from heliostat.simulate.policy import Policy
 from heliostat.simulate.stream import Stream, instant, step_of
 from heliostat.simulate.turns import Champion, Trainer
@@ -28,8 +27,9 @@ Values = NDArray[np.float64]
 class Loop:
     """The policy that watches, and turns when there is a reason; the same stream gives the same turns."""
 
-    def __init__(self, stream: Stream, trainer: Trainer, policy: Policy) -> None:
+    def __init__(self, stream: Stream, trainer: Trainer, policy: Policy, *, clock: Clock = no_clock) -> None:
         self.account = Account()
+        self._clock = clock
         self._stream, self._trainer = stream, trainer
         self._monitor, self._warner = MonitorState(policy.triggers), MonitorState(policy.warnings)
         self._loop = LoopState(policy.loop)
@@ -54,7 +54,8 @@ class Loop:
         seen: list[Event] = [*windows, *([] if cohort is None else [cohort]), Tick(at=instant(step))]
         for event in seen:
             self._decide(self._monitor.handle(event), step=step)
-        self._loop.handle(Matured(at=instant(step), num_since_change=self._num_since_change(step)))
+        num_since, rows_per_day = self._num_since_change(step), float(self._stream.step_rows)
+        self._loop.handle(Matured(at=instant(step), num_since_change=num_since, rows_per_day=rows_per_day))
         self._loop.handle(Ticked(at=instant(step)))
         return self._turned(step, champion)
 
@@ -63,9 +64,9 @@ class Loop:
         if self._watched is None:
             first_step = self._stream.first_step
             self._watched = Watched(self._stream, champion)
-            judged = self._first = replace(champion, reference=self._trainer.first_reference(first_step))
+            judged = self._first = self._trainer.referred(champion, first_step)
             self.account.num_fits += judged.reference is not None
-            event = changed(judged, step=first_step, trained_step=first_step, loss=self._stream.task.loss)
+            event = changed(judged, step=first_step, num_known=champion.num_rows, task=self._stream.task)
             self._warn(self._monitor.handle(event) + self._warner.handle(event), step=first_step)
         return self._watched
 
@@ -78,6 +79,8 @@ class Loop:
     def _hear(self, ask: Retrain, *, step: int) -> None:
         triggers = tuple(str(condition["trigger"]) for condition in ask.evidence["conditions"])
         reasons = tuple(self._told(reason.replace(" days", " steps")) for reason in ask.reasons)
+        loss = str(self._stream.task.loss)
+        gaps = [one["excess"] for one in ask.evidence["conditions"] if one.get("metric") == loss]
         self._loop.handle(
             Asked(
                 at=instant(step),
@@ -85,6 +88,7 @@ class Loop:
                 triggers=triggers,
                 onset_at=ask.onset_at,
                 detected_at=ask.detected_at,
+                gap=max(gaps, default=None) if "decay" in triggers else None,
             )
         )
         decays = [reason for trigger, reason in zip(triggers, reasons, strict=True) if trigger == "decay"]
@@ -118,9 +122,13 @@ class Loop:
                 return self._put_in_place(step, champion)
             case Ended():
                 self._end(command, step)
+            case Declined():
+                note = self._note(step, "; ".join(command.reasons), outcome=f"declined: {command.why}")
+                self.account.declined.append(note)
         return champion
 
     def _run(self, command: Submit, step: int, champion: Champion) -> None:
+        started_s = self._clock()
         found = self._trainer.turn(
             step,
             champion,
@@ -140,7 +148,11 @@ class Loop:
                 attempt=command.attempt,
                 candidate=None if found.champion is None else found.champion.number,
                 verdict=found.verdict,
-                is_moving=found.gain > self._margin,
+                is_moving=found.sure_gain > self._margin,
+                gain=found.gain,
+                num_labels=found.num_labels,
+                num_fits=found.num_fits,
+                cpu_s=self._clock() - started_s,
                 is_returned=found.is_returned,
             )
         )
@@ -159,14 +171,11 @@ class Loop:
         record = ended.record
         self._rests_until = record.rests_until
         outcome = f"{record.outcome}: {'; '.join(record.outcome_reasons)}"
-        self.account.turns.append(
-            TurnNote(
-                row=self._stream.rows_at(step),
-                reason="; ".join(record.reasons),
-                outcome=outcome,
-                onset_row=self._change_row,
-            )
-        )
+        self.account.turns.append(self._note(step, "; ".join(record.reasons), outcome=outcome))
+
+    def _note(self, step: int, reason: str, *, outcome: str) -> TurnNote:
+        row = self._stream.rows_at(step)
+        return TurnNote(row=row, reason=reason, outcome=outcome, onset_row=self._change_row)
 
     def _warn(self, decisions: Sequence[Decision], *, step: int) -> None:
         for decision in decisions:

@@ -17,6 +17,11 @@ Tell = Callable[[str], None]
 AHEAD_STEPS = 8  # are answered together: asking for few rows costs as much; a new champion answers them again
 
 
+def no_clock() -> float:
+    """Stands for a clock where nobody asks what a turn costs."""
+    return 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class TurnNote:
     """One turn for people: at which row, why, and what came of it."""
@@ -42,6 +47,7 @@ class Account:
     cpu_s: float = 0.0
     turns: list[TurnNote] = field(default_factory=list)
     alarms: list[TurnNote] = field(default_factory=list)
+    declined: list[TurnNote] = field(default_factory=list)
 
 
 class Turning(Protocol):

@@ -10,11 +10,12 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from heliostat.declared.economics import Economics
 from heliostat.declared.loop import Loop
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion
 from heliostat.simulate.stream import Stream
 from heliostat.tasks import BINARY, Task, repeated
-from heliostat.triggers import Age, Decay, Drift, Growth, Slack, Trigger
+from heliostat.triggers import SUDDEN_RUN_LENGTH, Age, Decay, Drift, Growth, Slack, Trigger
 
 Values = NDArray[np.float64]
 MAX_HOLDOUT_SHARE = 0.05
@@ -27,9 +28,10 @@ class Policy:
     """Triggers, limits and sizes for one stream."""
 
     growth_share: float = 0.4  # error falls with a power of the rows, so turns belong at growing distances
-    age_share: float = 0.16  # of the stream: where nothing is seen to change, five turns of what is left at most
+    age_share: float = 0.2  # of the stream: where nothing is seen to change, four turns of what is left at most
     cooldown_share: float = 0.02  # of the stream
     decay_share: float = 0.03  # of what the best constant answer costs: less is not worth a turn
+    score_margin: float = 0.05  # of the score: a fall that needs no fine measure
     min_holdout_rows: int
     max_holdout_rows: int
     window_rows: int
@@ -38,9 +40,10 @@ class Policy:
     decay_margin: float
     num_steps: int
     task: Task = BINARY
+    economics: Economics | None = None
 
     @classmethod
-    def of(cls, stream: Stream) -> "Policy":
+    def of(cls, stream: Stream, *, economics: Economics | None = None) -> "Policy":
         """The defaults for a stream, from its length and from the labels of its first part."""
         num_rows = stream.num_rows
         known = stream.usable(stream.first_step)
@@ -55,6 +58,7 @@ class Policy:
             decay_margin=float(f"{cls.decay_share * constant_loss:.3g}"),
             num_steps=stream.num_steps,
             task=stream.task,
+            economics=economics,
         )
 
     @property
@@ -68,9 +72,18 @@ class Policy:
                 min_rows=self.decay_min_rows,
                 sudden_rows=self.sudden_min_rows,
             ),
+            *self._score_decay,
             Slack(margin=self.decay_margin, min_rows=self.decay_min_rows, metric=self.task.loss),
             Age(self._steps(self.age_share)),
         )
+
+    @property
+    def _score_decay(self) -> Sequence[Trigger]:
+        """A fall of the score: of answers that are nearly certain, the loss scatters too much to be sure."""
+        if self.task.kind == "quantity":  # its score is no mean over rows
+            return ()
+        margin, rows = self.score_margin, self.sudden_min_rows
+        return (Decay(self.task.score, margin=margin, min_rows=rows, run_length=SUDDEN_RUN_LENGTH),)
 
     @property
     def gates(self) -> Sequence[Gate]:
@@ -89,6 +102,7 @@ class Policy:
             cooldown=self._steps(self.cooldown_share),
             min_holdout_rows=self.min_holdout_rows,
             follow_ups=True,
+            economics=self.economics,
             canary_shares=(),
         )
 

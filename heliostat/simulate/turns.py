@@ -1,5 +1,6 @@
 """What happens in one turn: candidates on growing history, judged on later rows, the winner fitted again on all."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from heliostat.simulate.learner import Begun, Learner, Model
 from heliostat.simulate.stream import MIN_LABELLED, Stream
 from heliostat.tasks import repeated
 from heliostat.watch.events import ReferenceScore
-from heliostat.watch.reference import loss_reference
+from heliostat.watch.reference import loss_reference, score_reference
 
 Values = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -34,6 +35,7 @@ class Champion:
     until_row: int
     num_rows: int
     reference: ReferenceScore | None = None
+    score_reference: ReferenceScore | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class Judged:
     loss: float
     verdict: Promote | Hold
     sure_gain: float
+    gain: float
     of: Champion | None
     losses: Values
 
@@ -75,12 +78,15 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class TurnResult:
-    """The verdict of a turn, its new champion if there is one, what it surely gains, and what the turn cost."""
+    """The verdict of a turn, its new champion if there is one, what that gains a row, surely and on average, and what
+    the turn cost.
+    """
 
     verdict: Promote | Hold
     champion: Champion | None
     num_fits: int
     num_labels: int
+    sure_gain: float = 0.0
     gain: float = 0.0
     is_returned: bool = False
 
@@ -111,8 +117,8 @@ class Trainer:
     def _fit(self, rows: Index) -> Model:
         return self._learner.fit(self._stream.take(rows), self._stream.labels[rows])
 
-    def first_reference(self, step: int) -> ReferenceScore | None:
-        """What a model without the newest rows scores on them; None where there are too few.
+    def referred(self, first: Champion, step: int) -> Champion:
+        """The first champion with what a model without the newest rows scores on them; without where there are too few.
 
         Where the world moved within the first part that may be worse than the constant rate, which nobody may be: then
         the constant's score is the reference, or such a model could never be seen to decay.
@@ -121,12 +127,21 @@ class Trainer:
         size = min(self._policy.max_holdout_rows, len(rows) // HOLDOUT_PART)
         earlier, later = rows[:-size], rows[-size:]
         if size < self._policy.min_holdout_rows or not self._can_learn(earlier):
-            return None
+            return first
         labels = self._stream.labels[later]
         told = self._fit(earlier).answers(self._stream.take(later))
         always = repeated(self._task.constant(self._stream.labels[earlier]), size)
-        found = [loss_reference(labels, one, blocks=_blocks(size), task=self._task) for one in (told, always)]
-        return min(found, key=lambda one: one.score)
+        found = [self._referred(first, labels, one) for one in (told, always)]
+        return min(found, key=lambda one: math.inf if one.reference is None else one.reference.score)
+
+    def _referred(self, champion: Champion, labels: Values, answers: Values) -> Champion:
+        """The champion with what these answers score."""
+        blocks = _blocks(len(labels))
+        return replace(
+            champion,
+            reference=loss_reference(labels, answers, blocks=blocks, task=self._task),
+            score_reference=score_reference(labels, answers, blocks=blocks, task=self._task),
+        )
 
     def turn(
         self,
@@ -139,9 +154,9 @@ class Trainer:
     ) -> TurnResult:
         """One turn at the end of a step; `change_row` is the first row after a change, where one is known.
 
-        In doubt (something asked besides growth) earlier champions in `archive` compete, and windows shorter than all
-        history. What cannot win is not fitted: nothing where an archived champion is as good as it ever was, all
-        history not where a shorter window surely beats the champion already.
+        In doubt (something asked besides growth) earlier champions in `archive` compete. Recent rows are always tried:
+        a world that moves slowly gives no alarm. What cannot win is not fitted: nothing where an archived champion is
+        as good as it ever was, all history not where a shorter window surely beats the champion already.
         """
         rows = self._stream.usable(step)
         holdout = self._holdout(rows, champion, change_row=change_row)
@@ -154,9 +169,14 @@ class Trainer:
             if returned is not None and returned.of is not None:
                 back = replace(returned.of, number=champion.number + 1, until_row=int(holdout[0]))
                 return TurnResult(
-                    verdict=returned.verdict, champion=back, num_fits=0, num_labels=len(rows), is_returned=True
+                    verdict=returned.verdict,
+                    champion=back,
+                    num_fits=0,
+                    num_labels=len(rows),
+                    gain=returned.gain,
+                    is_returned=True,
                 )
-        spans = self._spans(rows[rows < holdout[0]], change_row=change_row, try_recent=is_in_doubt)
+        spans = self._spans(rows[rows < holdout[0]], change_row=change_row)
         winner, num_fits = self._raced(spans, trial, change_row=change_row, knows_all=champion.name == ALL)
         if winner is None:
             why = f"fewer than {MIN_LABELLED} rows of both kinds before the hold-out"
@@ -165,13 +185,14 @@ class Trainer:
             return TurnResult(verdict=winner.verdict, champion=None, num_fits=num_fits, num_labels=len(rows))
         is_refitted = len(holdout) > REFIT_SHARE * len(winner.rows) or winner.sure_gain > 0
         fitted = self._refitted(winner, step) if is_refitted else winner.as_champion
-        reference = loss_reference(trial.labels, winner.answers, blocks=_blocks(len(holdout)), task=self._task)
+        fitted = self._referred(fitted, trial.labels, winner.answers)
         return TurnResult(
             verdict=winner.verdict,
-            champion=replace(fitted, number=champion.number + 1, reference=reference),
+            champion=replace(fitted, number=champion.number + 1),
             num_fits=num_fits + is_refitted,
             num_labels=len(rows),
-            gain=winner.sure_gain,
+            sure_gain=winner.sure_gain,
+            gain=winner.gain,
         )
 
     def _trial(self, holdout: Index, champion: Champion) -> Trial:
@@ -243,12 +264,12 @@ class Trainer:
         size = max(self._policy.min_holdout_rows, min(len(new), num_since) // HOLDOUT_PART)
         return new[-min(size, self._policy.max_holdout_rows, len(new)) :] if len(new) else new
 
-    def _spans(self, rows: Index, *, change_row: int | None, try_recent: bool) -> list[tuple[str, Index]]:
+    def _spans(self, rows: Index, *, change_row: int | None) -> list[tuple[str, Index]]:
         """Named training rows, the shortest first."""
         wanted = {
             ALL: len(rows),
             SINCE: None if change_row is None else int((rows >= change_row).sum()),
-            RECENT: min(self._policy.window_rows, len(rows)) if try_recent else None,
+            RECENT: min(self._policy.window_rows, len(rows)),
         }
         found = windows(wanted, can_learn=lambda size: self._can_learn(rows[-size:]))
         return [(name, rows[-size:]) for name, size in found]
@@ -277,6 +298,7 @@ class Trainer:
             loss=found.candidate[self._task.loss.name],
             verdict=decide(self._policy.gates, found),
             sure_gain=-(found.paired.mean_difference + 1.64 * found.paired.standard_error),
+            gain=-found.paired.mean_difference,
             of=of,
             losses=self._task.losses(trial.labels, answers),
         )

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.metrics import Metric
 from heliostat.simulate.stream import DAY, EPOCH, Stream, instant
 from heliostat.simulate.turns import Champion
+from heliostat.tasks import Task
 from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.events import ChampionChanged, CohortMatured, WindowClosed
 from heliostat.watch.profile import Profile
@@ -65,7 +65,7 @@ class Watched:
         """Another champion answers from the end of a step on."""
         self._windows = self._windows_of(champion, step=step)
         self._counted_until = self._stream.rows_at(step)
-        return changed(champion, step=step, trained_step=step, loss=self._stream.task.loss)
+        return changed(champion, step=step, num_known=len(self._stream.usable(step)), task=self._stream.task)
 
     def _take_in(self, champion: Champion, answers: Values, rows: Index) -> None:
         self._answers[rows] = answers
@@ -84,13 +84,16 @@ class Watched:
         return self._stream.take(rows).append_column("event_at", event_at)
 
 
-def changed(champion: Champion, *, step: int, trained_step: int, loss: Metric) -> ChampionChanged:
-    """What the monitor is told of a champion; without a reference its decay cannot be seen."""
-    reference = champion.reference
+def changed(champion: Champion, *, step: int, num_known: int, task: Task) -> ChampionChanged:
+    """What the monitor is told of a champion; without a reference its decay cannot be seen.
+
+    Growth counts from all `num_known` labelled rows: a champion of few is no reason to turn sooner.
+    """
+    references = {task.loss.name: champion.reference, task.score.name: champion.score_reference}
     return ChampionChanged(
         at=instant(step),
         version=champion.number,
-        trained_until=instant(trained_step),
-        num_training_rows=champion.num_rows,
-        reference_by_metric={} if reference is None else {loss.name: reference},
+        trained_until=instant(step),
+        num_training_rows=num_known,
+        reference_by_metric={name: known for name, known in references.items() if known is not None},
     )
