@@ -23,10 +23,11 @@ from heliostat.learn.tuned import configured
 from heliostat.records import ModelVersion
 from heliostat.simulate.comparison import rivals
 from heliostat.simulate.declared import Declared, declared_stream, is_long_enough
+from heliostat.simulate.judged import Champion
 from heliostat.simulate.outcome import LOOP, Outcome, outcome
 from heliostat.simulate.play import Played, Turning, play
 from heliostat.simulate.stream import Stream
-from heliostat.simulate.turns import Champion, Trainer
+from heliostat.simulate.turns import Trainer
 from heliostat.store.bundles import read_bundle
 from heliostat.watch.delays import with_due
 from heliostat.workload import Workload

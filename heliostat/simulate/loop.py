@@ -11,10 +11,11 @@ from heliostat.gates import Promote
 from heliostat.govern.commands import Command, Declined, Ended, MakeChampion, Submit
 from heliostat.govern.events import Asked, Matured, RunEnded, Ticked
 from heliostat.govern.turn import LoopState
+from heliostat.simulate.judged import Champion
 from heliostat.simulate.play import Account, Clock, TurnNote, no_clock
 from heliostat.simulate.policy import Policy
 from heliostat.simulate.stream import Stream, instant, step_of
-from heliostat.simulate.turns import Champion, Trainer
+from heliostat.simulate.turns import Trainer
 from heliostat.simulate.watching import Watched, changed
 from heliostat.watch.events import Alert, Decision, Event, Retrain, Tick, TurnEnded
 from heliostat.watch.monitor import MonitorState

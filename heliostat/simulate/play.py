@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heliostat.gates import Promote
+from heliostat.simulate.judged import Champion
 from heliostat.simulate.stream import Stream
-from heliostat.simulate.turns import Champion, Trainer
+from heliostat.simulate.turns import Trainer
 
 Values = NDArray[np.float64]
 Clock = Callable[[], float]

@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat.gates import Hold, Promote, decide
-from heliostat.govern.candidates import ALL, RECENT, SINCE, Contender, best, can_win, returns, windows
+from heliostat.govern.candidates import ALL, RECENT, SINCE, best, can_win, returns, windows
 from heliostat.govern.evidence import evidence
+from heliostat.simulate.judged import Champion, Judged, Trial, TurnResult
 from heliostat.simulate.judging import Judging
 from heliostat.simulate.learner import Begun, Learner, Model
 from heliostat.simulate.stream import MIN_LABELLED, Stream
 from heliostat.tasks import repeated
-from heliostat.watch.events import ReferenceScore
 from heliostat.watch.reference import loss_reference, score_reference
 
 Values = NDArray[np.float64]
@@ -23,72 +23,6 @@ Index = NDArray[np.int64]
 NUM_BLOCKS = 20  # of a hold-out: rows near in time are alike
 HOLDOUT_PART = 3  # of the rows that are new at most a third judges, the rest teaches
 REFIT_SHARE = 0.15  # a hold-out below that share of the rows it judged adds too little to fit again for
-
-
-@dataclass(frozen=True, kw_only=True)
-class Champion:
-    """A model that answers: fitted on labelled rows before `until_row`, and what its twin scored on later ones."""
-
-    number: int
-    model: Model
-    name: str
-    until_row: int
-    num_rows: int
-    reference: ReferenceScore | None = None
-    score_reference: ReferenceScore | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """The hold-out of a turn and the champion's answers to it."""
-
-    labels: Values
-    table: pa.Table
-    champion: int
-    answers: Values
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """One candidate: fitted on `rows` without the hold-out (or archived: `of`), its answers there, and the verdict."""
-
-    name: str
-    rows: Index
-    model: Model
-    answers: Values
-    loss: float
-    verdict: Promote | Hold
-    sure_gain: float
-    gain: float
-    of: Champion | None
-    losses: Values
-
-    @property
-    def contender(self) -> Contender:
-        """The candidate as the rules see it."""
-        is_passed = isinstance(self.verdict, Promote)
-        return Contender(name=self.name, losses=self.losses, is_passed=is_passed, sure_gain=self.sure_gain)
-
-    @property
-    def as_champion(self) -> Champion:
-        """The candidate as it is, without the hold-out."""
-        until = int(self.rows[-1]) + 1
-        return Champion(number=0, model=self.model, name=self.name, until_row=until, num_rows=len(self.rows))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TurnResult:
-    """The verdict of a turn, its new champion if there is one, what that gains a row, surely and on average, and what
-    the turn cost.
-    """
-
-    verdict: Promote | Hold
-    champion: Champion | None
-    num_fits: int
-    num_labels: int
-    sure_gain: float = 0.0
-    gain: float = 0.0
-    is_returned: bool = False
 
 
 class Trainer:

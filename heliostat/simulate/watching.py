@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from heliostat.simulate.judged import Champion
 from heliostat.simulate.stream import DAY, EPOCH, Stream, instant
-from heliostat.simulate.turns import Champion
 from heliostat.tasks import Task
 from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.events import ChampionChanged, CohortMatured, WindowClosed

@@ -1,0 +1,81 @@
+"""What a turn is made of: the champion, the hold-out, each candidate as it did there, and what came of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from heliostat.gates import Hold, Promote
+from heliostat.govern.candidates import Contender
+from heliostat.simulate.learner import Model
+from heliostat.watch.events import ReferenceScore
+
+Values = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Champion:
+    """A model that answers: fitted on labelled rows before `until_row`, and what its twin scored on later ones."""
+
+    number: int
+    model: Model
+    name: str
+    until_row: int
+    num_rows: int
+    reference: ReferenceScore | None = None
+    score_reference: ReferenceScore | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """The hold-out of a turn and the champion's answers to it."""
+
+    labels: Values
+    table: pa.Table
+    champion: int
+    answers: Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One candidate: fitted on `rows` without the hold-out (or archived: `of`), its answers there, and the verdict."""
+
+    name: str
+    rows: Index
+    model: Model
+    answers: Values
+    loss: float
+    verdict: Promote | Hold
+    sure_gain: float
+    gain: float
+    of: Champion | None
+    losses: Values
+
+    @property
+    def contender(self) -> Contender:
+        """The candidate as the rules see it."""
+        is_passed = isinstance(self.verdict, Promote)
+        return Contender(name=self.name, losses=self.losses, is_passed=is_passed, sure_gain=self.sure_gain)
+
+    @property
+    def as_champion(self) -> Champion:
+        """The candidate as it is, without the hold-out."""
+        until = int(self.rows[-1]) + 1
+        return Champion(number=0, model=self.model, name=self.name, until_row=until, num_rows=len(self.rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnResult:
+    """The verdict of a turn, its new champion if there is one, what that gains a row, surely and on average, and what
+    the turn cost.
+    """
+
+    verdict: Promote | Hold
+    champion: Champion | None
+    num_fits: int
+    num_labels: int
+    sure_gain: float = 0.0
+    gain: float = 0.0
+    is_returned: bool = False
