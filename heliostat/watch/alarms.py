@@ -6,7 +6,17 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from heliostat.watch.measured_quality import Measurement
+from heliostat.watch.gauges import Gauge, Measurement
+
+TOLD = Gauge("alarms_told", "Changes that led to a turn")
+UNCONFIRMED = Gauge(
+    "alarms_unconfirmed",
+    "Changes after which no candidate took loss off its hold-out: false, or nothing that learning mends",
+)
+DELAY = Gauge(
+    "alarm_delay_seconds",
+    "From the estimated onset of a change to its detection, the median of all, on the clock of the events",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +53,9 @@ def measured_alarms(turns: Sequence[Mapping[str, Any]]) -> list[Measurement]:
     if not found.num_told:
         return []
     return [
-        Measurement(name="alarms_told", help="Changes that led to a turn", value=found.num_told),
-        Measurement(
-            name="alarms_unconfirmed",
-            help="Changes after which no candidate took loss off its hold-out: false, or nothing that learning mends",
-            value=found.num_told - found.num_confirmed,
-        ),
-        Measurement(
-            name="alarm_delay_seconds",
-            help="From the estimated onset of a change to its detection, the median of all, on the clock of the events",
-            value=median(found.delays_s),
-        ),
+        TOLD.of(found.num_told),
+        UNCONFIRMED.of(found.num_told - found.num_confirmed),
+        DELAY.of(median(found.delays_s)),
     ]
 
 

@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from heliostat.watch.answers import LATENCY_EDGES_MS, Answers
-from heliostat.watch.measured_quality import Measurement
+from heliostat.watch.gauges import Measurement
 
 PREFIX = "heliostat_"
 Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily

@@ -1,97 +1,79 @@
 """Quality as numbers with names: of matured cohorts, of what was estimated before, and between groups of rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 
 from heliostat.watch import groups
 from heliostat.watch.estimates import estimate_error
 from heliostat.watch.events import CohortMatured, CohortScore
-from heliostat.watch.groups import GroupTally
+from heliostat.watch.gauges import Gauge, Measurement
 from heliostat.watch.reliability import expected_calibration_error
 
-
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """One gauge: its name ends in its unit, its labels are few and known beforehand."""
-
-    name: str
-    help: str
-    value: float
-    label_by_name: Mapping[str, str] = field(default_factory=dict)
-
-
-def instant(name: str, text: str, at: datetime) -> Measurement:
-    """A moment as a gauge, in seconds since 1970."""
-    return Measurement(name=f"{name}_timestamp_seconds", help=text, value=at.timestamp())
+COHORT_END = Gauge("cohort_end_timestamp_seconds", "The newest predictions whose labels have fallen due")
+PREDICTIONS = Gauge("cohort_predictions", "Predictions in the newest matured cohort", ("version",))
+COVERAGE = Gauge("cohort_coverage_ratio", "The share of the newest matured cohort that has a label", ("version",))
+LABEL_DELAY = Gauge(
+    "cohort_label_delay_seconds",
+    "From the event to its label, over the labels of the newest matured cohort",
+    ("version", "quantile"),
+)
+SCORE = Gauge("cohort_score", "Realised quality of the newest matured cohort", ("version", "metric"))
+CALIBRATION_ERROR = Gauge(
+    "cohort_expected_calibration_error",
+    "Mean distance between what was said and what came, over fixed bins of the probability",
+    ("version",),
+)
+RELIABILITY_ROWS = Gauge(
+    "cohort_reliability_rows",
+    "Labelled rows of the newest matured cohort whose probability lies in the bin",
+    ("version", "up_to"),
+)
+PREDICTED = Gauge(
+    "cohort_reliability_predicted_ratio", "The mean probability that was said in the bin", ("version", "up_to")
+)
+OBSERVED = Gauge("cohort_reliability_observed_ratio", "The share of positive labels in the bin", ("version", "up_to"))
+ESTIMATE_BIAS = Gauge(
+    "estimate_error_mean", "Realised less estimated quality, over labelled rows since the champion came", ("metric",)
+)
+ESTIMATE_DISTANCE = Gauge(
+    "estimate_error_mean_absolute",
+    "How far estimated quality was off in a cohort, over labelled rows since the champion came",
+    ("metric",),
+)
+GROUP_ROWS = Gauge("group_rows", "Labelled rows of the group since the champion came", ("column", "group"))
+GROUP_LOSS = Gauge("group_loss", "The group's mean loss since the champion came", ("column", "group"))
+GROUP_GAP = Gauge(
+    "group_gap",
+    "A group's measure less that of all other rows, since the champion came",
+    ("column", "group", "measure"),
+)
+GROUP_GAP_HALF_WIDTH = Gauge(
+    "group_gap_half_width",
+    "Half of the 95% interval of the gap, over all groups of the column at once, for one look",
+    ("column", "group", "measure"),
+)
 
 
 def of_cohort(cohort: CohortMatured) -> Iterator[Measurement]:
     """The newest cohort: how many, with how many labels, how old those were, and realised quality, by version."""
-    yield instant("cohort_end", "The newest predictions whose labels have fallen due", cohort.until)
+    yield COHORT_END.at(cohort.until)
     for version, score in cohort.score_by_version.items():
-        yield from _of_score(score, {"version": str(version)})
+        yield from _of_score(score, str(version))
 
 
-def _of_score(score: CohortScore, of_version: Mapping[str, str]) -> Iterator[Measurement]:
-    yield Measurement(
-        name="cohort_predictions",
-        help="Predictions in the newest matured cohort",
-        value=score.num_predictions,
-        label_by_name=of_version,
-    )
-    yield Measurement(
-        name="cohort_coverage_ratio",
-        help="The share of the newest matured cohort that has a label",
-        value=score.coverage,
-        label_by_name=of_version,
-    )
+def _of_score(score: CohortScore, version: str) -> Iterator[Measurement]:
+    yield PREDICTIONS.of(score.num_predictions, version)
+    yield COVERAGE.of(score.coverage, version)
     for quantile, seconds in score.label_delay_s.items():
-        yield Measurement(
-            name="cohort_label_delay_seconds",
-            help="From the event to its label, over the labels of the newest matured cohort",
-            value=seconds,
-            label_by_name={**of_version, "quantile": quantile},
-        )
+        yield LABEL_DELAY.of(seconds, version, quantile)
     for metric, value in score.score_by_metric.items():
-        yield Measurement(
-            name="cohort_score",
-            help="Realised quality of the newest matured cohort",
-            value=value,
-            label_by_name={**of_version, "metric": metric},
-        )
-    yield from _of_reliability(score, of_version)
-
-
-def _of_reliability(score: CohortScore, of_version: Mapping[str, str]) -> Iterator[Measurement]:
-    if not score.reliability:
-        return
-    yield Measurement(
-        name="cohort_expected_calibration_error",
-        help="Mean distance between what was said and what came, over fixed bins of the probability",
-        value=expected_calibration_error(score.reliability),
-        label_by_name=of_version,
-    )
+        yield SCORE.of(value, version, metric)
+    if score.reliability:
+        yield CALIBRATION_ERROR.of(expected_calibration_error(score.reliability), version)
     for one in score.reliability:
-        of_bin = {**of_version, "up_to": f"{one.until:g}"}
-        yield Measurement(
-            name="cohort_reliability_rows",
-            help="Labelled rows of the newest matured cohort whose probability lies in the bin",
-            value=one.num_rows,
-            label_by_name=of_bin,
-        )
-        yield Measurement(
-            name="cohort_reliability_predicted_ratio",
-            help="The mean probability that was said in the bin",
-            value=one.predicted,
-            label_by_name=of_bin,
-        )
-        yield Measurement(
-            name="cohort_reliability_observed_ratio",
-            help="The share of positive labels in the bin",
-            value=one.observed,
-            label_by_name=of_bin,
-        )
+        up_to = f"{one.until:g}"
+        yield RELIABILITY_ROWS.of(one.num_rows, version, up_to)
+        yield PREDICTED.of(one.predicted, version, up_to)
+        yield OBSERVED.of(one.observed, version, up_to)
 
 
 def of_estimates(cohorts: Sequence[CohortMatured], *, version: int) -> Iterator[Measurement]:
@@ -105,20 +87,9 @@ def of_estimates(cohorts: Sequence[CohortMatured], *, version: int) -> Iterator[
                 if metric in score.score_by_metric and metric in score.estimated_by_metric
             ]
         )
-        if error is None:
-            continue
-        yield Measurement(
-            name="estimate_error_mean",
-            help="Realised less estimated quality, over labelled rows since the champion came",
-            value=error.bias,
-            label_by_name={"metric": metric},
-        )
-        yield Measurement(
-            name="estimate_error_mean_absolute",
-            help="How far estimated quality was off in a cohort, over labelled rows since the champion came",
-            value=error.mean_absolute,
-            label_by_name={"metric": metric},
-        )
+        if error is not None:
+            yield ESTIMATE_BIAS.of(error.bias, metric)
+            yield ESTIMATE_DISTANCE.of(error.mean_absolute, metric)
 
 
 def of_groups(
@@ -128,34 +99,9 @@ def of_groups(
     total = groups.added([one.score_by_version[version].groups for one in cohorts if version in one.score_by_version])
     for column, by_group in total.items():
         for group, tally in by_group.items():
-            yield from _of_group(tally, {"column": column, "group": group})
+            yield GROUP_ROWS.of(tally.num_rows, column, group)
+            if tally.num_rows:
+                yield GROUP_LOSS.of(tally.loss_sum / tally.num_rows, column, group)
     for gap in groups.gaps({column: by_group for column, by_group in total.items() if column in sensitive}):
-        of_gap = {"column": gap.column, "group": gap.group, "measure": gap.measure}
-        yield Measurement(
-            name="group_gap",
-            help="A group's measure less that of all other rows, since the champion came",
-            value=gap.difference,
-            label_by_name=of_gap,
-        )
-        yield Measurement(
-            name="group_gap_half_width",
-            help="Half of the 95% interval of the gap, over all groups of the column at once, for one look",
-            value=gap.half_width,
-            label_by_name=of_gap,
-        )
-
-
-def _of_group(tally: GroupTally, of_group: Mapping[str, str]) -> Iterator[Measurement]:
-    yield Measurement(
-        name="group_rows",
-        help="Labelled rows of the group since the champion came",
-        value=tally.num_rows,
-        label_by_name=of_group,
-    )
-    if tally.num_rows:
-        yield Measurement(
-            name="group_loss",
-            help="The group's mean loss since the champion came",
-            value=tally.loss_sum / tally.num_rows,
-            label_by_name=of_group,
-        )
+        yield GROUP_GAP.of(gap.difference, gap.column, gap.group, gap.measure)
+        yield GROUP_GAP_HALF_WIDTH.of(gap.half_width, gap.column, gap.group, gap.measure)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from heliostat.watch.awaited import Awaited
-from heliostat.watch.measured_quality import Measurement
+from heliostat.watch.gauges import Measurement
 from heliostat.watch.measured_shapes import of_sketches
 from heliostat.watch.measurements import measurements
 from heliostat.watch.monitor import MonitorState

@@ -4,14 +4,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heliostat.watch.measured_quality import Measurement
+from heliostat.watch.gauges import Gauge, Measurement
 
-GAUGES = {
-    "gain": ("turn_gain", "Loss a row that the last turn's candidate took off on its hold-out"),
-    "quality_lost": ("turn_quality_lost", "Loss above what was expected, over the rows of the last turn (estimated)"),
-    "labels": ("turn_labelled_rows", "Labelled rows that the last turn used"),
-    "fits": ("turn_fits", "Fits of the last turn"),
-    "cpu_s": ("turn_run_cpu_seconds", "CPU-seconds of the last turn's run"),
+ENDED = Gauge("turns_ended", "Turns by outcome", ("outcome",))
+STEP = Gauge(
+    "turn_step_seconds",
+    "On the clock of the events, from the step before to this one, in the last turn",
+    ("step",),
+)
+GAUGE_BY_NUMBER = {
+    "gain": Gauge("turn_gain", "Loss a row that the last turn's candidate took off on its hold-out"),
+    "quality_lost": Gauge(
+        "turn_quality_lost", "Loss above what was expected, over the rows of the last turn (estimated)"
+    ),
+    "labels": Gauge("turn_labelled_rows", "Labelled rows that the last turn used"),
+    "fits": Gauge("turn_fits", "Fits of the last turn"),
+    "cpu_s": Gauge("turn_run_cpu_seconds", "CPU-seconds of the last turn's run"),
 }
 
 
@@ -19,23 +27,9 @@ def measured(turns: Sequence[Mapping[str, Any]]) -> list[Measurement]:
     """The figures of turns as the steward wrote them down, the newest last."""
     if not turns:
         return []
-    ended = Counter(str(turn["outcome"]) for turn in turns)
     last = turns[-1].get("numbers", {})
-    told = [
-        Measurement(name="turns_ended", help="Turns by outcome", value=number, label_by_name={"outcome": outcome})
-        for outcome, number in ended.items()
-    ]
-    told += [
-        Measurement(
-            name="turn_step_seconds",
-            help="On the clock of the events, from the step before to this one, in the last turn",
-            value=seconds,
-            label_by_name={"step": step},
-        )
-        for step, seconds in last.get("seconds_to", {}).items()
-    ]
-    return told + [
-        Measurement(name=name, help=text, value=last[key])
-        for key, (name, text) in GAUGES.items()
-        if last.get(key) is not None
+    return [
+        *(ENDED.of(number, outcome) for outcome, number in Counter(str(one["outcome"]) for one in turns).items()),
+        *(STEP.of(seconds, step) for step, seconds in last.get("seconds_to", {}).items()),
+        *(gauge.of(last[key]) for key, gauge in GAUGE_BY_NUMBER.items() if last.get(key) is not None),
     ]

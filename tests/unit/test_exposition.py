@@ -15,6 +15,7 @@ from heliostat.watch.delays import Maturity
 from heliostat.watch.drift import ColumnDrift
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
 from heliostat.watch.exposition import exposition
+from heliostat.watch.gauges import Gauge
 from heliostat.watch.groups import tallies
 from heliostat.watch.measurements import measurements
 from heliostat.watch.reliability import reliability
@@ -108,13 +109,16 @@ def test_estimated_quality_its_error_calibration_and_gaps_are_told_with_few_labe
 def test_every_exported_figure_is_in_the_documentation():
     documented = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     source = Path(__file__).parents[2] / "heliostat" / "watch"
-    names = {
-        found
-        for file in ("measurements.py", "measured_quality.py", "measured_shapes.py", "alarms.py")
-        for found in re.findall(r'(?:name=|instant\(\s*)"([a-z_]+)"', (source / file).read_text())
-    }
-    assert len(names) > 20
-    assert sorted(name for name in names if f"heliostat_{name}" not in documented) == []
+    names = {name for file in source.glob("*.py") for name in re.findall(r'Gauge\(\s*"([a-z_]+)"', file.read_text())}
+    assert len(names) > 40
+    assert sorted(name for name in names if f"`heliostat_{name}`" not in documented) == []
+
+
+def test_a_figure_is_told_with_the_labels_that_it_declares_or_not_at_all():
+    gauge = Gauge("group_loss", "The group's mean loss", ("column", "group"))
+    assert gauge.of(0.5, "site", "alpha").label_by_name == {"column": "site", "group": "alpha"}
+    with pytest.raises(ValueError, match="zip"):
+        gauge.of(0.5, "site")
 
 
 def test_latency_is_a_cumulative_histogram_in_seconds():
