@@ -14,6 +14,10 @@ from heliostat.watch.events import CohortScore, ReferenceScore
 
 Values = NDArray[np.float64]
 MAX_INFLATION = 1000.0  # divided by more, what the answers expect of themselves proves nothing
+# Answers as certain as 1 in 1,000 expect so little variance a row: one wrong answer in a hundred multiplies it already.
+CERTAIN_VARIANCE = 0.05
+MAX_CERTAIN_INFLATION = 10.0
+STAKES = np.array([0.02, 0.05, 0.1, 0.2, 0.4])  # shares of the wealth on a higher loss; as many as there are BETS
 REFERENCE_ERRORS = 1.0  # a reference is itself an estimate: so many of its standard errors are tolerated
 
 
@@ -36,19 +40,23 @@ def watched(trigger: Decay | Slack, scores: Sequence[CohortScore], *, reference:
     num_rows = np.array([score.num_labelled for score in scores], np.float64)
     allowed = trigger.margin + REFERENCE_ERRORS * reference.standard_error
     own = [score.expected for score in scores if score.expected is not None]
+    is_own = trigger.metric.losses is not None and len(own) == len(scores)
     side = -1.0 if isinstance(trigger, Slack) or trigger.metric.higher_is_better else 1.0
-    if trigger.metric.losses is not None and len(own) == len(scores):
-        expected = np.array([one.loss for one in own])
-        excess = side * (_means(trigger, scores) - expected) - _missed(reference, side=side)
-    else:
-        excess, own = side * (_means(trigger, scores) - reference.score), []
+    missed = _missed(reference, side=side) if is_own else 0.0
+    means, expected = _means(trigger, scores), np.array([one.loss for one in own]) if is_own else reference.score
+    excess = side * (means - expected) - missed
     known = reference.standard_error**2 * reference.num_rows
     variance = row_variance(excess, num_rows, known=known, floor=trigger.margin)
     log_values = normal_log_values(excess - allowed, num_rows, variance=variance)
-    if own and all(one.moments for one in own):
-        log_values = _own_log_values(
-            own, excess - allowed, num_rows, side=side, reference=reference, plain=log_values[:, -len(BETS) :]
-        )
+    if is_own and all(one.moments for one in own):
+        inflation = _inflation(own, excess - allowed, num_rows, reference=reference)
+        moments = np.array([one.moments if side > 0 else one.slack_moments for one in own])
+        told = num_rows[:, None] * ((excess - allowed)[:, None] * BETS - moments) / inflation[:, None]
+        log_values = np.where(inflation[:, None] > MAX_INFLATION, log_values[:, -len(BETS) :], told)
+        if side > 0:
+            is_staked = _are_nearly_certain(own) & (inflation > MAX_CERTAIN_INFLATION)
+            staked = staked_log_values(means / (expected + missed + allowed))
+            log_values = np.where(is_staked[:, None], staked, log_values)
     found = detect(log_values)
     rows_since = num_rows[found.onset :]
     return Watched(
@@ -72,29 +80,30 @@ def _missed(reference: ReferenceScore, *, side: float) -> float:
     return max(0.0, missed) if side > 0 else missed
 
 
-def _own_log_values(
-    own: Sequence[Expected],
-    excess: Values,
-    num_rows: Values,
-    *,
-    side: float,
-    reference: ReferenceScore,
-    plain: Values,
-) -> Values:
-    """Log e-values against the answers' own expectation, divided by how much more than that blocks scatter.
+def _inflation(own: Sequence[Expected], excess: Values, num_rows: Values, *, reference: ReferenceScore) -> Values:
+    """How much more the blocks before each one scatter than their answers expect; what these say is divided by it.
 
-    Answers that are nearly certain expect next to no scatter: once the blocks before showed that to be far wrong, it is
-    no measure, and `plain`, by the scatter of the blocks themselves, counts instead.
+    Dependence within a cohort (a storm delays every flight of its day) makes its rows worth fewer.
     """
-    moments = np.array([one.moments if side > 0 else one.slack_moments for one in own])
-    values = num_rows[:, None] * (excess[:, None] * BETS - moments)
     known = 1.0
     if reference.expected is not None and reference.expected.variance > 0:
         known = max(1.0, reference.standard_error**2 * reference.num_rows / reference.expected.variance)
     variance = np.array([one.variance for one in own])
-    # Dependence within a cohort (a storm delays every flight of its day) makes its rows worth fewer.
-    inflation = row_variance(excess / np.sqrt(np.maximum(variance, 1e-12)), num_rows, known=known, floor=1.0)
-    return np.where(inflation[:, None] > MAX_INFLATION, plain, values / inflation[:, None])
+    return row_variance(excess / np.sqrt(np.maximum(variance, 1e-12)), num_rows, known=known, floor=1.0)
+
+
+def _are_nearly_certain(own: Sequence[Expected]) -> NDArray[np.bool_]:
+    return np.array([one.variance < CERTAIN_VARIANCE for one in own])
+
+
+def staked_log_values(ratio: Values) -> Values:
+    """Log e-values of mean losses over what is tolerated of them, shape (num_blocks, len(STAKES)).
+
+    A loss is never negative, so `1 + stake * (ratio - 1)` is 1 at most on average while its mean is tolerated, however
+    its rows scatter and depend on each other within the block (Waudby-Smith and Ramdas, "Estimating means of bounded
+    random variables by betting", 2024).
+    """
+    return np.asarray(np.log1p(STAKES * (ratio[:, None] - 1)))
 
 
 def wealth_limit(trigger: Decay | Slack) -> float:
