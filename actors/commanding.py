@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actors.leases import Holder
-from actors.monitor import Watch
 from actors.proxy import Proxy, catalog
+from actors.watch import Watch
 from cluster import applications, names, submit
 from heliostat.errors import NotFoundError
 from heliostat.govern.commands import (

@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from actors.commanding import run_id, submission_id
-from actors.monitor import Watch
 from actors.proxy import Proxy, catalog
 from actors.trial import compared
+from actors.watch import Watch
 from cluster import names, submit
 from heliostat.errors import NotFoundError
 from heliostat.gates import Hold, Promote

@@ -5,8 +5,8 @@ Writes: catalog: its state, and its decisions in the journal
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,48 +15,26 @@ import pyarrow as pa
 from actors.judged import changes, known_until, references
 from actors.leases import Holder
 from actors.proxy import catalog
+from actors.watch import Watch
 from heliostat import cohorts
-from heliostat.columns import Column
-from heliostat.declared.loop import Loop
-from heliostat.declared.watching import Watching
-from heliostat.metrics import ALL, Metric
 from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
 from heliostat.store.lake import Lake
 from heliostat.store.schema import prediction_schema
-from heliostat.tasks import BINARY, Task
-from heliostat.triggers import Trigger
 from heliostat.watch import answers, turns
 from heliostat.watch.alarms import measured_alarms
-from heliostat.watch.answers import Answers
-from heliostat.watch.awaited import Awaited
 from heliostat.watch.bins import CategoryBins, NumberBins
 from heliostat.watch.cohorts import score_cohort
-from heliostat.watch.events import ChampionChanged, CohortMatured, Decision, Event, Retrain, Tick, TurnEnded
+from heliostat.watch.events import ChampionChanged, CohortMatured, Decision, Event, Tick, TurnEnded
 from heliostat.watch.exposition import exposition
-from heliostat.watch.labelled import Labelled
+from heliostat.watch.followed import Followed, kind_of
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.profile import Profile
 from heliostat.watch.told import frequent_values, told_of
 from heliostat.watch.windows import Windows, unsent_cells, window_start
 
 STATE = "monitor"
-RETRAIN, ALERT = "retrain_asked", "alert"
 TRAFFIC_SPAN = timedelta(days=7)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watch:
-    """What the actors need of a workload's declaration; made of plain values, so that they need no torch."""
-
-    workload: str
-    columns: Sequence[Column]
-    triggers: Sequence[Trigger]
-    loop: Loop
-    metrics: Sequence[Metric] = ALL
-    task: Task = BINARY
-    sent_by_revision: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    watching: Watching = field(default_factory=Watching)
 
 
 class Monitor:
@@ -68,13 +46,7 @@ class Monitor:
         self._holder = Holder(f"monitor/{watch.workload}")
         self._state: MonitorState | None = None
         self._windows: Windows | None = None
-        self._read_until: int | None = None
-        self._matured_until: datetime | None = None
-        self._awaited = Awaited()
-        self._seen_sequence = 0
-        self._answers: dict[int, Answers] = {}
-        self._num_by_decision: dict[str, int] = {}
-        self._labelled, self._due = Labelled(), Labelled()
+        self._followed = Followed()
         self._metrics: str | None = None
 
     def observe(self, clock: datetime) -> datetime:
@@ -99,7 +71,7 @@ class Monitor:
         state = self._restored()
         champion = state.champion
         return {
-            "matured_until": self._matured_until,
+            "matured_until": self._followed.matured_until,
             "watched_version": None if champion is None else champion.version,
             "frequent_values": frequent_values(state, self._windows),
             "num_too_late": 0 if self._windows is None else self._windows.num_too_late,
@@ -108,9 +80,9 @@ class Monitor:
     def matured(self, since: datetime) -> tuple[int, float | None]:
         """(labelled rows of cohorts since then, rows asked a day in the newest ones), as of the last observation."""
         self._restored()
-        until = self._matured_until
-        per_day = None if until is None else self._due.per_day(until=until, span=TRAFFIC_SPAN)
-        return self._labelled.since(since), per_day
+        until = self._followed.matured_until
+        per_day = None if until is None else self._followed.due.per_day(until=until, span=TRAFFIC_SPAN)
+        return self._followed.labelled.since(since), per_day
 
     def metrics(self) -> str:
         """The figures of the last observation in Prometheus' text format.
@@ -124,12 +96,12 @@ class Monitor:
         state = self._restored()
         ended = catalog().get_state(self._watch.workload, "turns") or {"turns": []}
         sensitive = self._watch.watching.sensitive
-        told = told_of(state, windows=self._windows, awaited=self._awaited, sensitive=sensitive, clock=clock)
+        told = told_of(state, windows=self._windows, awaited=self._followed.awaited, sensitive=sensitive, clock=clock)
         return exposition(
             self._watch.workload,
             measured=[*told, *turns.measured(ended["turns"]), *measured_alarms(ended["turns"])],
-            answers_by_version=self._answers,
-            num_by_decision=self._num_by_decision,
+            answers_by_version=self._followed.answers,
+            num_by_decision=self._followed.num_by_decision,
         )
 
     def _events(self, clock: datetime) -> Iterator[Event]:
@@ -161,22 +133,22 @@ class Monitor:
 
     def _turns_ended(self, clock: datetime) -> list[Event]:
         """The turns that ended, once the rest after the last of them is over: until then nothing is said again."""
-        ended = catalog().entries(self._watch.workload, kind="turn_ended", after_sequence=self._seen_sequence)
+        ended = catalog().entries(self._watch.workload, kind="turn_ended", after_sequence=self._followed.seen_sequence)
         rests_until = ended[-1].payload.get("rests_until") if ended else None
         if not ended or (rests_until is not None and clock < datetime.fromisoformat(rests_until)):
             return []
-        self._seen_sequence = ended[-1].sequence
+        self._followed.seen_sequence = ended[-1].sequence
         return [TurnEnded(at=datetime.fromisoformat(entry.payload["at"])) for entry in ended]
 
     def _closed_windows(self, clock: datetime) -> list[Event]:
-        rows, self._read_until = self._lake.changes(
+        rows, self._followed.read_until = self._lake.changes(
             self._watch.workload,
             "predictions",
-            after_version=self._read_until,
+            after_version=self._followed.read_until,
             schema=prediction_schema(self._watch.columns, task=self._watch.task),
         )
-        self._awaited = self._awaited.seen(rows)
-        self._answers = answers.count(rows, before=self._answers)
+        self._followed.awaited = self._followed.awaited.seen(rows)
+        self._followed.answers = answers.count(rows, before=self._followed.answers)
         if self._windows is None:
             return []
         if rows.num_rows:
@@ -191,7 +163,9 @@ class Monitor:
         reached = window_start(clock, span)
         champion = self._restored().champion
         # What fell due before the first champion came tells nothing about it.
-        since = self._matured_until or (reached if champion is None else min(reached, window_start(champion.at, span)))
+        since = self._followed.matured_until or (
+            reached if champion is None else min(reached, window_start(champion.at, span))
+        )
         events: list[Event] = []
         while since + span <= reached:
             until = since + span
@@ -199,21 +173,21 @@ class Monitor:
             if due.num_rows:
                 scored = self._scored(due, since=since, until=until)
                 num_labelled = sum(score.num_labelled for score in scored.score_by_version.values())
-                self._labelled = self._labelled.added(since, num_labelled)
-                self._due = self._due.added(since, due.num_rows)
+                self._followed.labelled = self._followed.labelled.added(since, num_labelled)
+                self._followed.due = self._followed.due.added(since, due.num_rows)
                 events.append(scored)
             since = until
-        self._matured_until = since
+        self._followed.matured_until = since
         return events
 
     def _fell_due(self, since: datetime, until: datetime) -> pa.Table:
         """What matured in the span: by its due time, or because it waited as long as labels take."""
         workload = self._watch.workload
-        if self._awaited.is_estimate_old(until, span=self._watch.loop.window):
+        if self._followed.awaited.is_estimate_old(until, span=self._watch.loop.window):
             found = cohorts.label_delays(self._lake, workload, as_of=until)
-            self._awaited = self._awaited.estimated(found, at=until)
-        before, self._awaited = self._awaited, self._awaited.matured(until)
-        watch, awaited = self._watch, {"before": before, "after": self._awaited}
+            self._followed.awaited = self._followed.awaited.estimated(found, at=until)
+        before, self._followed.awaited = self._followed.awaited, self._followed.awaited.matured(until)
+        watch, awaited = self._watch, {"before": before, "after": self._followed.awaited}
         return cohorts.matured(
             self._lake, workload, watch.columns, since=since, until=until, task=watch.task, **awaited
         )
@@ -238,21 +212,10 @@ class Monitor:
             return self._state
         stored = catalog().get_state(self._watch.workload, STATE)
         if stored is None:
-            self._state = MonitorState(self._watch.triggers)
-            self._read_until = self._matured_until = None
-            self._seen_sequence, self._awaited = 0, Awaited()
-            self._answers, self._num_by_decision = {}, dict.fromkeys((RETRAIN, ALERT), 0)
-            self._labelled, self._due = Labelled(), Labelled()
+            self._state, self._followed = MonitorState(self._watch.triggers), Followed()
             return self._state
         self._state = MonitorState.from_json(stored["state"], triggers=self._watch.triggers)
-        self._read_until, self._seen_sequence = stored["read_until"], stored["seen_sequence"]
-        self._matured_until = datetime.fromisoformat(stored["matured_until"])
-        # States before 0.2 have the longest due time alone, beside the rest.
-        self._awaited = Awaited.from_json(stored.get("awaited", stored))
-        # Counted from here on by an installation whose monitor was stored before there were such counts.
-        self._answers = {int(number): Answers.from_json(one) for number, one in stored.get("answers", {}).items()}
-        self._num_by_decision = stored.get("num_by_decision", dict.fromkeys((RETRAIN, ALERT), 0))
-        self._labelled, self._due = (Labelled.from_json(stored.get(name, [])) for name in ("labelled", "due"))
+        self._followed = Followed.from_json(stored)
         if stored["windows"] is not None:
             profile = self._profile(stored["windows"]["version"])
             self._windows = Windows.from_json(
@@ -261,21 +224,13 @@ class Monitor:
         return self._state
 
     def _store(self, clock: datetime, decisions: Sequence[Decision]) -> None:
-        assert self._matured_until is not None  # set by every observation
         for decision in decisions:
-            self._num_by_decision[_kind(decision)] += 1
+            self._followed.num_by_decision[kind_of(decision)] += 1
         stored = {
             "clock": clock,
             "state": self._restored().to_json(),
             "windows": None if self._windows is None else self._windows.to_json(),
-            "read_until": self._read_until,
-            "seen_sequence": self._seen_sequence,
-            "awaited": self._awaited.to_json(),
-            "matured_until": self._matured_until.isoformat(),
-            "answers": {str(version): one.to_json() for version, one in self._answers.items()},
-            "num_by_decision": self._num_by_decision,
-            "labelled": self._labelled.to_json(),
-            "due": self._due.to_json(),
+            **self._followed.to_json(),
         }
         catalog().put_state(
             self._watch.workload,
@@ -288,9 +243,5 @@ class Monitor:
         )
 
     def _journalled(self, decision: Decision) -> tuple[str, dict[str, Any]]:
-        tables = {"predictions": self._read_until}
-        return _kind(decision), {**asdict(decision), "tables": tables}
-
-
-def _kind(decision: Decision) -> str:
-    return RETRAIN if isinstance(decision, Retrain) else ALERT
+        tables = {"predictions": self._followed.read_until}
+        return kind_of(decision), {**asdict(decision), "tables": tables}

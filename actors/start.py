@@ -7,9 +7,10 @@ import ray
 
 from actors.answerer import Answerer
 from actors.catalog import CatalogActor
-from actors.monitor import Monitor, Watch
+from actors.monitor import Monitor
 from actors.recorder import Recorder
 from actors.steward import Steward
+from actors.watch import Watch
 from cluster import names, resources
 from cluster.resources import ActorResources
 from heliostat.declared.revisions import sent_by_revision

@@ -18,14 +18,15 @@ from typing import Any
 from actors.commanding import Commander
 from actors.hearing import Hearing, asked
 from actors.leases import Holder
-from actors.monitor import RETRAIN, Watch
 from actors.proxy import Proxy, catalog
+from actors.watch import Watch
 from cluster import names
 from heliostat.govern.events import Cancelled, Ticked
 from heliostat.govern.numbers import numbers
 from heliostat.govern.turn import LoopState
 from heliostat.settings import Settings
 from heliostat.store.lake import Lake
+from heliostat.watch.followed import RETRAIN
 
 STATE, CLOCK = "steward", "clock"
 WALL = "wall"  # whoever else moves the clock calls `advance` himself

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from actors.hearing import asked
-from actors.monitor import RETRAIN
 from heliostat.govern.what_if import Past, PlayedTurn, changed, what_if
+from heliostat.watch.followed import RETRAIN
 from jobs import _entry
 from jobs._live_account import entries, turns_of
 

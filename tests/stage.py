@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 from actors import steward as steward_module
 from actors.catalog import CatalogActor
-from actors.monitor import Monitor, Watch
+from actors.monitor import Monitor
 from actors.proxy import Proxy
 from actors.steward import Steward
+from actors.watch import Watch
 from cluster import applications, names, submit
 from heliostat.settings import Settings
 from heliostat.store.lake import Lake

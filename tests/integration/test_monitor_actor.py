@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.monitor import Watch
+from actors.watch import Watch
 from heliostat import Age, Decay, Drift, Growth
 from heliostat.errors import CatalogError, FencedError
 from heliostat.metrics import log_loss

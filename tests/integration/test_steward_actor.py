@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from actors import hearing
-from actors.monitor import Watch
+from actors.watch import Watch
 from cluster import applications, submit
 from heliostat.errors import CatalogError, ClusterError, FencedError
 from tests.stage import START, set_up

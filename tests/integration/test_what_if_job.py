@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from actors.monitor import RETRAIN
 from heliostat import Loop
 from heliostat.gates import Promote
 from heliostat.govern.commands import Ended, Submit
@@ -16,6 +15,7 @@ from heliostat.govern.stored import record_to_json
 from heliostat.govern.turn import LoopState
 from heliostat.store.lake import Lake
 from heliostat.watch.events import Retrain
+from heliostat.watch.followed import RETRAIN
 from heliostat.workload import load
 from jobs import _entry
 from jobs._what_if import show_what_if
