@@ -18,7 +18,7 @@ from heliostat.declared.watching import Watching
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
 from heliostat.guards import KeepsGolden, KeepsOlder, NoSliceWorse, QuickEnough
 from heliostat.labels import Binary, Classes, Quantity
-from heliostat.triggers import Age, Decay, Drift, Growth, Slack
+from heliostat.triggers import Age, Decay, Drift, Growth, JointDrift, Slack
 from heliostat.workload import Batch, Encoded, Workload
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Ensemble",
     "Growth",
     "Input",
+    "JointDrift",
     "KeepsGolden",
     "KeepsOlder",
     "LongAnswers",

@@ -32,6 +32,23 @@ class Drift:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class JointDrift:
+    """Columns go together otherwise than in training, whether or not one of them moved on its own.
+
+    Of the columns in `Watching(together=...)`. Tested after every window, for ever, and over all their pairs, with
+    `run_length` windows or more between false alarms on average while no correlation moves by more than 0.05.
+    """
+
+    run_length: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.run_length < 2:
+            raise WorkloadError(
+                f"JointDrift(run_length={self.run_length}): windows between false alarms must be at least 2."
+            )
+
+
 @dataclass(frozen=True)
 class Decay:
     """Quality fell: the matured score is worse than the champion's hold-out score by more than `margin`.
@@ -116,4 +133,4 @@ class Growth:
             raise WorkloadError(f"Growth({self.share}): the share must be above 0.")
 
 
-Trigger = Drift | Decay | Slack | Age | Growth
+Trigger = Drift | JointDrift | Decay | Slack | Age | Growth

@@ -22,7 +22,7 @@ from heliostat.declared.serving import Serving
 from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.declared.tuning import Tuning
-from heliostat.declared.watching import Watching, refuse_unknown
+from heliostat.declared.watching import Watching, refuse_unknown, refuse_untold
 from heliostat.errors import WorkloadError
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion, Scored
 from heliostat.labels import Label
@@ -139,6 +139,7 @@ class Workload:
             )
         refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine, task=self.task)
         refuse_unfit(self.columns, self.earlier, current=self.revision)
+        refuse_untold(self.name, self.watching, triggers=self.retrain_on)
         refuse_unknown(
             self.name,
             self.watching,

@@ -240,7 +240,14 @@ def _write(
 ) -> dict[str, Any]:
     """The bundle with the profile of `rows`. Written by every worker: the same bytes under the same name."""
     answers = bundle.served(workload, fitted).answers(rows)
-    profile = Profile.fit(rows, workload.columns, answers=answers, task=workload.task, window=workload.loop.window)
+    profile = Profile.fit(
+        rows,
+        workload.columns,
+        answers=answers,
+        task=workload.task,
+        window=workload.loop.window,
+        together=workload.watching.together,
+    )
     files = bundle.to_files(
         run.module, fitted, profile=profile.to_json(), lineage=lineage, configuration=run.configuration
     )

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliostat.errors import WorkloadError
+from heliostat.triggers import JointDrift, Trigger
+
+MAX_TOGETHER = 16  # their pairs are 120, and each is counted in every window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,22 +15,40 @@ class Watching:
 
     Between the groups of a `sensitive` column gaps are told too: of the rate of positive answers, true and false
     positives, and loss. A column's groups are the bins of its reference: eleven at most, whatever the traffic is.
+    Of the columns of `together` it is watched how each two of them depend on each other: a change of that alone moves
+    no single column. It is told to people, and with the trigger `JointDrift` it is a reason to retrain.
     """
 
     sensitive: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.together) == 1 or len(self.together) > MAX_TOGETHER or len(set(self.together)) < len(self.together):
+            raise WorkloadError(
+                f"Watching(together=...) names {len(self.together)} columns; name 2 to {MAX_TOGETHER} different ones."
+            )
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns whose groups are counted, each once."""
+        """All columns whose groups are counted, each once; not those of `together`."""
         return tuple(dict.fromkeys([*self.sensitive, *self.slices]))
 
 
 def refuse_unknown(workload: str, watching: Watching, *, columns: Sequence[str]) -> None:
     """WorkloadError when a column is watched that the workload does not have."""
-    unknown = sorted(set(watching.columns) - set(columns))
+    unknown = sorted({*watching.columns, *watching.together} - set(columns))
     if unknown:
         raise WorkloadError(
             f"Workload {workload!r} watches {', '.join(unknown)}, but its columns are {', '.join(columns)}; "
             "name columns of the contract in Watching."
+        )
+
+
+def refuse_untold(workload: str, watching: Watching, *, triggers: Sequence[Trigger]) -> None:
+    """WorkloadError when a trigger waits for what is not watched."""
+    if not watching.together and any(isinstance(one, JointDrift) for one in triggers):
+        raise WorkloadError(
+            f"Workload {workload!r} retrains on JointDrift and watches no columns together; name them in "
+            "watching=Watching(together=...)."
         )

@@ -12,12 +12,14 @@ class Counts:
     """How many rows fell into each bin of each column; `+` is exact, in any order and grouping.
 
     `unseen_by_column` counts the cells that hold what the reference never held, for columns of which that is known.
+    `together` is what `Together.count` gives, of columns that are watched together.
     """
 
     profile: str
     num_rows: int
     by_column: Mapping[str, tuple[int, ...]]
     unseen_by_column: Mapping[str, int] = field(default_factory=dict)
+    together: tuple[int, ...] = ()
 
     def __add__(self, other: "Counts") -> "Counts":
         """The counts of both sets of rows; ContractError when their bins differ."""
@@ -36,6 +38,7 @@ class Counts:
             num_rows=self.num_rows + other.num_rows,
             by_column=added,
             unseen_by_column=unseen,
+            together=tuple(mine + theirs for mine, theirs in zip(self.together, other.together, strict=True)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -46,6 +49,7 @@ class Counts:
             "num_rows": self.num_rows,
             "by_column": by_column,
             "unseen_by_column": dict(self.unseen_by_column),
+            **({"together": list(self.together)} if self.together else {}),
         }
 
     @classmethod
@@ -57,4 +61,5 @@ class Counts:
             num_rows=value["num_rows"],
             by_column=by_column,
             unseen_by_column=dict(value.get("unseen_by_column", {})),  # counts stored before there were any
+            together=tuple(value.get("together", ())),
         )

@@ -17,7 +17,7 @@ MAX_INFLATION = 1000.0  # divided by more, what the answers expect of themselves
 # Answers as certain as 1 in 1,000 expect so little variance a row: one wrong answer in a hundred multiplies it already.
 CERTAIN_VARIANCE = 0.05
 MAX_CERTAIN_INFLATION = 10.0
-STAKES = np.array([0.02, 0.05, 0.1, 0.2, 0.4])  # shares of the wealth on a higher loss; as many as there are BETS
+STAKES = np.array([0.05, 0.1, 0.2, 0.4, 0.8])  # shares of the wealth on a higher loss; as many as there are BETS
 REFERENCE_ERRORS = 1.0  # a reference is itself an estimate: so many of its standard errors are tolerated
 
 

@@ -33,9 +33,7 @@ def detect(log_values: Values) -> Detected:
     The onset is where the wealth of the best bet was lowest: the most likely first block after the change.
     """
     num_blocks, num_bets = log_values.shape
-    sums = np.full(num_bets, -np.inf)
-    for block in log_values:
-        sums = np.logaddexp(0.0, sums) + block
+    sums = shiryaev_roberts(log_values)
     best = int(np.argmax(sums))
     wealth = np.concatenate([[0.0], np.cumsum(log_values[:, best])])[:num_blocks]
     return Detected(
@@ -44,13 +42,26 @@ def detect(log_values: Values) -> Detected:
     )
 
 
+def shiryaev_roberts(log_values: Values) -> Values:
+    """The log of each stream's sum after all blocks, from log e-values of shape (num_blocks, num_streams)."""
+    sums = np.full(log_values.shape[1], -np.inf)
+    for block in log_values:
+        sums = np.logaddexp(0.0, sums) + block
+    return sums
+
+
 def surely_moved(log_values: Mapping[str, Values], *, run_length: float) -> list[str]:
-    """The streams of e-values that moved, by e-d-BH: under any dependence between them, in the order of their evidence.
+    """The streams of e-values that moved, under any dependence between them, in the order of their evidence."""
+    sums = {name: detect(values[:, None]).log_value for name, values in log_values.items() if len(values)}
+    return surely_large(sums, run_length=run_length)
+
+
+def surely_large(sums: Mapping[str, float], *, run_length: float) -> list[str]:
+    """The streams whose Shiryaev-Roberts sums say that they moved, by e-d-BH, the largest first.
 
     Dandapanthula and Ramdas, "Multiple testing in multi-stream sequential change detection" (2025): the largest r of C
     streams whose r-th largest Shiryaev-Roberts sum reaches C * run_length / r.
     """
-    sums = {name: detect(values[:, None]).log_value for name, values in log_values.items() if len(values)}
     ordered = sorted(sums, key=lambda name: (-sums[name], name))
     limit = math.log(run_length * max(len(ordered), 1))
     passed = [rank for rank, name in enumerate(ordered, start=1) if sums[name] >= limit - math.log(rank)]

@@ -9,6 +9,7 @@ from heliostat.tasks.expected import Expected
 from heliostat.watch.drift import ColumnDrift
 from heliostat.watch.groups import GroupTally
 from heliostat.watch.reliability import ReliabilityBin
+from heliostat.watch.together import Dependence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,7 @@ class WindowClosed:
     """Rows of a span of event time, against the profile of `version`; told again, it replaces itself.
 
     `estimated_by_metric` is what the version's own answers expect of themselves; `num_answered` are so many.
+    `together` is how columns depend on each other, where that is watched.
     """
 
     since: datetime
@@ -25,6 +27,7 @@ class WindowClosed:
     drift_by_column: Mapping[str, ColumnDrift]
     estimated_by_metric: Mapping[str, float] = field(default_factory=dict)
     num_answered: int = 0
+    together: Dependence | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

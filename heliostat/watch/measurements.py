@@ -43,6 +43,11 @@ ESTIMATED_SCORE = Gauge(
     f"Quality of the newest window before its labels arrive; assumes {ASSUMPTION}",
     ("metric",),
 )
+CORRELATION_CHANGE = Gauge(
+    "drift_correlation_change",
+    "How far the correlation with another column surely moved from the reference, the largest",
+    ("column",),
+)
 SKEW = Gauge(
     "skew_population_stability_index",
     "Beyond calm: the first window after the promotion against what the version was trained on",
@@ -110,3 +115,6 @@ def _of_window(window: WindowClosed) -> Iterator[Measurement]:
             yield UNSEEN.of(drift.unseen, column)
     for metric, value in window.estimated_by_metric.items():
         yield ESTIMATED_SCORE.of(value, metric)
+    if window.together is not None:
+        for column, change in window.together.change_by_column.items():
+            yield CORRELATION_CHANGE.of(change, column)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from heliostat.triggers import Age, Decay, Drift, Growth, Slack, Trigger
+from heliostat.triggers import Age, Decay, Drift, Growth, JointDrift, Slack, Trigger
 from heliostat.watch import notices
 from heliostat.watch.conditions import MIN_COVERAGE, Condition, aged, decaying, drifting, grown
 from heliostat.watch.events import (
@@ -18,6 +18,7 @@ from heliostat.watch.events import (
     TurnEnded,
     WindowClosed,
 )
+from heliostat.watch.joint import joint_drifting, untied
 from heliostat.watch.monitor_json import (
     champion_from_json,
     champion_to_json,
@@ -97,7 +98,7 @@ class MonitorState:
             return []  # compared with a profile that no longer serves
         self._windows = _newest(self._windows | {event.since: event})
         at = self._clock_at(event.until)
-        return self._notices(event, at, champion=self._champion) + self._check((Drift,), at)
+        return self._notices(event, at, champion=self._champion) + self._check((Drift, JointDrift), at)
 
     def _notices(self, event: WindowClosed, at: datetime, *, champion: ChampionChanged) -> list[Decision]:
         """What a person should know, each once while the champion serves."""
@@ -106,6 +107,8 @@ class MonitorState:
             self._first = event
             found["alert:skew"] = notices.skewed(event, at=at)
         found |= {f"alert:varies:{name}": alert for name, alert in notices.began_to_vary(event, at=at).items()}
+        if event.together is not None and "alert:together" not in self._said:
+            found["alert:together"] = untied([self._windows[since] for since in sorted(self._windows)], at=at)
         told = {name: alert for name, alert in found.items() if alert is not None and name not in self._said}
         self._said |= told.keys()
         return list(told.values())
@@ -196,6 +199,8 @@ class MonitorState:
         match trigger:
             case Drift():
                 return drifting(trigger, [self._windows[since] for since in sorted(self._windows)])
+            case JointDrift():
+                return joint_drifting(trigger, [self._windows[since] for since in sorted(self._windows)])
             case Decay() | Slack():
                 return decaying(trigger, self.cohorts, champion=self._champion)
             case Age():

@@ -9,6 +9,7 @@ from heliostat.tasks.expected import Expected
 from heliostat.watch import groups, reliability
 from heliostat.watch.drift import ColumnDrift
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
+from heliostat.watch.together import Dependence
 
 
 def window_to_json(window: WindowClosed) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def window_to_json(window: WindowClosed) -> dict[str, Any]:
         "drift_by_column": {name: _drift_to_json(one) for name, one in window.drift_by_column.items()},
         "estimated_by_metric": _scores_to_json(window.estimated_by_metric),
         "num_answered": window.num_answered,
+        **({} if window.together is None else {"together": _together_to_json(window.together)}),
     }
 
 
@@ -34,7 +36,17 @@ def window_from_json(value: Mapping[str, Any]) -> WindowClosed:
         drift_by_column={name: _drift_from_json(one) for name, one in value["drift_by_column"].items()},
         estimated_by_metric=_scores_from_json(value.get("estimated_by_metric", {})),  # lacking before 0.2
         num_answered=value.get("num_answered", 0),
+        together=_together_from_json(value["together"]) if "together" in value else None,
     )
+
+
+def _together_to_json(told: Dependence) -> list[list[Any]]:
+    return [list(told.columns), list(told.log_evidence), list(told.changes)]
+
+
+def _together_from_json(value: Sequence[Sequence[Any]]) -> Dependence:
+    columns, log_evidence, changes = map(tuple, value)
+    return Dependence(columns=columns, log_evidence=log_evidence, changes=changes)
 
 
 def _drift_to_json(drift: ColumnDrift) -> list[float | bool | None]:

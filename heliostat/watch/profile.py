@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from heliostat.watch.counts import Counts
 from heliostat.watch.drift import ColumnDrift, design_effect, effect_of_calm, log_evidence, noise_floor, psi
 from heliostat.watch.extents import Extent
 from heliostat.watch.quantiles import reference_quantiles
+from heliostat.watch.together import Dependence, Together
 
 Values = NDArray[np.float64]
 OUTPUTS = frozenset({"probability", "probabilities", "value"})  # of the kinds of labels: no input has such a name
@@ -42,6 +43,7 @@ class Profile:
     extents: tuple[Extent, ...] = ()
     quantiles_by_column: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     deviation_by_column: Mapping[str, float] = field(default_factory=dict)
+    together: Together | None = None
 
     @classmethod
     def fit(
@@ -52,11 +54,13 @@ class Profile:
         *,
         task: Task = BINARY,
         window: timedelta | None = None,
+        together: Sequence[str] = (),
     ) -> "Profile":
         """The profile of reference rows and the answers to them.
 
         With `window` and a column `event_at`, each window of the reference is compared with the whole of it:
-        what nineteen in twenty stay below is calm. Without it a day of one weather looks like drift.
+        what nineteen in twenty stay below is calm. Without it a day of one weather looks like drift. How the columns
+        of `together` depend on each other is kept too.
         """
         bins: list[Bins] = [one for column in columns for one in fit_bins(column, _column(table, column.name))]
         output = task.output(answers)
@@ -81,6 +85,7 @@ class Profile:
             extents=tuple(one for one in extents if one.is_known),
             quantiles_by_column={name: reference_quantiles(values) for name, values in numbers.items()},
             deviation_by_column={name: float(values.std()) for name, values in numbers.items() if len(values)},
+            together=Together.fit([one for one in bins if one.name in together], codes, starts=starts),
         )
 
     @property
@@ -96,6 +101,7 @@ class Profile:
             num_rows=0,
             by_column={b.name: (0,) * b.num_bins for b in self.bins},
             unseen_by_column={one.name: 0 for one in self.extents},
+            together=() if self.together is None else self.together.empty,
         )
 
     def bins_of(self, names: Sequence[str]) -> tuple[NumberBins | CategoryBins, ...]:
@@ -115,7 +121,15 @@ class Profile:
             name: int((mask & ~skipped[name]).sum() if name in skipped else mask.sum())
             for name, mask in outside.items()
         }
-        return _tally(self.bins, codes, unsent=skipped, unseen=unseen)
+        counts = _tally(self.bins, codes, unsent=skipped, unseen=unseen)
+        if self.together is None:
+            return counts
+        absent = [mask for name, mask in skipped.items() if name in self.together.columns]
+        return replace(counts, together=self.together.count(codes, skipped=absent))
+
+    def compare_together(self, counts: Counts) -> Dependence | None:
+        """How far columns go together otherwise than in the reference; None where that is not watched."""
+        return None if self.together is None else self.together.compare(counts.together)
 
     def compare(self, counts: Counts) -> dict[str, ColumnDrift]:
         """How far each input and the answers (such as `probability`) are from the reference."""
@@ -153,6 +167,7 @@ class Profile:
             "extents": [one.to_json() for one in self.extents],
             "quantiles_by_column": {name: list(values) for name, values in self.quantiles_by_column.items()},
             "deviation_by_column": dict(self.deviation_by_column),
+            **({} if self.together is None else {"together": self.together.to_json()}),
         }
 
     @classmethod
@@ -167,6 +182,7 @@ class Profile:
             deviation_by_column=dict(value.get("deviation_by_column", {})),
             design_effect_by_column=dict(value.get("design_effect_by_column", {})),
             extents=tuple(Extent.from_json(one) for one in value.get("extents", ())),
+            together=Together.from_json(value["together"]) if "together" in value else None,
         )
 
 

@@ -138,6 +138,7 @@ class Windows:
             drift_by_column=self._profile.compare(counts),
             estimated_by_metric=estimates(answered),
             num_answered=answered.num_rows,
+            together=self._profile.compare_together(counts),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -1,0 +1,193 @@
+"""How columns go together: the reference's dependence of each pair of columns, and how far a window's is from it.
+
+Each column is split a few ways into two sides (below a quartile, one text against the others). Rows on both sides of
+two columns' splits are counted: exact, and added in any order. Given how many rows lie on either side of each, that
+count is a sum of independent 0s and 1s whatever the odds ratio is (Vatutin and Mikhailov 1982), so that Bennett's bound
+makes it an e-value, and a column that drifts on its own, which leaves odds ratios alone, is no news here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heliostat.watch.all_bins import Bins
+from heliostat.watch.bins import Codes
+from heliostat.watch.splits import Split, splits_of
+from heliostat.watch.tables import Tables
+
+Numbers = NDArray[np.int64]
+Values = NDArray[np.float64]
+TOLERANCE = 0.05  # of a correlation of two sides may come and go: nobody retrains for less
+GAPS = np.array([0.05, 0.15, 0.4])  # correlations beyond it: one bet is near whatever change there is
+MAX_STAKE = 3.0
+REFERENCE_ERRORS = 3.0  # the reference is itself an estimate: so many of its standard errors are tolerated
+MIN_ROWS = 30
+MIN_WINDOWS = 3
+BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependence:
+    """Each pair of `columns`, in the order of `itertools.combinations`, in one window.
+
+    `log_evidence` are logs of e-values against calm, in nats; `changes` how far the correlation of two of the columns'
+    sides surely moved, the largest of each pair, from 0 to 2.
+    """
+
+    columns: tuple[str, ...]
+    log_evidence: tuple[float, ...]
+    changes: tuple[float, ...]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The pairs of columns that the numbers are of."""
+        return list(combinations(self.columns, 2))
+
+    @property
+    def change_by_column(self) -> dict[str, float]:
+        """The largest change of a pair that a column is in."""
+        return {
+            name: max(change for pair, change in zip(self.pairs, self.changes, strict=True) if name in pair)
+            for name in self.columns
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """The splits of the columns, how the reference's rows lie on both sides of two, and how its own windows scatter.
+
+    `reference` is as `count` gives it; `effects` are design effects, one for each pair of columns.
+    """
+
+    splits: tuple[Split, ...]
+    reference: tuple[int, ...]
+    effects: tuple[float, ...] = field(default=())
+
+    @classmethod
+    def fit(
+        cls, bins: Sequence[Bins], codes: Mapping[str, Codes], *, starts: NDArray[np.int64] | None = None
+    ) -> "Together | None":
+        """Of the reference's rows, with the window of each row in `starts`; None where fewer than two columns vary."""
+        splits = tuple(split for one in bins for split in splits_of(one, codes[one.name]))
+        if len({split.column for split in splits}) < 2:
+            return None
+        whole = cls(splits=splits, reference=())
+        whole = cls(splits=splits, reference=whole.count(codes))
+        if starts is None:
+            return whole
+        windows = [
+            whole.count({name: one[starts == start] for name, one in codes.items()}) for start in np.unique(starts)
+        ]
+        return cls(splits=splits, reference=whole.reference, effects=whole._effects(windows))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that vary, in the order given."""
+        return tuple(dict.fromkeys(split.column for split in self.splits))
+
+    @property
+    def empty(self) -> tuple[int, ...]:
+        """The counts of no rows."""
+        return (0,) * (1 + len(self.splits) * (len(self.splits) + 1) // 2)
+
+    def count(self, codes: Mapping[str, Codes], *, skipped: Sequence[NDArray[np.bool_]] = ()) -> tuple[int, ...]:
+        """How many rows there are, and how many lie on both sides of each two splits (one split twice included).
+
+        Rows that one of `skipped` marks are left out.
+        """
+        num_rows = len(codes[self.splits[0].column])
+        kept = ~np.any([np.zeros(num_rows, np.bool_), *skipped], axis=0)
+        found = np.zeros((len(self.splits), len(self.splits)), np.int64)
+        for since in range(0, num_rows, BATCH_ROWS):
+            rows = slice(since, since + BATCH_ROWS)
+            sides = np.stack([split.side(codes[split.column][rows]) & kept[rows] for split in self.splits])
+            # A float32 holds every integer up to 2^24, and is multiplied far faster than integers are.
+            as_numbers = sides.astype(np.float32)
+            found += (as_numbers @ as_numbers.T).astype(np.int64)
+        return (int(kept.sum()), *found[np.triu_indices(len(self.splits))].tolist())
+
+    def compare(self, counts: Sequence[int]) -> Dependence:
+        """A window's counts against the reference: no evidence from fewer than 30 rows."""
+        places, of_pair = self._places()
+        num_pairs = len(self.columns) * (len(self.columns) - 1) // 2
+        if counts[0] < MIN_ROWS:
+            return Dependence(columns=self.columns, log_evidence=(0.0,) * num_pairs, changes=(0.0,) * num_pairs)
+        effect = (np.array(self.effects) if self.effects else np.ones(num_pairs))[of_pair]
+        window, reference = (Tables.of(one, len(self.splits), places=places) for one in (counts, self.reference))
+        evidence, changes = evidence_of(window, reference, effect=effect)
+        first = np.searchsorted(of_pair, np.arange(num_pairs))
+        highest = np.maximum.reduceat(evidence.max(axis=1), first)
+        total = np.add.reduceat(np.exp(evidence - highest[of_pair][:, None]).sum(axis=1), first)
+        num_bets = np.add.reduceat(np.full(len(of_pair), evidence.shape[1]), first)
+        return Dependence(
+            columns=self.columns,
+            # Rounded down: less evidence is still evidence, and each window's is stored.
+            log_evidence=tuple((np.floor((highest + np.log(total / num_bets)) * 100) / 100).tolist()),
+            changes=tuple(np.round(np.maximum.reduceat(changes, first), 3).tolist()),
+        )
+
+    def _places(self) -> tuple[tuple[Numbers, Numbers], Numbers]:
+        """Each two splits of different columns, ordered by their pair of columns, and which pair that is."""
+        column = [self.columns.index(split.column) for split in self.splits]
+        rank = {pair: place for place, pair in enumerate(combinations(range(len(self.columns)), 2))}
+        found = sorted(
+            (rank[column[one], column[other]], one, other)
+            for one, other in combinations(range(len(self.splits)), 2)
+            if column[one] != column[other]
+        )
+        pair, one, other = (np.array(values, np.int64) for values in zip(*found, strict=True))
+        return (one, other), pair
+
+    def _effects(self, windows: Sequence[Sequence[int]]) -> tuple[float, ...]:
+        """How many rows weigh as one independent row, by pair of columns: how windows scatter, over what is chance."""
+        places, of_pair = self._places()
+        told = [Tables.of(one, len(self.splits), places=places) for one in windows if one[0] >= MIN_ROWS]
+        num_pairs = int(of_pair[-1]) + 1
+        if len(told) < MIN_WINDOWS:
+            return (1.0,) * num_pairs
+        odds = Tables.of(self.reference, len(self.splits), places=places).log_odds
+        scatter = np.mean([one.squares(odds) for one in told], axis=0)
+        by_pair = np.bincount(of_pair, scatter) / np.bincount(of_pair)
+        return tuple(np.maximum(1.0, by_pair * (1 + 4 / len(told))).tolist())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` reads them."""
+        return {
+            "splits": [[split.column, list(split.codes)] for split in self.splits],
+            "reference": list(self.reference),
+            "effects": list(self.effects),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Together":
+        """What `to_json` wrote."""
+        return cls(
+            splits=tuple(Split(column=column, codes=tuple(codes)) for column, codes in value["splits"]),
+            reference=tuple(value["reference"]),
+            effects=tuple(value["effects"]),
+        )
+
+
+def evidence_of(window: Tables, reference: Tables, *, effect: Values) -> tuple[Values, Values]:
+    """Log e-values of each two splits, shape (num_tables, 2 * len(GAPS)), and how far they surely moved."""
+    unsure = REFERENCE_ERRORS * reference.log_odds_error * np.sqrt(effect)
+    spread, expected = window.spread, window.expected(reference.log_odds)
+    found = []
+    for side in (1.0, -1.0):
+        tolerated = window.expected(reference.log_odds + side * unsure) + side * TOLERANCE * spread
+        tolerated = np.clip(tolerated, window.lowest, window.highest)
+        variance = np.maximum(window.variance(expected), window.variance(tolerated))
+        gap = GAPS * spread[:, None] * window.num_rows
+        stakes = np.minimum(gap / np.maximum(variance, 1.0)[:, None], MAX_STAKE)
+        excess = side * (window.both - window.num_rows * tolerated)
+        found.append(stakes * excess[:, None] - variance[:, None] * (np.expm1(stakes) - stakes))
+    evidence = np.concatenate(found, axis=1) / effect[:, None]
+    is_split = spread > 0
+    noise = 3 * np.sqrt(window.variance(expected) * effect) / window.num_rows
+    moved = np.maximum(np.abs(window.both / window.num_rows - expected) - noise, 0.0)
+    changes = np.where(is_split, moved / np.where(is_split, spread, 1.0), 0.0)
+    return np.where(is_split[:, None], evidence, 0.0), changes
