@@ -1,4 +1,8 @@
-"""What the actors are told of a workload."""
+"""What the actors are told of a workload.
+
+Reads:  nothing
+Writes: nothing
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
