@@ -8,11 +8,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.hearing import asked
-from actors.monitor import ALERT, RETRAIN
 from heliostat.govern.commands import TurnRecord
 from heliostat.govern.stored import record_from_json
 from heliostat.records import JournalEntry
 from heliostat.simulate.play import Account, TurnNote
+from heliostat.watch.followed import ALERT, RETRAIN
 from jobs import _entry
 
 NOT_STORED = ("at", "numbers")  # beside the record in the journal

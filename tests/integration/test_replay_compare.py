@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from actors.monitor import ALERT
 from heliostat import Trees
 from heliostat.errors import NotFoundError
 from heliostat.govern.commands import TurnRecord
@@ -17,6 +16,7 @@ from heliostat.govern.stored import record_to_json
 from heliostat.learn.bundle import ServedModel
 from heliostat.store.bundles import read_bundle
 from heliostat.store.lake import Lake
+from heliostat.watch.followed import ALERT
 from heliostat.workload import load
 from jobs import _entry
 from jobs._replay_compare import show_comparison
