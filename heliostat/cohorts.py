@@ -23,6 +23,7 @@ from heliostat.watch.delays import Maturity, maturity_of, with_due
 from heliostat.workload import Workload
 
 INSTANT = pa.timestamp("us", tz="UTC")
+INGESTED = "ingest"  # who told the labels that came with their rows
 DELAY_HISTORY, NUM_DELAY_DAYS, NUM_DELAY_ROWS = timedelta(days=180), 30, 2000
 
 
@@ -62,6 +63,17 @@ def without(labels: pa.Table, shut_out: Sequence[Mapping[str, str]]) -> pa.Table
         is_out = pc.and_(pc.equal(pc.fill_null(labels["source"], "unknown"), span["source"]), arrived)
         labels = labels.filter(pc.invert(pc.fill_null(is_out, False)))
     return labels
+
+
+def _without_ingested(raw: pa.Table, shut_out: Sequence[Mapping[str, str]]) -> pa.Table:
+    """The ingested rows whose label did not become known in a span which is shut out for them."""
+    for span in shut_out:
+        if span["source"] == INGESTED:
+            since, until = (pa.scalar(datetime.fromisoformat(span[name]), INSTANT) for name in ("since", "until"))
+            known_at = raw["label_known_at"]
+            is_out = pc.and_(pc.greater_equal(known_at, since), pc.less(known_at, until))
+            raw = raw.filter(pc.invert(pc.fill_null(is_out, False)))
+    return raw
 
 
 def due(
@@ -190,6 +202,7 @@ def training_rows(
         shut_out=shut_out,
         task=workload.task,
     )
+    raw = _without_ingested(raw, shut_out)
     rows = with_due(pa.concat_tables([raw.select(names), answered_rows.select(names)]), as_of=as_of)
     moment = pa.scalar(as_of, INSTANT)
     due = pc.and_(pc.less_equal(rows["due_at"], moment), pc.less_equal(rows["label_known_at"], moment))

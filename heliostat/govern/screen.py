@@ -5,12 +5,11 @@ others of the same time and against its own past; where no other source tells la
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-UNSURE = 0.1  # an answer is confident where it gives every other outcome together less than that
 FAR_ABOVE = 3.0  # times what is usual
 ALARM = math.log(1e6)  # a rate that far off comes by chance once in a million windows of independent labels
 MIN_CONFIDENT = 10  # in a window; of fewer nothing is said
@@ -130,9 +129,3 @@ def _together(told: Sequence[Told]) -> Told | None:
         num_contradicting=sum(one.num_contradicting for one in told),
         expected=sum(one.expected * one.num_confident for one in told) / num_confident,
     )
-
-
-def shut_out(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Sources and spans of arrival that are not learned from, as `cohorts.training_rows` takes them."""
-    spans = {(str(one["source"]), str(one["since"]), str(one["until"])) for one in found if one["is_shut_out"]}
-    return [{"source": source, "since": since, "until": until} for source, since, until in sorted(spans)]

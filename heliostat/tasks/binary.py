@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from heliostat.errors import ContractError
 from heliostat.labels import Binary
 from heliostat.metrics import ALL, Metric, accuracy, chosen, log_loss, log_losses
+from heliostat.tasks.doubts import UNSURE, Doubts
 from heliostat.tasks.expected import Expected, expected
 from heliostat.tasks.task import Task
 
@@ -72,6 +73,12 @@ class BinaryTask:
     def row_scores(self, labels: Values, answers: Values) -> Values:
         """1 where the likelier label is right, else 0."""
         return np.asarray(chosen(answers) == labels, np.float64)
+
+    def doubts(self, labels: Values, answers: Values) -> Doubts:
+        """Sure is below one in ten, or above nine."""
+        expected = np.minimum(answers, 1 - answers)
+        is_contradicted = (answers > HALF) != (labels > HALF)
+        return Doubts(is_sure=expected < UNSURE, is_contradicted=is_contradicted, expected=expected)
 
     def distances(self, one: Values, other: Values) -> Values:
         """How far the probabilities lie apart."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from heliostat.errors import ContractError
 from heliostat.labels import Classes
 from heliostat.metrics import OF_CLASSES, Metric, accuracy, chosen, log_loss, log_losses
+from heliostat.tasks.doubts import Doubts, doubts_of_classes
 from heliostat.tasks.expected import Expected, expected_of_classes
 from heliostat.tasks.task import Task
 
@@ -96,6 +97,10 @@ class ClassesTask:
     def row_scores(self, labels: Values, answers: Values) -> Values:
         """1 where the likeliest class is right, else 0."""
         return np.asarray(chosen(answers) == labels, np.float64)
+
+    def doubts(self, labels: Values, answers: Values) -> Doubts:
+        """Sure is a class above nine in ten; any other label contradicts it."""
+        return doubts_of_classes(labels, answers)
 
     def distances(self, one: Values, other: Values) -> Values:
         """How much probability lies elsewhere: the total variation."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from heliostat.labels import Quantity
 from heliostat.metrics import OF_QUANTITIES, Metric, mse, quantities, r2, squared_errors
 from heliostat.tasks.binary import numbers_of
+from heliostat.tasks.doubts import Doubts
 from heliostat.tasks.expected import Expected
 from heliostat.tasks.task import Task
 
@@ -95,6 +96,15 @@ class QuantityTask:
         """1 less the squared error as a share of the labels' variance; their mean is R2, NaN where labels are alike."""
         variance = float(np.var(labels)) if len(labels) else 0.0
         return 1 - squared_errors(labels, answers) / (variance if variance > 0 else np.nan)
+
+    def doubts(self, labels: Values, answers: Values) -> Doubts:
+        """Every interval is sure to its declared share; a label outside contradicts it."""
+        low, high = answers[:, 1], answers[:, 2]
+        return Doubts(
+            is_sure=np.isfinite(low) & np.isfinite(high),
+            is_contradicted=(labels < low) | (labels > high),
+            expected=np.full(len(answers), 1 - self.label.coverage),
+        )
 
     def distances(self, one: Values, other: Values) -> Values:
         """How far the values lie apart, in the label's unit."""

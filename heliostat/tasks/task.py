@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from heliostat.labels import Label
 from heliostat.metrics import Metric
+from heliostat.tasks.doubts import Doubts
 from heliostat.tasks.expected import Expected
 
 Values = NDArray[np.float64]
@@ -79,6 +80,9 @@ class Task(Protocol):
 
     def row_scores(self, labels: Values, answers: Values) -> Values:
         """What each row adds to `score`, which is the mean, shape (num_rows,)."""
+
+    def doubts(self, labels: Values, answers: Values) -> Doubts:
+        """Which answers were sure, and which labels contradict them: what labels are screened by."""
 
     def distances(self, one: Values, other: Values) -> Values:
         """How far two answers to each row lie apart, shape (num_rows,)."""

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from heliostat.govern.screen import Told, shut_out, suspicions
+from heliostat.govern.quarantine import SUSPECTED, quarantined
+from heliostat.govern.screen import Told, suspicions
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -31,15 +32,14 @@ def test_a_source_that_contradicts_alone_is_shut_out_from_that_window_on():
     [one] = found
     assert (one.source, one.since, one.is_shut_out) == ("a", START + 10 * DAY, True)
     assert "contradict 50.0% of 200 confident answers, usual are 5.0%, of others 5.0%" in one.reason
-    assert shut_out([one.to_json()]) == [
-        {"source": "a", "since": (START + 10 * DAY).isoformat(), "until": (START + 11 * DAY).isoformat()}
-    ]
+    [span] = quarantined([(SUSPECTED, one.to_json())])
+    assert (span.source, span.since, span.until) == ("a", START + 10 * DAY, START + 11 * DAY)
 
 
 def test_a_changed_world_shuts_nobody_out():
     found = suspicions([*calm("a", 10), *calm("b", 10), told("a", 10, 0.6), told("b", 10, 0.55)])
     assert [one.is_shut_out for one in found] == [False, False]
-    assert shut_out([one.to_json() for one in found]) == []
+    assert quarantined([(SUSPECTED, one.to_json()) for one in found]) == []
 
 
 def test_a_source_that_tells_alone_is_told_but_not_shut_out():

@@ -1,0 +1,53 @@
+"""Whose labels are not learned from: what the screen suspects, and what people decide about it.
+
+Both are in the journal, and what holds follows from its rows in order: the later one counts.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+SUSPECTED, RELEASED, KEPT_OUT = "labels_suspected", "labels_released", "labels_kept_out"
+EVER = datetime(9999, 1, 1, tzinfo=UTC)  # a source that is kept out has no end until it is released
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Labels that a source told within a span of arrival, and why nobody learns from them."""
+
+    source: str
+    since: datetime
+    until: datetime
+    why: str
+
+    def to_json(self) -> dict[str, str]:
+        """Plain values; `cohorts.without` takes them."""
+        return {**asdict(self), "since": self.since.isoformat(), "until": self.until.isoformat()}
+
+    def without(self, since: datetime, until: datetime) -> "list[Span]":
+        """What is left of it outside another span."""
+        before = Span(source=self.source, since=self.since, until=min(self.until, since), why=self.why)
+        after = Span(source=self.source, since=max(self.since, until), until=self.until, why=self.why)
+        return [part for part in (before, after) if part.since < part.until]
+
+
+def quarantined(said: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Span]:
+    """The spans that hold after journal rows (kind and payload) in order; rows of other kinds change nothing."""
+    spans: list[Span] = []
+    for kind, payload in said:
+        if kind not in (SUSPECTED, RELEASED, KEPT_OUT):
+            continue
+        source, since, until = payload["source"], _instant(payload["since"]), _instant(payload["until"])
+        if kind == RELEASED:
+            spans = [
+                part for span in spans for part in (span.without(since, until) if span.source == source else [span])
+            ]
+        elif kind == KEPT_OUT or payload["is_shut_out"]:
+            spans.append(Span(source=source, since=since, until=until, why=str(payload["reason"])))
+    return sorted(set(spans), key=lambda span: (span.source, span.since, span.until))
+
+
+def _instant(value: str | datetime) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

@@ -1,0 +1,55 @@
+"""Whose labels are not learned from: suspicions and what people decided, in the order of the journal."""
+
+from datetime import UTC, datetime, timedelta
+
+from heliostat.govern.quarantine import BEGINNING, EVER, KEPT_OUT, RELEASED, SUSPECTED, quarantined
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def said(kind, source, since=BEGINNING, until=EVER, *, is_shut_out=True):
+    payload = {"source": source, "since": since.isoformat(), "until": until.isoformat(), "reason": kind}
+    return kind, {**payload, "is_shut_out": is_shut_out}
+
+
+def suspected(source, day, **given):
+    return said(SUSPECTED, source, START + day * DAY, START + (day + 1) * DAY, **given)
+
+
+def spans(*rows):
+    return [(span.source, (span.since - START).days, (span.until - START).days) for span in quarantined(rows)]
+
+
+def test_only_what_was_shut_out_is_left_out():
+    assert spans(suspected("a", 1), suspected("b", 1, is_shut_out=False), ("turn_ended", {})) == [("a", 1, 2)]
+
+
+def test_a_released_source_counts_again_and_no_other_does():
+    assert spans(suspected("a", 1), suspected("b", 1), said(RELEASED, "a")) == [("b", 1, 2)]
+
+
+def test_a_release_is_of_its_span_alone():
+    rows = [suspected("a", day) for day in range(4)]
+    assert spans(*rows, said(RELEASED, "a", START + DAY, START + 3 * DAY)) == [("a", 0, 1), ("a", 3, 4)]
+
+
+def test_what_is_suspected_after_a_release_is_left_out():
+    assert spans(suspected("a", 1), said(RELEASED, "a"), suspected("a", 5)) == [("a", 5, 6)]
+
+
+def test_a_source_that_is_kept_out_stays_out_until_it_is_released():
+    kept = said(KEPT_OUT, "a", START)
+    [span] = quarantined([kept])
+    assert (span.since, span.until) == (START, EVER)
+    assert quarantined([kept, said(RELEASED, "a")]) == []
+    assert spans(kept, said(RELEASED, "a", START + 5 * DAY)) == [("a", 0, 5)]
+
+
+def test_a_span_in_the_middle_may_be_released():
+    rows = [said(KEPT_OUT, "a", START, START + 9 * DAY), said(RELEASED, "a", START + 2 * DAY, START + 3 * DAY)]
+    assert spans(*rows) == [("a", 0, 2), ("a", 3, 9)]
+
+
+def test_one_span_told_twice_is_left_out_once():
+    assert spans(suspected("a", 1), suspected("a", 1)) == [("a", 1, 2)]
