@@ -31,6 +31,7 @@ def stage(tmp_path, monkeypatch, first_run):
     Attempts(tmp_path / "checkpoints", monkeypatch)
     monkeypatch.setattr(train, "TorchTrainer", HereTrainer)
     monkeypatch.setattr(ray, "cluster_resources", dict)
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 8.0})
     monkeypatch.setattr(submit, "code_package", lambda: None)
     monkeypatch.setattr(submit, "code_revision", lambda _: "abc")
     return made
