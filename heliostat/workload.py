@@ -137,6 +137,11 @@ class Workload:
                 f"Workload {self.name!r} asks for Training(isotonic=True), which is for labels of two values; "
                 "leave it out."
             )
+        if self.task.kind == "quantity" and self.training.warm_start:
+            raise WorkloadError(
+                f"Workload {self.name!r} has a quantity as its label, whose scale every fit learns anew; leave "
+                "warm_start out."
+            )
         refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine, task=self.task)
         refuse_unfit(self.columns, self.earlier, current=self.revision)
         refuse_untold(self.name, self.watching, triggers=self.retrain_on)

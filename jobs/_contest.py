@@ -43,8 +43,8 @@ class Contest:
         self._workload, self._champion = workload, champion
         self._fitted: list[Candidate] = []
         self._contenders: list[Contender] = []
-        if champion is not None:
-            _, holdout = cohorts.parted(holdout, at=champion.last_event_at + timedelta(microseconds=1))
+        self.begins_after = holdout_at if champion is None else champion.last_event_at + timedelta(microseconds=1)
+        _, holdout = cohorts.parted(holdout, at=max(self.begins_after, holdout_at))
         self._holdout = holdout
         self._blocks = _spans(holdout, workload.loop.window)
         self.is_open = champion is not None and holdout.num_rows >= workload.loop.min_holdout_rows

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from heliostat import cohorts
 from heliostat.declared.tuning import Configuration
 from heliostat.errors import ContractError, TrainingError, WorkloadError
-from heliostat.learn import bundle, parallel
+from heliostat.learn import bundle, parallel, source_code
 from heliostat.learn.faults import NEXT, StepFaultError, said
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
+from heliostat.learn.start import Start
 from heliostat.learn.tuned import configured
 from heliostat.metrics import Metric, stored
 from heliostat.store.bundles import read_bundle, write_bundle
@@ -31,7 +32,7 @@ from jobs._contest import Contest, Version
 from jobs._inputs import Pinned, with_inputs
 from jobs._progress import Progress
 from jobs._step_metrics import watched
-from jobs._windows import REFIT, Candidate, Parts, candidates, holdout_at, parts
+from jobs._windows import REFIT, Candidate, Parts, candidates, holdout_at, parts, warm_candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,7 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
         champion=None if run.champion is None else Version(**run.champion),
         holdout_at=holdout_at(workload, rows, run.onset_at),
     )
+    start = _start(run, workload)
     planned = candidates(
         workload,
         contest.rows_before,
@@ -98,6 +100,7 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
         onset_at=run.onset_at,
         num_recent=run.num_recent if run.is_in_doubt else None,
         is_contest=contest.is_open,
+        warm=None if start is None else warm_candidate(start, since=contest.begins_after),
     )
     limit = workload.training.fit_time
     for candidate in planned:
@@ -121,6 +124,18 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     return list(progress.done.values())
 
 
+def _start(run: FitRun, workload: Workload) -> Start | None:
+    """The champion to go on from, where that is declared and the workload's source is still what it learned with."""
+    if not workload.training.warm_start or run.champion is None:
+        return None
+    champion = Version(**run.champion)
+    files = read_bundle(champion.bundle_uri, champion.bundle_hash)
+    start = Start.of(files, source_digest=source_code.collect(run.module).digest)
+    if start is None:
+        print(f"no candidate goes on from version {champion.number}: the workload's source has changed", flush=True)
+    return start
+
+
 def known_rows(run: FitRun, workload: Workload) -> pa.Table:
     """The rows that a run may learn from and judge by, in the tables that it was started with."""
     pinned = {name: version for name, version in run.tables.items() if version is not None}
@@ -141,14 +156,15 @@ def _finish_again(
     if again not in progress.done:
         chosen = parts(workload, rows, candidate, holdout_at=contest.holdout_at)
         judged = progress.done[candidate.name]
-        progress.finish(again, _fit_again(run, workload, chosen, progress, name=again, judged=judged))
+        progress.finish(again, _fit_again(run, workload, chosen, progress, candidate=candidate, judged=judged))
 
 
 def _fit_judged(
     run: FitRun, workload: Workload, chosen: Parts, progress: Progress, *, candidate: Candidate
 ) -> dict[str, Any]:
     if candidate.kind == "trees":
-        fitted = fit_trees(workload, chosen.train, chosen.validation, seed=workload.training.seed)
+        seed = workload.training.seed
+        fitted = fit_trees(workload, chosen.train, chosen.validation, seed=seed, start=candidate.start)
     else:
         with watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=candidate.name) as on_step:
             fitted = fit(
@@ -159,6 +175,7 @@ def _fit_judged(
                 on_epoch=progress.keep,
                 on_step=on_step,
                 resume=progress.state,
+                start=candidate.start,
                 device=str(ray.train.torch.get_device()),
             )
     answers = bundle.served(workload, fitted).answers(chosen.validation)
@@ -166,7 +183,7 @@ def _fit_judged(
     scores = stored(
         {f"validation_{metric.name}": _score(workload, metric, labels, answers) for metric in workload.scored_by}
     )
-    lineage = _lineage(run, fitted, chosen, name=candidate.name)
+    lineage = _lineage(run, fitted, chosen, name=candidate.name, start=candidate.start)
     rows = pa.concat_tables([chosen.train, chosen.validation])
     later_loss = fitted.history[fitted.best_epoch].validation_loss
     print(f"candidate {candidate.name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
@@ -182,14 +199,22 @@ def _score(workload: Workload, metric: Metric, labels: NDArray[np.float64], answ
 
 
 def _fit_again(
-    run: FitRun, workload: Workload, chosen: Parts, progress: Progress, *, name: str, judged: dict[str, Any]
+    run: FitRun, workload: Workload, chosen: Parts, progress: Progress, *, candidate: Candidate, judged: dict[str, Any]
 ) -> dict[str, Any]:
+    name = f"{candidate.name}{REFIT}"
     files = read_bundle(judged["bundle_uri"], judged["bundle_hash"])
     num_epochs = json.loads(files["lineage.json"])["best_epoch"] + 1
     calibration = calibration_from_json(workload.task, files["calibration.json"].decode())
     seed = workload.training.seed
     if judged["kind"] == "trees":
-        fitted = refit_trees(workload, chosen.all, num_rounds=num_epochs, calibration=calibration, seed=seed)
+        fitted = refit_trees(
+            workload,
+            chosen.all,
+            num_rounds=num_epochs,
+            calibration=calibration,
+            seed=seed,
+            start=candidate.start,
+        )
     else:
         with watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=name) as on_step:
             fitted = refit(
@@ -201,14 +226,15 @@ def _fit_again(
                 on_epoch=progress.keep,
                 on_step=on_step,
                 resume=progress.state,
+                start=candidate.start,
                 device=str(ray.train.torch.get_device()),
             )
-    lineage = {**_lineage(run, fitted, chosen, name=name), "refit_of": judged["candidate"]}
+    lineage = {**_lineage(run, fitted, chosen, name=name, start=candidate.start), "refit_of": judged["candidate"]}
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
     return _write(run, workload, fitted, chosen.all, lineage=lineage, scores=judged["scores"])
 
 
-def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str) -> dict[str, Any]:
+def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str, start: Start | None) -> dict[str, Any]:
     return {
         "run": run.run_id,
         "candidate": name,
@@ -225,6 +251,7 @@ def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str) -> dict[s
         **bundle.described_constant(fitted.constant),
         **({"shut_out": [dict(span) for span in run.shut_out]} if run.shut_out else {}),
         **({"configuration": dict(run.configuration)} if run.configuration else {}),
+        **({"goes_on_from": run.champion["number"]} if start is not None and run.champion is not None else {}),
         **({"tuned_by": dict(run.tuned_by)} if run.tuned_by else {}),
     }
 

@@ -1,6 +1,6 @@
 """Which rows the candidates of one run learn from, and which rows judge them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -11,8 +11,10 @@ from heliostat import cohorts
 from heliostat.errors import TrainingError
 from heliostat.govern.candidates import windows
 from heliostat.learn.rows import split_by_time
+from heliostat.learn.start import Start
 from heliostat.workload import Workload
 
+WARM = "warm"  # the candidate that goes on from the champion
 ALL, REFIT = "all", "-refit"  # the name of all history, and what is added where a candidate is fitted again
 MIN_ROWS = 100  # before the hold-out; fewer fit nothing
 HOLDOUT_PART = 3  # of the rows since a change at most a third judges, the rest teaches
@@ -20,11 +22,15 @@ HOLDOUT_PART = 3  # of the rows since a change at most a third judges, the rest 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One fit of a run: its name, the start of its training rows (None: all history), and what is fitted."""
+    """One fit of a run: its name, the start of its training rows (None: all history), and what is fitted.
+
+    With `start` it goes on from the champion instead of from nothing.
+    """
 
     name: str
     since: datetime | None
     kind: str = "network"
+    start: Start | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +67,14 @@ def candidates(
     onset_at: datetime | None,
     num_recent: int | None = None,
     is_contest: bool = False,
+    warm: Candidate | None = None,
 ) -> list[Candidate]:
     """The fits of one run, for each kind of model; in a contest the shortest window comes first.
 
     `rows` are those before the hold-out.
 
-    The declared windows are always tried; the rows since a change and the recent ones where they are other rows.
+    The declared windows are always tried; the rows since a change and the recent ones where they are other rows; a
+    `warm` one first, where its rows are enough.
     """
     declared = [_window(span, as_of) for span in workload.training.windows]
     extra = [] if onset_at is None else [Candidate(name=f"since-{onset_at:%Y-%m-%d}", since=onset_at)]
@@ -78,7 +86,13 @@ def candidates(
     found = [*declared, *(one for one in extra if one.name in kept)]
     if is_contest:
         found.sort(key=lambda one: sizes[one.name])
-    return [_of_kind(candidate, kind) for kind in workload.kinds for candidate in found]
+    quickest = [] if warm is None or not _can_learn(workload, rows, _num_rows(rows, warm)) else [warm]
+    return quickest + [_of_kind(candidate, kind) for kind in workload.kinds for candidate in found]
+
+
+def warm_candidate(start: Start, *, since: datetime) -> Candidate:
+    """The one that goes on from a champion, on what came after the last row that it learned from."""
+    return _of_kind(Candidate(name=WARM, since=since, start=start), start.kind)
 
 
 def parts(workload: Workload, rows: pa.Table, candidate: Candidate, *, holdout_at: datetime) -> Parts:

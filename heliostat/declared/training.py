@@ -15,7 +15,8 @@ class Training:
     `patience` epochs is ended early. A checkpoint is kept after every epoch, and every `checkpoint_steps` batches.
     `shard` lays the network out over the workers instead of giving each a copy. `bfloat16` computes in half the width,
     which is quicker on a GPU, and for wide networks on a CPU that has instructions for it; `compile` is worth its
-    minute where the same network is fitted for long.
+    minute where the same network is fitted for long. With `warm_start` each turn has one candidate more, which goes on
+    from the champion, on the rows since those that it learned from.
     """
 
     epochs: int = 5
@@ -33,6 +34,7 @@ class Training:
     shard: bool = False
     bfloat16: bool = False
     compile: bool = False
+    warm_start: bool = False
     isotonic: bool = False
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from heliostat.learn.faults import guarded
 from heliostat.learn.objective import Calibrated, objective_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import EVENT_AT, KEY, LABEL, ordered
+from heliostat.learn.start import Start
 from heliostat.learn.state import EpochScores, FitState, Tensors, optimizer_tensors, restore_optimizer
 from heliostat.tasks import Task
 from heliostat.workload import Workload
@@ -58,26 +59,29 @@ def fit(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep = no_step,
     resume: FitState | None = None,
+    start: Start | None = None,
     device: str = "cpu",
 ) -> Fitted:
     """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins.
 
     Both tables have key, event_at, label (known for every row) and the declared columns. In a group of workers each
     one calls this with the same arguments and gets the same answer. `on_epoch` is called after every epoch, and every
-    `Training(checkpoint_steps)` batches, with a state from which another call goes on, to the same last bit. Raises
-    TrainingError when no usable network can come of it.
+    `Training(checkpoint_steps)` batches, with a state from which another call goes on, to the same last bit. With
+    `start` the network goes on from that version, on rows prepared as it prepared them. Raises TrainingError when no
+    usable network can come of it.
     """
     train = ordered(train, workload, purpose="training")
     validation = ordered(validation, workload, purpose="validation")
     check_parts(workload.task, train, validation)
-    preparation = Preparation.fit(train, workload.columns)
+    preparation = Preparation.fit(train, workload.columns) if start is None else start.preparation
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):  # the caller's own stay as they are
         torch.manual_seed(seed)
         objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
         network = _network(workload, seen).to(device)
         learner = Learner(workload, network, objective=objective, seed=seed, device=device, on_step=on_step)
-        state = _begin(learner, resume, fingerprint=_fingerprint(workload, train, validation, seed=seed))
+        fingerprint = _fingerprint(workload, train, validation, seed=seed, start=start)
+        state = _begin(learner, resume, start=start, fingerprint=fingerprint)
         state = _run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
     _load_weights(learner, state.best_weights)
     logits = learner.logits(unseen).numpy().astype(np.float64)
@@ -97,7 +101,7 @@ def fit(
     )
 
 
-def refit(
+def refit(  # noqa: PLR0913 (as `fit`, and what that found)
     workload: Workload,
     rows: pa.Table,
     *,
@@ -107,6 +111,7 @@ def refit(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep = no_step,
     resume: FitState | None = None,
+    start: Start | None = None,
     device: str = "cpu",
 ) -> Fitted:
     """Fit to all rows, nothing held back, for as many epochs as did best where something was.
@@ -117,14 +122,15 @@ def refit(
     rows = ordered(rows, workload, purpose="training")
     check_labels(workload.task, rows, purpose="training")
     settled = replace(workload, training=replace(workload.training, epochs=num_epochs, patience=None))
-    preparation = Preparation.fit(rows, workload.columns)
+    preparation = Preparation.fit(rows, workload.columns) if start is None else start.preparation
     seen = Examples.of(rows, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
         torch.manual_seed(seed)
         objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
         network = _network(workload, seen).to(device)
         learner = Learner(settled, network, objective=objective, seed=seed, device=device, on_step=on_step)
-        state = _begin(learner, resume, fingerprint=_fingerprint(settled, rows, rows.slice(0, 0), seed=seed))
+        fingerprint = _fingerprint(settled, rows, rows.slice(0, 0), seed=seed, start=start)
+        state = _begin(learner, resume, start=start, fingerprint=fingerprint)
         state = _run(learner, state, seen=seen, unseen=None, on_epoch=on_epoch)
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
     return Fitted(
@@ -183,17 +189,20 @@ def _network(workload: Workload, seen: Examples) -> nn.Module:
     return guarded("model", workload, lambda own: workload.model(own.origin.preparation.sizes), seen)
 
 
-def _fingerprint(workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int) -> str:
+def _fingerprint(workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int, start: Start | None) -> str:
     """What a checkpoint must have been made from to be gone on with."""
-    digest = hashlib.sha256(f"{workload.name} {workload.training} {seed}".encode())
+    begun_from = "" if start is None else start.digest
+    digest = hashlib.sha256(f"{workload.name} {workload.training} {seed}{begun_from}".encode())
     for table in (train, validation):
         for batch in table.combine_chunks().to_batches():
             digest.update(batch.serialize())
     return digest.hexdigest()
 
 
-def _begin(learner: Learner, resume: FitState | None, *, fingerprint: str) -> FitState:
+def _begin(learner: Learner, resume: FitState | None, *, start: Start | None, fingerprint: str) -> FitState:
     if resume is None:
+        if start is not None:
+            _load_weights(learner, start.weights)
         return FitState(fingerprint=fingerprint, weights={}, best_weights={}, optimizer={}, history=())
     if resume.fingerprint != fingerprint:
         raise TrainingError(

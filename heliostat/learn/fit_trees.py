@@ -11,6 +11,7 @@ from heliostat.learn.fit import Fitted, check_labels, check_parts, days
 from heliostat.learn.objective import Calibrated, Objective, objective_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import EVENT_AT, ordered
+from heliostat.learn.start import Start
 from heliostat.learn.state import EpochScores
 from heliostat.learn.trees import COLUMNS, TreeAnswers, column_types, encode, xgboost
 from heliostat.workload import Workload
@@ -18,20 +19,24 @@ from heliostat.workload import Workload
 TRAIN, LATER = "train", "later"
 
 
-def fit_trees(workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int) -> Fitted:
+def fit_trees(
+    workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int, start: Start | None = None
+) -> Fitted:
     """Boost trees on `train`; as many as do best on `validation`, which is later. Else as `fit.fit`.
 
-    A round stands where an epoch of a network does. Nothing is resumed: a fit that is lost is done again.
+    A round stands where an epoch of a network does. With `start` rounds are added to its trees. Nothing is resumed: a
+    fit that is lost is done again.
     """
     train = ordered(train, workload, purpose="training")
     validation = ordered(validation, workload, purpose="validation")
     check_parts(workload.task, train, validation)
-    preparation = Preparation.fit(train, workload.columns)
+    preparation = Preparation.fit(train, workload.columns) if start is None else start.preparation
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
     objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
-    booster, history = _boosted(workload, objective, seen, unseen, seed=seed)
+    booster, history = _boosted(workload, objective, seen, unseen, seed=seed, start=start)
     best = min(range(len(history)), key=lambda number: history[number].validation_loss)
-    stored = _stored(booster[: best + 1])
+    num_before = booster.num_boosted_rounds() - len(history)
+    stored = _stored(booster[: num_before + best + 1])
     logits = TreeAnswers(stored, outputs=objective.outputs).logits(encode(unseen.batch), num_rows=unseen.num_rows)
     return Fitted(
         preparation=preparation,
@@ -50,14 +55,22 @@ def fit_trees(workload: Workload, train: pa.Table, validation: pa.Table, *, seed
     )
 
 
-def refit_trees(workload: Workload, rows: pa.Table, *, num_rounds: int, calibration: Calibrated, seed: int) -> Fitted:
+def refit_trees(
+    workload: Workload,
+    rows: pa.Table,
+    *,
+    num_rounds: int,
+    calibration: Calibrated,
+    seed: int,
+    start: Start | None = None,
+) -> Fitted:
     """Boost as many trees as did best where something was held back, on all rows; as `fit.refit`."""
     rows = ordered(rows, workload, purpose="training")
     check_labels(workload.task, rows, purpose="training")
-    preparation = Preparation.fit(rows, workload.columns)
+    preparation = Preparation.fit(rows, workload.columns) if start is None else start.preparation
     seen = Examples.of(rows, preparation)
     objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
-    booster, history = _boosted(workload, objective, seen, None, seed=seed, num_rounds=num_rounds)
+    booster, history = _boosted(workload, objective, seen, None, seed=seed, start=start, num_rounds=num_rounds)
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
     return Fitted(
         preparation=preparation,
@@ -83,6 +96,7 @@ def _boosted(
     unseen: Examples | None,
     *,
     seed: int,
+    start: Start | None,
     num_rounds: int | None = None,
 ) -> tuple[Any, tuple[EpochScores, ...]]:
     """The trees of all rounds, and the loss after each on the rows trained on and on the later ones."""
@@ -111,6 +125,7 @@ def _boosted(
         num_rounds or settings.rounds,
         evals=watched,
         evals_result=losses,
+        xgb_model=None if start is None else bytearray(start.trees or b""),
         early_stopping_rounds=None if unseen is None else settings.patience,
         verbose_eval=False,
     )

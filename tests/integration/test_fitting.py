@@ -139,6 +139,43 @@ def test_a_worker_killed_after_every_report_ends_with_the_same_bundles(first_run
     assert num_killed == len(attempts.values) == 2 * 2 * (2 + 1)
 
 
+def _champion(fitted):
+    """The version that serves, as a run is told of it."""
+    return {
+        "number": 1,
+        "bundle_uri": fitted["bundle_uri"],
+        "bundle_hash": fitted["bundle_hash"],
+        "last_event_at": datetime.fromisoformat(fitted["lineage"]["last_event_at"]),
+    }
+
+
+def test_a_run_with_warm_starts_goes_on_from_the_champion_on_the_rows_since(first_run, tmp_path, monkeypatch):
+    earlier = replace(first_run.run, run_id="toy-warm-1", module="tests.toy_warm", as_of=AS_OF - 30 * DAY)
+    Attempts(tmp_path / "first", monkeypatch)
+    _, champion = fit_candidates(asdict(earlier))
+    run = replace(earlier, run_id="toy-warm-2", as_of=AS_OF, champion=_champion(champion))
+    Attempts(tmp_path / "second", monkeypatch)
+    fitted = fit_candidates(asdict(run))
+    warm, whole, again = fitted
+    assert [each["candidate"] for each in fitted[:2]] == ["warm", "all"]
+    assert again["candidate"] in ("warm-refit", "all-refit")
+    assert warm["lineage"]["goes_on_from"] == 1
+    assert "goes_on_from" not in whole["lineage"]
+    assert warm["lineage"]["first_event_at"] > champion["lineage"]["last_event_at"]
+    assert warm["lineage"]["num_rows"] < whole["lineage"]["num_rows"]
+    preparations = [
+        read_bundle(each["bundle_uri"], each["bundle_hash"])["preparation.json"] for each in (warm, champion)
+    ]
+    assert preparations[0] == preparations[1]
+
+
+def test_nothing_goes_on_from_a_champion_whose_source_was_another(first_run, tmp_path, monkeypatch, capsys):
+    run = replace(first_run.run, run_id="toy-warm-3", module="tests.toy_warm", champion=_champion(first_run.fitted[0]))
+    Attempts(tmp_path, monkeypatch)
+    assert [each["candidate"] for each in fit_candidates(asdict(run))] == ["all", "all-refit"]
+    assert "no candidate goes on from version 1" in capsys.readouterr().out
+
+
 def test_progress_comes_back_from_its_checkpoint(tmp_path, monkeypatch):
     Attempts(tmp_path, monkeypatch)
     assert (Progress.resumed().done, Progress.resumed().state) == ({}, None)
