@@ -18,8 +18,8 @@ unit: setup    ## tests without Ray, seconds
 	@.venv/bin/python -m pytest tests/unit -q
 
 .PHONY: test-schema
-test-schema: setup   ## many made-up requests against the OpenAPI document (minutes)
-	@HELIOSTAT_SCHEMA_EXAMPLES=200 .venv/bin/python -m pytest tests/integration/test_openapi.py -q
+test-schema: setup   ## many made-up requests against the OpenAPI document, path by path (half an hour)
+	@HELIOSTAT_SCHEMA_EXAMPLES=200 .venv/bin/python -m pytest tests/integration/test_openapi.py -v -s --durations=10
 
 .PHONY: test-training
 test-training: setup   ## searches on a cluster of their own, networks compiled and laid out over workers (minutes)
