@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 
 from heliostat.columns import normalise, split
 from heliostat.errors import ContractError
+from heliostat.event_times import INSTANT, instants_of
 from heliostat.workload import Workload
 
-INSTANT = pa.timestamp("us", tz="UTC")
 SAID = "label as the source says it"  # for the reason alone; no column has such a name
 
 
@@ -66,7 +66,10 @@ def _rename(workload: Workload, table: pa.Table) -> pa.Table:
             f"The source of {workload.name!r} lacks {', '.join(missing)}; it has {', '.join(table.column_names)}. "
             "Correct the names in the workload, or add the columns in the source."
         )
-    identity = {ours: table[theirs].cast(kind) for ours, (theirs, kind) in wanted.items()}
+    identity = {
+        ours: instants_of(table[theirs], name=theirs) if kind == INSTANT else table[theirs].cast(kind)
+        for ours, (theirs, kind) in wanted.items()
+    }
     if workload.due_time is None:
         identity["due_at"] = pa.chunked_array([pa.nulls(table.num_rows, INSTANT)])
     inputs = normalise(table, workload.columns)

@@ -9,7 +9,6 @@ Run again, it shows the stored result and puts changed code in place; `--fresh` 
 import argparse
 import json
 import logging
-import re
 import shutil
 import sys
 import time
@@ -23,6 +22,7 @@ from heliostat.errors import ClusterError, HeliostatError, WorkloadError
 from heliostat.settings import Settings
 from heliostat.workload import Workload, load
 from jobs import _goodbye, _table
+from jobs._job_output import JobOutput
 
 
 class Runner:
@@ -55,7 +55,7 @@ class Runner:
             working_dir=Path.cwd(),
             package=self._package,
         )
-        state = submit.follow(self._settings, submission_id, write=_Indented())
+        state = submit.follow(self._settings, submission_id, write=JobOutput())
         if state.status != submit.SUCCEEDED:
             raise ClusterError(
                 f"jobs.{verb} ended as {state.status}: see above, or its log at {self._settings.dashboard_url}."
@@ -66,27 +66,6 @@ class Runner:
     def say(self, text: str) -> None:
         """One line with the time since the start."""
         print(f"[{time.monotonic() - self._started_at:6.1f} s] {text}", flush=True)
-
-
-RAY_PREFIX = re.compile(r"^(\x1b\[\d+m)?\((?P<actor>\w+)[^)]*\)(\x1b\[0m)? (?P<said>.*)$")
-RAY_LOG = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+(DEBUG|INFO|WARNING)\s+\w+\.py:\d+ -- |Running entrypoint for job )")
-OWN_LINES = ("candidate ", "  epoch ")
-
-
-class _Indented:
-    """Passes on what our code says, line by line; what Ray's own processes say is in their logs on the dashboard."""
-
-    def __init__(self) -> None:
-        self._said: set[str] = set()  # Ray forwards what a training worker prints more than once
-
-    def __call__(self, text: str) -> None:
-        for line in text.splitlines():
-            prefixed = RAY_PREFIX.match(line)
-            said = line if prefixed is None else prefixed["said"]
-            is_own = said.startswith(OWN_LINES) and said not in self._said if prefixed else RAY_LOG.match(line) is None
-            if said.strip() and is_own:
-                print(f"    {said}", flush=True)
-                self._said |= {said} if prefixed else set()
 
 
 def run(settings: Settings, module: str, *, fresh: bool) -> None:

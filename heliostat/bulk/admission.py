@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from heliostat.columns import Column, Number, normalise, split, violations
 from heliostat.errors import ContractError
+from heliostat.event_times import INSTANT, instants_of
 from heliostat.workload import Workload
 
-INSTANT = pa.timestamp("us", tz="UTC")
 REJECTED = pa.schema([("part", pa.int32()), ("row", pa.int64()), ("reason", pa.string()), ("values", pa.string())])
 # What stands beside a row's own columns while it is checked; the names cannot be those of declared columns.
 _ROW, _KEY, _EVENT_AT = "\0row", "\0key", "\0event_at"
@@ -160,10 +160,7 @@ def _event_at(table: pa.Table, name: str | None, reasons: _Reasons, *, default: 
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         cast = _parsed(values, INSTANT, reasons, what=f"{name} must be an instant")
     else:
-        try:
-            cast = values.cast(INSTANT)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise ContractError(f"Column {name!r} must hold instants; got {values.type} ({error}).") from error
+        cast = instants_of(values, name=name)
     microseconds = cast.cast(pa.int64())
     outside = pc.or_(pc.less(microseconds, _EPOCH_US), pc.greater(microseconds, _END_US))
     rows = np.flatnonzero(pc.fill_null(outside, False).to_numpy()).tolist()

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.bulk.admission import INSTANT, REJECTED, Admitted, admit
+from heliostat.bulk.admission import REJECTED, Admitted, admit
 from heliostat.bulk.composed import Answers, Composed
 from heliostat.bulk.ids import scored_ids
 from heliostat.columns import Column
 from heliostat.errors import ContractError, TrainingError
+from heliostat.event_times import INSTANT
 from heliostat.tasks import BINARY, Task, Values
 from heliostat.workload import Workload
 

@@ -60,7 +60,9 @@ def plain_values(values: pa.Array, *, name: str) -> list[Any]:
     try:
         instants = values.cast(_INSTANT)
     except pa.ArrowInvalid as error:
-        raise ContractError(f"Column {name!r} has an instant out of range: {error!s:.200}.") from error
+        raise ContractError(
+            f"Column {name!r} has an instant that does not lie from 1970 to 9999; correct it, or leave it out."
+        ) from error
     latest = pc.max(instants.cast(pa.int64())).as_py()
     if latest is not None and latest > _LATEST.timestamp() * 1e6:
         raise ContractError(f"Column {name!r} has an instant after {_LATEST.date()}; correct it, or leave it out.")

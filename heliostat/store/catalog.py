@@ -48,9 +48,12 @@ class Catalog(Leases, Versions, Aliases, Runs, States, Keys, AnswerJobs):
         *,
         after_sequence: int = 0,
         kind: str | None = None,
-        limit: int = PAGE,
+        limit: int | None = None,
     ) -> list[JournalEntry]:
-        """At most `limit` journal rows after a sequence number, the oldest first; of all workloads if none is named."""
+        """The journal rows after a sequence number, the oldest first; of all workloads if none is named.
+
+        All of them, or the first `limit`: who counts what happened must not see the first thousand alone.
+        """
         query = select(journal).where(journal.c.sequence > after_sequence).order_by(journal.c.sequence).limit(limit)
         if workload is not None:
             query = query.where(journal.c.workload == workload)

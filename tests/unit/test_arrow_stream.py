@@ -106,7 +106,7 @@ INSTANTS = [1, 2]
         ("read_at", pa.array(INSTANTS, pa.timestamp("us")), ["'read_at'", "zone"]),
         ("read_at", pa.array([-1, 1], pa.timestamp("us", "UTC")), ["'read_at'", "1970"]),
         ("read_at", pa.array([2**40, 1], pa.timestamp("s", "UTC")), ["'read_at'", "9999"]),
-        ("read_at", pa.array([2**62, 1], pa.timestamp("s", "UTC")), ["'read_at'", "range"]),
+        ("read_at", pa.array([2**62, 1], pa.timestamp("s", "UTC")), ["'read_at'", "9999"]),
     ],
 )
 def test_a_refusal_names_the_column_and_what_is_wrong(name, values, parts):

@@ -217,3 +217,11 @@ def test_changes_by_many_threads_and_catalogs_all_count_and_keep_one_chain(three
         other.close()
     assert len(three.entries("toy", kind="alert")) == 30
     assert three.verify() == 33
+
+
+def test_all_of_the_journal_is_read_unless_a_limit_is_given(catalog):
+    at = datetime(2024, 3, 1, tzinfo=UTC)
+    for number in range(1003):
+        catalog.append("alert", "toy", {"number": number}, by="test", at=at)
+    assert [entry.payload["number"] for entry in catalog.entries("toy", kind="alert")] == list(range(1003))
+    assert len(catalog.entries("toy", kind="alert", limit=2)) == 2
