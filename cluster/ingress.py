@@ -103,6 +103,9 @@ def _retry_environment() -> dict[str, str]:
         # After three failed checks the ingress is started anew: with the default of 10 s between them nobody is
         # answered for half a minute when HAProxy has died.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        # On a machine with too much to do the ingress takes long to come up. With the default of 5 s it was killed for
+        # that, and the first deploy failed with it.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # A replica that was replaced waits this long for callers before it ends; default 30 s holds memory.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     }

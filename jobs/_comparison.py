@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from heliostat.columns import Category, Column, Text, Vector
 from heliostat.learn.prepare import Preparation
+from heliostat.tasks import BINARY, Task
+from jobs._simulation_trees import FittedTrees, fit_trees
 
 MAX_CATEGORIES = 255  # what HistGradientBoosting can hold
 Values = NDArray[np.float64]
@@ -25,20 +26,19 @@ class Trees:
     """A HistGradientBoosting model on the workload's own columns, scikit-learn's defaults."""
 
     preparation: Preparation
-    model: HistGradientBoostingClassifier
+    fitted: FittedTrees
 
     @classmethod
-    def fit(cls, rows: pa.Table, columns: Sequence[Column], *, seed: int) -> "Trees":
+    def fit(cls, rows: pa.Table, columns: Sequence[Column], *, seed: int, task: Task = BINARY) -> "Trees":
         """Fitted on all `rows`, which have the declared columns and `label`."""
         preparation = Preparation.fit(rows, columns)
-        is_category = category_mask(columns)
-        model = HistGradientBoostingClassifier(categorical_features=is_category, random_state=seed)
-        model.fit(_matrix(preparation, rows, columns), rows["label"].to_numpy())
-        return cls(preparation=preparation, model=model)
+        matrix, labels = _matrix(preparation, rows, columns), rows["label"].to_numpy()
+        options = {"categorical_features": category_mask(columns), "random_state": seed}
+        return cls(preparation=preparation, fitted=fit_trees(task, matrix, labels, **options))
 
-    def probabilities(self, rows: pa.Table, columns: Sequence[Column]) -> Values:
-        """The probability of label 1 for each row, shape (num_rows,)."""
-        return np.asarray(self.model.predict_proba(_matrix(self.preparation, rows, columns))[:, 1])
+    def answers(self, rows: pa.Table, columns: Sequence[Column]) -> Values:
+        """The answer to each row, as the task has them."""
+        return self.fitted.answers(_matrix(self.preparation, rows, columns))
 
 
 def category_mask(columns: Sequence[Column]) -> list[bool]:
@@ -67,17 +67,19 @@ def known_at(rows: pa.Table, at: datetime) -> pa.Table:
     return rows.filter(pc.fill_null(known, False))
 
 
-def retrained_monthly(history: pa.Table, asked: pa.Table, columns: Sequence[Column], *, seed: int) -> Values:
-    """Trees fitted anew at the start of every month on all that was known then, shape (asked rows,).
+def retrained_monthly(
+    history: pa.Table, asked: pa.Table, columns: Sequence[Column], *, seed: int, task: Task = BINARY
+) -> Values:
+    """The answers of trees fitted anew at the start of every month on all that was known then.
 
     `history` holds every labelled row (before and during the replay), `asked` the rows to answer, both with event_at.
     """
     months = [at.replace(day=1, hour=0, minute=0, second=0, microsecond=0) for at in asked["event_at"].to_pylist()]
-    answers = np.empty(asked.num_rows)
+    answers = np.empty((asked.num_rows, *task.shape))
     month_by_row = np.array([month.timestamp() for month in months])
     for month in np.unique(month_by_row):
         print(f"comparison: trees fitted for {datetime.fromtimestamp(month, UTC):%Y-%m}", flush=True)
-        trees = Trees.fit(known_at(history, datetime.fromtimestamp(month, UTC)), columns, seed=seed)
+        trees = Trees.fit(known_at(history, datetime.fromtimestamp(month, UTC)), columns, seed=seed, task=task)
         is_month = month_by_row == month
-        answers[is_month] = trees.probabilities(asked.filter(pa.array(is_month)), columns)
+        answers[is_month] = trees.answers(asked.filter(pa.array(is_month)), columns)
     return answers

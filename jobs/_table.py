@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from heliostat import metrics
-
 LABEL_BY_POLICY = {
     "constant": "(a) constant rate",
     "never": "(b) first champion, never retrained",
@@ -16,7 +14,8 @@ LABEL_BY_POLICY = {
 def render(result: dict[str, Any]) -> str:
     """The stored result as a table for people."""
     replayed = result["replay"]
-    names = [metric.name for metric in metrics.ALL]
+    names = list(result["scores"]["loop"])
+    loss = result.get("loss", "log_loss").replace("_", " ")  # a result of before labels had kinds says none
     lines = [
         f"{result['workload']}: {replayed['since'][:10]} to {replayed['until'][:10]}, "
         f"{result['rows_with_label']:,} answered rows with a label (made {result['made_at']})",
@@ -29,7 +28,7 @@ def render(result: dict[str, Any]) -> str:
     lines.append("")
     for other, difference in result["differences"].items():
         lines.append(
-            f"log loss of (c) less {LABEL_BY_POLICY[other]}: {difference['mean']:+.4f} "
+            f"{loss} of (c) less {LABEL_BY_POLICY[other]}: {difference['mean']:+.4f} "
             f"(95% interval {difference['low']:+.4f} to {difference['high']:+.4f})"
         )
     lines += ["", f"turns: {len(result['turns'])}; labelled rows in the last fit: {result['labels_used']:,}"]

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from actors.trial import compared, on_trial, refuse_nothing
-from heliostat.errors import WorkloadError
 from jobs import _compare_plot, _entry
 from jobs._compare_text import render
 
@@ -25,8 +24,6 @@ LAST = datetime(2200, 1, 1, tzinfo=UTC)
 def compare(job: _entry.Job) -> _entry.Result:
     """The figures, as a table for people unless `--json` is given."""
     options, workload = job.options, job.workload
-    if options.plot and workload.task.kind != "binary":
-        raise WorkloadError("--plot draws probabilities alone; leave it out.")
     version = options.version or on_trial(job.catalog, workload.name)
     found, rows = compared(
         job.lake,
@@ -43,7 +40,7 @@ def compare(job: _entry.Job) -> _entry.Result:
     if not options.json:
         print(render(workload.name, found), flush=True)
     if options.plot:
-        _compare_plot.draw(options.plot, rows, found, title=workload.name)
+        _compare_plot.draw(options.plot, rows, found, task=workload.task, title=workload.name)
         result["plot"] = str(options.plot)
     return result
 

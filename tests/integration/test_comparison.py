@@ -106,7 +106,7 @@ def test_the_order_of_the_asked_rows_does_not_matter(honest):
 def test_trees_learn_and_say_the_same_again():
     history = known_at(LABELLED, APRIL)
     columns = workload.columns
-    first, second = (Trees.fit(history, columns, seed=0).probabilities(history, columns) for _ in range(2))
+    first, second = (Trees.fit(history, columns, seed=0).answers(history, columns) for _ in range(2))
     assert np.array_equal(first, second)
     labels = history["label"].to_numpy()
     constant = np.full(len(labels), labels.mean())
@@ -118,5 +118,5 @@ def test_trees_take_more_categories_than_they_can_hold():
     rows = LABELLED.slice(0, num_rows)
     many = replaced(rows, "site", pa.array([f"site-{n % (MAX_CATEGORIES + 40):03d}" for n in range(rows.num_rows)]))
     columns = [replace(column) for column in workload.columns]
-    answers = Trees.fit(many, columns, seed=0).probabilities(rows, columns)
+    answers = Trees.fit(many, columns, seed=0).answers(rows, columns)
     assert ((answers > 0) & (answers < 1)).all()
