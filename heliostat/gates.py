@@ -9,6 +9,8 @@ from heliostat.guards import Further, Guard
 from heliostat.metrics import Metric
 from heliostat.paired_process import SURE, log_evidence
 
+ONE_SIDED_95 = 1.64  # standard errors
+
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
@@ -67,15 +69,33 @@ class AtMost:
 
 @dataclass(frozen=True)
 class BetterThanConstant:
-    """The candidate beats the answer that is always the training rate."""
+    """The candidate beats the answer that is always the training rate.
+
+    With `or_less_bad` it is enough to surely (one-sided 95%) beat a champion that is worse than that answer too: to
+    hold on to the worse of two bad ones helps nobody.
+    """
 
     metric: Metric
+    or_less_bad: bool = False
 
     def check(self, evidence: Evidence) -> Finding:
         """Whether the gate holds."""
         score, constant = evidence.candidate[self.metric.name], evidence.constant[self.metric.name]
-        passed = score > constant if self.metric.higher_is_better else score < constant
-        return Finding(passed, f"{self.metric} {score:.4f} against {constant:.4f} of the constant rate")
+        told = f"{self.metric} {score:.4f} against {constant:.4f} of the constant rate"
+        if self._is_better(score, constant):
+            return Finding(True, told)
+        if self.or_less_bad and self._is_less_bad(evidence, constant):
+            return Finding(True, f"{told}, which the champion is further from")
+        return Finding(False, told)
+
+    def _is_better(self, score: float, other: float) -> bool:
+        return score > other if self.metric.higher_is_better else score < other
+
+    def _is_less_bad(self, evidence: Evidence, constant: float) -> bool:
+        paired = evidence.paired
+        if paired is None or not self._is_better(constant, paired.score_by_metric[self.metric.name]):
+            return False
+        return paired.mean_difference + ONE_SIDED_95 * paired.standard_error < 0
 
 
 @dataclass(frozen=True)
@@ -101,7 +121,7 @@ class NoWorseThanChampion:
         paired = evidence.paired
         if paired is None:
             return Finding(True, "no champion to compare with")
-        best_case = paired.mean_difference - 1.64 * paired.standard_error
+        best_case = paired.mean_difference - ONE_SIDED_95 * paired.standard_error
         is_surely_worse = log_evidence(paired.blocks, margin=self.margin) >= SURE
         return Finding(
             best_case <= self.margin and not is_surely_worse,  # NaN, the difference on no rows, fails

@@ -27,7 +27,7 @@ MIN_STEPS_OF_DECAY = 10  # the scatter between fewer steps is too rough to be lo
 class Policy:
     """Triggers, limits and sizes for one stream."""
 
-    growth_share: float = 0.4  # error falls with a power of the rows, so turns belong at growing distances
+    growth_share: float = 0.5  # error falls with a power of the rows, so turns belong at growing distances
     age_share: float = 0.2  # of the stream: where nothing is seen to change, four turns of what is left at most
     cooldown_share: float = 0.02  # of the stream
     decay_share: float = 0.03  # of what the best constant answer costs: less is not worth a turn
@@ -88,7 +88,7 @@ class Policy:
     @property
     def gates(self) -> Sequence[Gate]:
         """What a candidate must pass."""
-        return (BetterThanConstant(self.task.loss), NoWorseThanChampion(self.task.loss))
+        return (BetterThanConstant(self.task.loss, or_less_bad=True), NoWorseThanChampion(self.task.loss))
 
     @property
     def warnings(self) -> Sequence[Trigger]:

@@ -174,8 +174,10 @@ class Trainer:
                 judged.append(self._judge_model(name, begun[-1], trial, rows=rows, of=None))
         if not judged:
             return None, 0
-        # The gates are for what may answer: what was only begun may still lose to a champion that was not.
-        contenders = [replace(one.contender, is_passed=True) for one in judged]
+        contenders = [one.contender for one in judged]
+        if not any(one.is_passed for one in contenders):
+            # What was only begun may lose to a champion that was not: then the gates say nothing yet.
+            contenders = [replace(one, is_passed=True) for one in contenders]
         place = best(contenders, _blocks(len(trial.labels)))
         leader = judged[place]
         return self._judge_model(leader.name, begun[place].finished(), trial, rows=leader.rows, of=None), len(judged)

@@ -6,6 +6,7 @@ import pytest
 
 from heliostat.columns import Number
 from heliostat.declared.economics import Economics
+from heliostat.gates import Promote
 from heliostat.simulate.comparison import compare
 from heliostat.simulate.loop import Loop
 from heliostat.simulate.outcome import verdict
@@ -244,6 +245,16 @@ def test_a_new_champion_answers_from_the_next_step_on_though_steps_are_answered_
     is_same = found.answers == theirs
     assert is_same[: row - played.first_rows].all()
     assert not is_same[row - played.first_rows : row - played.first_rows + played.step_rows].any()
+
+
+def test_recent_rows_win_after_a_change_that_nobody_saw():
+    played, learner = _stream(change=0.5), Counting()
+    trainer = Trainer(played, learner, Policy.of(played))
+    first = trainer.fit_unjudged(played.first_step, number=1)
+    found = trainer.turn(70, first)
+    assert found.champion is not None
+    assert found.champion.name == "recent rows"
+    assert isinstance(found.verdict, Promote)
 
 
 def test_an_archived_champion_returns_without_a_fit_when_its_world_does():

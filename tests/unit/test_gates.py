@@ -39,6 +39,30 @@ def test_a_tie_with_the_constant_is_not_better(loss, passed):
     assert BetterThanConstant(log_loss).check(evidence(loss=loss)).passed is passed
 
 
+@pytest.mark.parametrize(
+    ("champion", "difference", "error", "passed"),
+    [
+        (0.9, -0.3, 0.1, True),
+        (0.9, -0.1, 0.1, False),  # not surely better than the champion
+        (0.5, -0.3, 0.1, False),  # the champion beats the constant
+    ],
+)
+def test_the_less_bad_of_two_passes_only_where_asked_for_and_only_surely(champion, difference, error, passed):
+    found = evidence(
+        loss=0.6,
+        paired=Paired(
+            champion=1,
+            num_rows=1000,
+            mean_difference=difference,
+            standard_error=error,
+            score_by_metric={"log_loss": champion},
+        ),
+    )
+    assert BetterThanConstant(log_loss, or_less_bad=True).check(found).passed is passed
+    assert not BetterThanConstant(log_loss).check(found).passed
+    assert not BetterThanConstant(log_loss, or_less_bad=True).check(evidence(loss=0.6)).passed
+
+
 @pytest.mark.parametrize(("area", "passed"), [(0.51, True), (0.5, False), (0.4, False)])
 def test_better_than_constant_knows_which_way_is_better(area, passed):
     assert BetterThanConstant(auc).check(evidence(area=area)).passed is passed
