@@ -2,14 +2,17 @@
 
 Every server is started with 1 and with 2 workers, asked for an answer that is compared with the network's own, loaded,
 and stopped; rounds over all of them share what noise the machine has. Results pile up in build/bench-serving, the
-tables made of all of them are written into docs/benchmarks.md. `make bench-serving` does two rounds.
+tables made of all of them, and a verdict on every target, are written between the two marks of docs/benchmarks.md:
+nothing is left to be edited by hand. `make bench-serving` does two rounds.
 """
 
 import argparse
 import json
+import os
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from typing import Any
@@ -23,7 +26,6 @@ from benchmarks.load import Measured, Question
 from benchmarks.network import network, probabilities
 from benchmarks.places import DEFAULT_BASE_PORT, Places
 from benchmarks.questions import Protocol
-from heliostat.errors import HeliostatError
 
 WORKER_COUNTS = (1, 2)
 READY_TIMEOUT_S = 120.0
@@ -41,18 +43,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.fresh:
         places.results.unlink(missing_ok=True)
     chosen = [each for each in all_contenders() if not options.only or each.name.split()[0].rstrip(",") in options.only]
-    for contender in chosen:
-        install(contender, places)
+    there = [contender for contender in chosen if _is_done(contender, places, lambda each: install(each, places))]
     for _ in range(options.rounds):
         _keep(places, in_process.measure(questions.rows(MANY_ROWS)))
-        for contender in chosen:
-            try:
-                _measure(contender, places, seconds=options.seconds)
-            # One server that does not come up must not cost what was measured of the others.
-            except (HeliostatError, load.LoadError) as error:
-                _keep(places, {"server": contender.name, "workers": "any", "error": str(error)})
+        for contender in there:
+            _keep(places, {"server": contender.name, "load_before": round(os.getloadavg()[0], 2)})
+            _is_done(contender, places, lambda each: _measure(each, places, seconds=options.seconds))
     tables.write(places, all_contenders())
     return 0
+
+
+def _is_done(contender: Contender, places: Places, what: Callable[[Contender], None]) -> bool:
+    try:
+        what(contender)
+    # The outer edge of programs of others: one that does not come up must not cost what was measured of the rest.
+    except Exception as error:  # noqa: BLE001
+        traceback.print_exc()
+        _keep(places, {"server": contender.name, "workers": "any", "error": f"{type(error).__name__}: {error!s:.300}"})
+        return False
+    return True
 
 
 def _measure(contender: Contender, places: Places, *, seconds: int) -> None:
@@ -79,11 +88,11 @@ def _load_all(contender: Contender, places: Places, address: Address, *, num_wor
         question = _question(protocol, places, address, num_rows=num_rows)
         load.closed(address.url, question, connections=connections, seconds=WARM_UP_S)
         measured = load.closed(address.url, question, connections=connections, seconds=seconds)
-        _keep_load(places, contender, num_workers, load_name=name, measured=measured)
+        _keep_load(places, contender, num_workers, load_name=name, measured=measured, seconds=seconds)
         if contender.name == tables.OURS and connections == max(count for _, _, count in row_loads):
             rate = SHARE_OF_PEAK * measured.requests_per_s
             at_share = load.paced(address.url, question, requests_per_s=rate, seconds=2 * seconds)
-            _keep_load(places, contender, num_workers, load_name=tables.PACED, measured=at_share)
+            _keep_load(places, contender, num_workers, load_name=tables.PACED, measured=at_share, seconds=2 * seconds)
 
 
 class ServerError(Exception):
@@ -135,8 +144,11 @@ def _question(protocol: Protocol, places: Places, address: Address, *, num_rows:
     return Question(path=protocol.path, body_file=file, headers=(*address.headers, *headers), num_rows=num_rows)
 
 
-def _keep_load(places: Places, contender: Contender, num_workers: int, *, load_name: str, measured: Measured) -> None:
-    _keep(places, {"server": contender.name, "workers": num_workers, "load": load_name, **measured.to_json()})
+def _keep_load(
+    places: Places, contender: Contender, num_workers: int, *, load_name: str, measured: Measured, seconds: int
+) -> None:
+    named = {"server": contender.name, "workers": num_workers, "load": load_name, "seconds": seconds}
+    _keep(places, {**named, **measured.to_json()})
 
 
 def _keep(places: Places, result: dict[str, Any]) -> None:

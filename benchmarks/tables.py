@@ -1,20 +1,21 @@
 """From what all rounds measured to tables: medians, each server at its better number of workers."""
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from benchmarks import targets
 from benchmarks.contenders import Contender
 from benchmarks.places import ROOT, Places
 
-OURS = "heliostat"
-PACED = "1 row, 80% of the peak"
+OURS, PACED = targets.OURS, targets.PACED
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- make bench-serving: begin -->", "<!-- make bench-serving: end -->"
-_LOADS = ("1 row x 1", "1 row x 32", "64 rows x 8")
-_COLUMNS = "4,096 rows x 1, "
+_LOADS = (targets.ONE, targets.MANY, targets.ROWS)
+_COLUMNS = targets.COLUMNS
 
 Row = dict[str, Any]
 
@@ -37,7 +38,7 @@ def write(places: Places, contenders: Sequence[Contender]) -> None:
 
 def _page(results: Sequence[Row], contenders: Sequence[Contender]) -> list[str]:
     medians = _medians(results)
-    lines: list[str] = []
+    lines = [_said(results, medians), "", *_targets(results, medians)]
     for load in _LOADS:
         lines += _table(load, [_better(medians, each.name, load) for each in contenders])
     many = [
@@ -107,11 +108,37 @@ def _paced(medians: dict[tuple[str, int, str], Row]) -> list[str]:
     ]
 
 
+def _said(results: Sequence[Row], medians: dict[tuple[str, int, str], Row]) -> str:
+    """When and how all that follows was measured."""
+    rounds = sorted({row["num_rounds"] for row in medians.values()})
+    seconds = sorted({result["seconds"] for result in results if result.get("load", PACED) != PACED})
+    cores, load = os.cpu_count(), [result["load_before"] for result in results if "load_before" in result]
+    busy = f", load average before a server came up {min(load):.1f} to {max(load):.1f}" if load else ""
+    return (
+        f"`python -m benchmarks.serving`, {results[0]['at']} to {results[-1]['at']}, {cores} cores{busy}. Medians of "
+        f"{_spread(rounds)} rounds, {_spread(seconds)} s a load after one of warming up, wrk on the same cores; each "
+        "server at its better of 1 and 2 workers."
+    )
+
+
+def _spread(numbers: Sequence[int]) -> str:
+    return "?" if not numbers else str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _targets(results: Sequence[Row], medians: dict[tuple[str, int, str], Row]) -> list[str]:
+    found = targets.verdicts(list(medians.values()), model_ms=_in_process_ms(results, "model_ms"))
+    return ["| target | found | |", "|---|---|---|", *(verdict.line() for verdict in found), ""]
+
+
+def _in_process_ms(results: Sequence[Row], name: str) -> float | None:
+    found = [result[name] for result in results if result["server"] == "in process"]
+    return median(found) if found else None
+
+
 def _in_process(results: Sequence[Row]) -> list[str]:
-    found = [result for result in results if result["server"] == "in process"]
-    if not found:
+    network, model = (_in_process_ms(results, name) for name in ("network_ms", "model_ms"))
+    if network is None or model is None:
         return []
-    network, model = (median(each[name] for each in found) for name in ("network_ms", "model_ms"))
     return [
         f"In process, 4,096 rows: the network on a ready matrix {network:.2f} ms, the bundle's model on a column of "
         f"vectors {model:.2f} ms.",
