@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -21,6 +22,8 @@ from heliostat.tasks import Task, task_of
 from heliostat.workload import Workload
 
 __all__ = ["Cells", "Contract", "Defaults", "RowReader", "Rows"]
+
+_MOST_KEPT = 8192
 
 _Identities: TypeAlias = tuple[list[str], list[datetime], list[datetime | None]]
 """The key, the event's time and the due time of every row."""
@@ -215,8 +218,7 @@ class RowReader:
 
 def _no_identities(_: Mapping[str, Values], *, num_rows: int, defaults: Defaults) -> _Identities:
     """What `_identities` gives when no row says any of it, as most requests do not."""
-    keys = [defaults.key or f"{defaults.request_id}/{index}" for index in range(num_rows)]
-    return keys, [defaults.received_at] * num_rows, [None] * num_rows
+    return _own_keys(defaults, num_rows), [defaults.received_at] * num_rows, [None] * num_rows
 
 
 def _plain(values: Cells, name: str) -> Values:
@@ -241,9 +243,22 @@ def _first_given(extras: Mapping[str, Values], names: Sequence[str], num_rows: i
     return merged
 
 
+def _own_keys(defaults: Defaults, num_rows: int) -> list[str]:
+    if defaults.key:
+        return [defaults.key] * num_rows
+    numbers = _numbers(num_rows) if num_rows <= _MOST_KEPT else [f"/{row}" for row in range(num_rows)]
+    return list(map(defaults.request_id.__add__, numbers))
+
+
+@lru_cache(maxsize=16)
+def _numbers(num_rows: int) -> list[str]:
+    """How the keys of so many rows end; made once, because writing a number out is most of making its key."""
+    return [f"/{row}" for row in range(num_rows)]
+
+
 def _keys(given: Values, name: str, defaults: Defaults) -> list[str]:
     if given.count(None) == len(given):
-        return [defaults.key or f"{defaults.request_id}/{index}" for index in range(len(given))]
+        return _own_keys(defaults, len(given))
     for index, key in enumerate(given):
         if key is None:
             given[index] = defaults.key or f"{defaults.request_id}/{index}"

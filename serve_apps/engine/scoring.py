@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -236,4 +236,6 @@ def _joined(parts: Iterable[Iterable[Any]]) -> list[Any]:
 
 
 def _repeated(values: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
-    return [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
+    if sizes.count(1) == len(sizes):  # a row each, as most requests have
+        return list(values)
+    return list(chain.from_iterable(map(repeat, values, sizes)))

@@ -160,3 +160,9 @@ def test_rows_that_name_nothing_are_read_as_those_that_leave_it_empty():
     assert read(ROW, ROW) == empty
     columns = {name: [value, value] for name, value in ROW.items()}
     assert RowReader(CONTRACT).from_columns(columns, DEFAULTS) == empty
+
+
+@pytest.mark.parametrize("num_rows", [1, 3, 8192, 8193])
+def test_rows_without_a_key_are_told_apart_by_their_number(num_rows):
+    columns = {name: [value] * num_rows for name, value in ROW.items()}
+    assert RowReader(CONTRACT).from_columns(columns, DEFAULTS).keys == [f"request-1/{row}" for row in range(num_rows)]
