@@ -1,6 +1,6 @@
 """Streams of inputs: ten columns, of which one moves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.stats import ks_2samp
 
 from benchmarks.watching.labels import index
 from heliostat.columns import Number
-from heliostat.triggers import Drift
+from heliostat.triggers import Drift, Trigger
 from heliostat.watch.events import ChampionChanged, Retrain
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.profile import Profile
@@ -26,6 +26,7 @@ DAY = timedelta(days=1)
 RHOS = (0.0, 0.9, 0.99)
 SHIFTS = {"0.1 sd": 0.1, "0.2 sd": 0.2, "0.5 sd": 0.5, "1 sd": 1.0}
 SHIFTED_ROWS = 20_000
+DRIFT = Drift()
 
 
 def stream(num_rows: int, *, rho: float, seed: int, change_at: int | None = None, shift: float = 0.0) -> Values:
@@ -38,15 +39,17 @@ def stream(num_rows: int, *, rho: float, seed: int, change_at: int | None = None
     return rows
 
 
-def ours(rows: Values) -> Iterator[int]:
-    """The rows after which the live monitor's Drift asks for a turn; after each it starts anew."""
-    profile = Profile.fit(_told(rows, 0, REFERENCE_ROWS), COLUMNS, np.zeros(REFERENCE_ROWS), window=DAY)
-    state, version = MonitorState([Drift()]), 1
+def ours(rows: Values, *, trigger: Trigger = DRIFT, together: Sequence[str] = ()) -> Iterator[int]:
+    """The rows after which the live monitor asks for a turn; after each it starts anew."""
+    profile = Profile.fit(
+        told(rows, 0, REFERENCE_ROWS), COLUMNS, np.zeros(REFERENCE_ROWS), window=DAY, together=together
+    )
+    state, version = MonitorState([trigger]), 1
     windows = Windows(profile, version=version, span=DAY)
     state.handle(ChampionChanged(at=START, version=version, trained_until=START))
     for row in range(REFERENCE_ROWS, len(rows) - WINDOW_ROWS + 1, WINDOW_ROWS):
         until = START + (row // WINDOW_ROWS + 1) * DAY
-        windows.add(_told(rows, row, WINDOW_ROWS), np.zeros(WINDOW_ROWS))
+        windows.add(told(rows, row, WINDOW_ROWS), np.zeros(WINDOW_ROWS))
         if any(isinstance(one, Retrain) for closed in windows.close(until) for one in state.handle(closed)):
             yield row + WINDOW_ROWS
             version += 1
@@ -54,7 +57,8 @@ def ours(rows: Values) -> Iterator[int]:
             state.handle(ChampionChanged(at=until, version=version, trained_until=until))
 
 
-def _told(rows: Values, since: int, num_rows: int) -> pa.Table:
+def told(rows: Values, since: int, num_rows: int) -> pa.Table:
+    """So many of the rows from one on, as they lie in the log; a window is a day."""
     places = (np.arange(since, since + num_rows) // WINDOW_ROWS).astype("timedelta64[D]")
     at = pa.array(np.datetime64(START.replace(tzinfo=None), "us") + places).cast(pa.timestamp("us", tz="UTC"))
     arrays = {column.name: rows[since : since + num_rows, place] for place, column in enumerate(COLUMNS)}

@@ -125,7 +125,7 @@ def false_alarms(*, num_rows: int) -> dict[str, dict[str, float]]:
     """Alarms per 10^6 rows where nothing changes, by how alike neighbouring labels are."""
     found: dict[str, dict[str, float]] = {}
     for name, watch in DETECTORS.items():
-        length = num_rows // 5 if "KSWIN" in name else num_rows  # it is a thousand times slower than the others
+        length = num_rows // 10 if "KSWIN" in name else num_rows  # it is a thousand times slower than the others
         found[name] = {
             f"rho {rho}": 1e6 * len(list(watch(*stream(length, rho=rho, seed=1)))) / (length - REFERENCE_ROWS)
             for rho in RHOS
@@ -137,7 +137,7 @@ def delays(*, num_streams: int) -> dict[str, dict[str, str]]:
     """Median rows from the change to the first alarm after it, and the share seen, for independent labels."""
     return {
         name: {
-            shift: _delay(watch, shrink, max(1, num_streams // 4) if "KSWIN" in name else num_streams)
+            shift: _delay(watch, shrink, max(1, num_streams // 10) if "KSWIN" in name else num_streams)
             for shift, shrink in SHRINKS.items()
         }
         for name, watch in DETECTORS.items()
