@@ -45,7 +45,7 @@ bench-scoring: setup    ## jobs.score beside a plain loop and bare Ray Data (min
 bench-serving: setup    ## this server beside others, loaded by wrk (15 minutes; the peers' packages once)
 	@.venv/bin/python -m benchmarks.serving --fresh
 
-bench-monitoring: setup ## the monitor beside other detectors on the same streams (10 minutes; installs river once)
+bench-monitoring: setup ## the monitor beside other detectors on the same streams (15 minutes; installs river once)
 	@.venv/bin/python -m pip install -q -c constraints.txt -e '.[benchmarks]' && .venv/bin/python -m benchmarks.monitoring
 
 .PHONY: bench-simulate
