@@ -27,6 +27,8 @@ SUCCEEDED = "SUCCEEDED"
 _ENDED = frozenset({SUCCEEDED, "FAILED", "STOPPED"})
 _PACKAGE = re.compile(r"^gcs://_ray_pkg_([0-9a-f]+)\.zip$")
 _POLL_S = 0.25
+_NO_AGENT = "No available agent"
+AGENT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +84,34 @@ def submit(
     runtime_env: dict[str, object] = {"working_dir": code}
     if environment:
         runtime_env["env_vars"] = dict(environment)
-    return _client(settings).submit_job(
+    return submitted(
+        _client(settings).submit_job,
         entrypoint=shlex.join(["python", "-m", module, *arguments]),
         submission_id=submission_id,
         runtime_env=runtime_env,
         metadata=tags.metadata(),
         entrypoint_num_cpus=JOB_DRIVER_CPUS,
     )
+
+
+def submitted(submit_job: Callable[..., str], *, timeout_s: float = AGENT_TIMEOUT_S, **job: object) -> str:
+    """What Ray's `submit_job` says to the job, asked again while it knows of no agent; ClusterError after that time.
+
+    The dashboard hears of an agent that is up a little later, on a busy machine many seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return submit_job(**job)
+        except RuntimeError as error:
+            if _NO_AGENT not in str(error):
+                raise
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"The cluster has had no agent that could start {job.get('submission_id')} for {timeout_s:g} s: "
+                    "look at dashboard_agent.log in Ray's session directory, or start the cluster anew."
+                ) from error
+        time.sleep(_POLL_S)
 
 
 def running(settings: Settings, tags: JobTags) -> str | None:
