@@ -91,6 +91,9 @@ class HandlePeers:
         except RayTaskError as error:
             # The other's own error, as it was raised: Ray's wrapper would show its traceback to the caller.
             raise error.cause from None
+        if reply.missing is None and len(reply.answers) != len(asked.keys):
+            # Its replicas may run the code of another revision, which says it otherwise.
+            return Reply(missing=f"it gave {len(reply.answers)} answers to {len(asked.keys)} rows; deploy it anew")
         return reply
 
 

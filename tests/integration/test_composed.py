@@ -13,6 +13,7 @@ from ray.exceptions import RayTaskError
 from actors.trial import own_answers
 from heliostat.answer_jobs import AnswerJob
 from heliostat.records import BundleRef
+from heliostat.serving.combining import Reply
 from heliostat.serving.problem import UnavailableError
 from heliostat.settings import Settings
 from heliostat.store.answer_folder import AnswerFolder
@@ -213,34 +214,45 @@ def test_a_trial_compares_what_the_own_models_said_not_the_whole_answers():
     assert own_answers(rows)["probability"].to_pylist() == [0.25, 0.75]
 
 
+class Handle:
+    """A handle of Ray's; `reply` raises or says what the other application's replica does."""
+
+    def __init__(self, reply):
+        self.answer_peer = self
+        self._reply = reply
+
+    async def remote(self, workload, asked):
+        return self._reply()
+
+
+async def asked_of(reply, *keys):
+    peers = HandlePeers()
+    peers.follow({"a": "application"})
+    peers._handle_by_application["application"] = Handle(reply)
+    question = Asked(
+        values_by_column={},
+        keys=list(keys),
+        event_at=[],
+        due_at=[],
+        request_id="r",
+        received_at=datetime.now(UTC),
+        way=("b",),
+        left_s=1.0,
+    )
+    return await peers.ask("a", question)
+
+
 def test_what_went_wrong_in_another_application_is_told_without_a_trace():
-    class Handle:
-        """A handle whose replica refuses, as Ray hands that on."""
+    def refuse():
+        raise RayTaskError("answer_peer", "Traceback: secret", UnavailableError("No version serves yet."))
 
-        def __init__(self):
-            self.answer_peer = self
+    assert asyncio.run(asked_of(refuse)).missing == "UnavailableError: No version serves yet."
 
-        async def remote(self, workload, asked):
-            raise RayTaskError("answer_peer", "Traceback: secret", UnavailableError("No version serves yet."))
 
-    async def scenario():
-        peers = HandlePeers()
-        peers.follow({"a": "application"})
-        peers._handle_by_application["application"] = Handle()
-        question = Asked(
-            values_by_column={},
-            keys=[],
-            event_at=[],
-            due_at=[],
-            request_id="r",
-            received_at=datetime.now(UTC),
-            way=("b",),
-            left_s=1.0,
-        )
-        reply = await peers.ask("a", question)
-        assert reply.missing == "UnavailableError: No version serves yet."
-
-    run(scenario)
+def test_one_that_does_not_answer_every_row_has_not_answered():
+    said = Reply(answers=[0.5], versions=[1], ids=["i"])
+    assert asyncio.run(asked_of(lambda: said, "one")).answers == [0.5]
+    assert asyncio.run(asked_of(lambda: said, "one", "two")).missing == "it gave 1 answers to 2 rows; deploy it anew"
 
 
 @pytest.fixture
