@@ -2,6 +2,7 @@
 
 import importlib
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -16,10 +17,15 @@ LATER = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def bundle_of(home, module, *, seed):
-    """The bundle of a fit on the first two parts of the module's source."""
+    """The bundle of a fit on the first two parts of the module's source; each is fitted once in a test run."""
+    return write_bundle(str(home / "bundles"), _files(module, seed))
+
+
+@lru_cache
+def _files(module, seed):
     workload = importlib.import_module(module).workload
     table = pa.concat_tables([workload.source.read(part) for part in workload.source.parts()[:2]])
     rows = take(workload, table, since=None, until=LATER).good
     train, validation = split_by_time(rows.filter(rows["label"].is_valid()), share=0.2)
     fitted = {"network": fit, "trees": fit_trees}[workload.kinds[0]](workload, train, validation, seed=seed)
-    return write_bundle(str(home / "bundles"), to_files(module, fitted, profile={}, lineage={"seed": seed}))
+    return to_files(module, fitted, profile={}, lineage={"seed": seed})
