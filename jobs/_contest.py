@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from heliostat import cohorts
 from heliostat.declared.revisions import as_trained, renamed_since
-from heliostat.govern.candidates import ALL, Contender, best, can_win, sure_gain
+from heliostat.govern.candidates import ALL, Contender, best, can_win, num_choosing, sure_gain
 from heliostat.learn.bundle import ServedModel
 from heliostat.store.bundles import read_bundle
 from heliostat.workload import Workload
@@ -45,8 +45,8 @@ class Contest:
         self._contenders: list[Contender] = []
         self.begins_after = holdout_at if champion is None else champion.last_event_at + timedelta(microseconds=1)
         _, holdout = cohorts.parted(holdout, at=max(self.begins_after, holdout_at))
-        self._holdout = holdout
-        self._blocks = _spans(holdout, workload.loop.window)
+        self._holdout, _ = chosen_and_judged(workload, holdout)
+        self._blocks = _spans(self._holdout, workload.loop.window)
         self.is_open = champion is not None and holdout.num_rows >= workload.loop.min_holdout_rows
         if self.is_open and champion is not None:
             self._theirs = self._losses(champion.bundle_uri, champion.bundle_hash)
@@ -80,6 +80,13 @@ class Contest:
         model = ServedModel.load(read_bundle(bundle_uri, bundle_hash))
         rows = as_trained(self._holdout, model.columns, renamed=renamed_since(self._workload.earlier))
         return self._workload.task.losses(self._holdout["label"].to_numpy(), model.answers(rows))
+
+
+def chosen_and_judged(workload: Workload, holdout: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows of a hold-out, in order of time, that choose among candidates, and those that judge the winner."""
+    loop = workload.loop
+    num_rows = num_choosing(holdout.num_rows, split=loop.holdout_split, at_least=loop.min_holdout_rows)
+    return cohorts.parted(holdout, at=holdout["event_at"][num_rows].as_py()) if num_rows else (holdout, holdout)
 
 
 def _spans(rows: pa.Table, span: timedelta) -> NDArray[np.int64]:

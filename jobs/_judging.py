@@ -1,7 +1,7 @@
 """Candidate and champion on the same hold-out rows, and what the gates say."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from heliostat.watch.monitor_json import reference_to_json
 from heliostat.watch.reference import loss_reference
 from heliostat.workload import Workload
 from jobs import _entry
+from jobs._contest import chosen_and_judged
 from jobs._guarding import further
 from jobs._inputs import with_inputs
 from jobs._screen import screened
@@ -95,8 +96,16 @@ def judge(job: _entry.Job, numbers: Sequence[int], *, as_of: datetime) -> list[J
             # Judged again, a champion is compared with nobody: the rows that its twin did not see are enough.
             other = None if is_own else champion
             holdout = _holdout(rows, version, champion=other)
+            if other is not None and _is_contested(version, versions.values()):
+                _, holdout = chosen_and_judged(job.workload, holdout)
             found.append(judge_on(job, version, holdout, rows=rows, champion=other, traffic=traffic))
     return found
+
+
+def _is_contested(version: ModelVersion, versions: Iterable[ModelVersion]) -> bool:
+    """Whether its run fitted several candidates, of which the hold-out chose one."""
+    judged = [one for one in versions if one.run_id == version.run_id and "refit_of" not in one.lineage]
+    return len(judged) > 1
 
 
 def known_rows(job: _entry.Job, version: ModelVersion, *, as_of: datetime) -> pa.Table:

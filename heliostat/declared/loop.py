@@ -20,6 +20,10 @@ class Loop:
     last `max_archived` champions compete in every turn that something besides growth asked for. With `economics` a turn
     starts only when it is worth its run.
 
+    With `holdout_split`, that share of a hold-out, its oldest rows, chooses among several candidates, and the gates
+    judge the winner by the others, which nobody chose by: none passes by luck, but fewer rows have to show that it is
+    good.
+
     Where too few labels of a trial have matured by the end of a step, a candidate is withdrawn that surely expects more
     loss a row of itself than the champion does on the same rows, by more than `max_estimated_loss` beyond what the
     difference was on the hold-out; None leaves that out.
@@ -38,6 +42,7 @@ class Loop:
     max_estimated_loss: float | None = None
     probation: timedelta = timedelta(days=30)
     holdout_span: timedelta = timedelta(days=7)
+    holdout_split: float | None = None
     window: timedelta = timedelta(days=1)
 
     def __post_init__(self) -> None:
@@ -47,6 +52,8 @@ class Loop:
             raise WorkloadError(f"{self}: max_model_ms must be above zero.")
         if self.max_estimated_loss is not None and not self.max_estimated_loss > 0:
             raise WorkloadError(f"{self}: max_estimated_loss must be above zero; None asks for no estimate.")
+        if self.holdout_split is not None and not 0 < self.holdout_split < 1:
+            raise WorkloadError(f"{self}: holdout_split must lie between 0 and 1; None means that all rows do both.")
         if self.holdout_span <= timedelta(0) or self.window <= timedelta(0):
             raise WorkloadError(f"{self}: holdout_span and window must be above zero.")
         if not all(0 < share <= 1 for share in self.canary_shares):

@@ -76,6 +76,17 @@ def sure_gain(losses: Values, champion: Values, blocks: Blocks) -> float:
     return gain if math.isfinite(gain) else -math.inf
 
 
+def num_choosing(num_rows: int, *, split: float | None, at_least: int) -> int:
+    """How many of a hold-out's rows, the oldest, choose among several candidates; the others judge who was chosen.
+
+    All of them do both (0) without a `split`, or where fewer than `at_least` were left to judge on.
+    """
+    if split is None:
+        return 0
+    found = round(split * num_rows)
+    return found if num_rows - found >= at_least else 0
+
+
 def can_win(judged: Sequence[Contender], *, is_older: bool, is_all: bool = False, knows_all: bool = True) -> bool:
     """Whether another window is worth its fit: not one from before the change, once a shorter one surely won.
 

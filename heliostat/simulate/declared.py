@@ -21,6 +21,7 @@ class Declared:
 
     min_holdout_rows: int
     max_holdout_rows: int
+    holdout_split: float | None
     window_rows: int
     gates: Sequence[Gate]
 
@@ -33,6 +34,7 @@ class Declared:
         return cls(
             min_holdout_rows=workload.loop.min_holdout_rows,
             max_holdout_rows=max(workload.loop.min_holdout_rows, num_newest),
+            holdout_split=workload.loop.holdout_split,
             window_rows=window_rows,
             gates=[gate for gate in workload.gates if isinstance(gate, Scored)],
         )

@@ -1,6 +1,6 @@
 """What a turn is made of: the champion, the hold-out, each candidate as it did there, and what came of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +36,11 @@ class Trial:
     table: pa.Table
     champion: int
     answers: Values
+
+    def slice(self, since: int, until: int) -> "Trial":
+        """Some of its rows, in order."""
+        table = self.table.slice(since, until - since)
+        return replace(self, labels=self.labels[since:until], table=table, answers=self.answers[since:until])
 
 
 @dataclass(frozen=True, kw_only=True)

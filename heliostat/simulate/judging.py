@@ -18,6 +18,10 @@ class Judging(Protocol):
         """More only keep rows from teaching."""
 
     @property
+    def holdout_split(self) -> float | None:
+        """The share of a hold-out that chooses among several candidates; None: all rows choose and judge."""
+
+    @property
     def window_rows(self) -> int:
         """What recent means: as many rows as were enough for the first model."""
 

@@ -32,6 +32,7 @@ class Policy:
     cooldown_share: float = 0.02  # of the stream
     decay_share: float = 0.03  # of what the best constant answer costs: less is not worth a turn
     score_margin: float = 0.05  # of the score: a fall that needs no fine measure
+    holdout_split: float | None = None
     min_holdout_rows: int
     max_holdout_rows: int
     window_rows: int

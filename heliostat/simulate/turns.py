@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat.gates import Hold, Promote, decide
-from heliostat.govern.candidates import ALL, RECENT, SINCE, best, can_win, returns, windows
+from heliostat.govern.candidates import ALL, RECENT, SINCE, best, can_win, num_choosing, returns, windows
 from heliostat.govern.evidence import evidence
 from heliostat.simulate.judged import Champion, Judged, Trial, TurnResult
 from heliostat.simulate.judging import Judging
@@ -111,7 +111,7 @@ class Trainer:
                     is_returned=True,
                 )
         spans = self._spans(rows[rows < holdout[0]], change_row=change_row)
-        winner, num_fits = self._raced(spans, trial, change_row=change_row, knows_all=champion.name == ALL)
+        winner, num_fits, trial = self._raced(spans, trial, change_row=change_row, knows_all=champion.name == ALL)
         if winner is None:
             why = f"fewer than {MIN_LABELLED} rows of both kinds before the hold-out"
             return TurnResult(verdict=Hold((why,)), champion=None, num_fits=0, num_labels=len(rows))
@@ -156,14 +156,15 @@ class Trainer:
 
     def _raced(
         self, spans: Sequence[tuple[str, Index]], trial: Trial, *, change_row: int | None, knows_all: bool
-    ) -> tuple[Judged | None, int]:
-        """The winner of the candidates, wholly fitted and judged, and how many fits were begun.
+    ) -> tuple[Judged | None, int, Trial]:
+        """The winner of the candidates, wholly fitted and judged, how many fits were begun, and what it was judged on.
 
         Where there are several, each is only begun, and whoever leads then is finished.
         """
         if len(spans) == 1:
             name, rows = spans[0]
-            return self._judge_model(name, self._fit(rows), trial, rows=rows, of=None), 1
+            return self._judge_model(name, self._fit(rows), trial, rows=rows, of=None), 1, trial
+        choosing, judging = self._parted(trial)
         judged: list[Judged] = []
         begun: list[Begun] = []
         for name, rows in spans:
@@ -171,16 +172,22 @@ class Trainer:
             contenders = [one.contender for one in judged]
             if can_win(contenders, is_older=is_older, is_all=name == ALL, knows_all=knows_all):
                 begun.append(self._learner.begin(self._stream.take(rows), self._stream.labels[rows]))
-                judged.append(self._judge_model(name, begun[-1], trial, rows=rows, of=None))
+                judged.append(self._judge_model(name, begun[-1], choosing, rows=rows, of=None))
         if not judged:
-            return None, 0
+            return None, 0, trial
         contenders = [one.contender for one in judged]
         if not any(one.is_passed for one in contenders):
             # What was only begun may lose to a champion that was not: then the gates say nothing yet.
             contenders = [replace(one, is_passed=True) for one in contenders]
-        place = best(contenders, _blocks(len(trial.labels)))
-        leader = judged[place]
-        return self._judge_model(leader.name, begun[place].finished(), trial, rows=leader.rows, of=None), len(judged)
+        place = best(contenders, _blocks(len(choosing.labels)))
+        leader, model = judged[place], begun[place].finished()
+        return self._judge_model(leader.name, model, judging, rows=leader.rows, of=None), len(judged), judging
+
+    def _parted(self, trial: Trial) -> tuple[Trial, Trial]:
+        """The rows that choose among candidates, and those that judge the winner; both all of them without a split."""
+        policy, num_rows = self._policy, len(trial.labels)
+        num = num_choosing(num_rows, split=policy.holdout_split, at_least=policy.min_holdout_rows)
+        return (trial.slice(0, num), trial.slice(num, num_rows)) if num else (trial, trial)
 
     def _refitted(self, best: Judged, step: int) -> Champion:
         """The winner fitted again on all rows since its first one, hold-out included."""

@@ -4,16 +4,23 @@ from argparse import Namespace
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from heliostat import cohorts
+from heliostat.learn.bundle import ServedModel
 from heliostat.settings import Settings
+from heliostat.store.bundles import read_bundle
 from heliostat.store.catalog import Catalog
 from heliostat.store.lake import Lake
 from jobs._archive import returned
-from jobs._contest import Version
+from jobs._contest import Contest, Version, chosen_and_judged
 from jobs._entry import Job
 from jobs._fitting import fit_candidates
 from jobs._judging import best, judge
+from jobs._windows import Candidate
+from tests import toy_quick
 from tests.ray_train import Attempts
 from tests.toy_lake import ingest
 from tests.toy_turns import workload
@@ -139,3 +146,53 @@ def test_what_was_fitted_again_goes_before_what_only_scored_lower(first_run, lak
     numbers = [one.number for one in catalog.versions("toy") if one.run_id == "turn"]
     judgements = judge(job_on(lake, catalog, tmp_path, as_of=LATER), numbers, as_of=LATER)
     assert best(judgements).version == later
+
+
+def split_workload(declared):
+    return replace(declared, loop=replace(declared.loop, holdout_split=0.5))
+
+
+def rows_that_turn(first_run, lake):
+    """Rows of which the recent candidate is the better one at first, and the one of all history later."""
+    rows = cohorts.training_rows(lake, toy_quick.workload, as_of=LATER)
+    _, rows = cohorts.parted(rows, at=FIRST)
+    own, other = (
+        ServedModel.load(read_bundle(first_run.fitted[place]["bundle_uri"], first_run.fitted[place]["bundle_hash"]))
+        for place in (2, 0)
+    )
+    is_first = np.arange(rows.num_rows) < 0.4 * rows.num_rows
+    labels = ((own.answers(rows) > other.answers(rows)) == is_first).astype(float)
+    return rows.set_column(rows.column_names.index("label"), "label", pa.array(labels))
+
+
+@pytest.mark.parametrize(
+    ("declared", "winner"), [(toy_quick.workload, "all"), (split_workload(toy_quick.workload), "recent")]
+)
+def test_with_a_split_the_older_rows_of_the_hold_out_choose(first_run, lake, declared, winner):
+    champion = first_run.fitted[1]
+    version = Version(
+        number=2,
+        bundle_uri=champion["bundle_uri"],
+        bundle_hash=champion["bundle_hash"],
+        last_event_at=datetime.fromisoformat(champion["lineage"]["last_event_at"]),
+    )
+    contest = Contest(declared, rows_that_turn(first_run, lake), champion=version, holdout_at=FIRST)
+    contest.add(Candidate(name="recent", since=FIRST), first_run.fitted[2])
+    contest.add(Candidate(name="all", since=None), first_run.fitted[0])
+    assert contest.winner().name == winner
+
+
+def test_with_a_split_the_newer_rows_judge_whoever_won_a_contest(lake, two_worlds, tmp_path):
+    catalog, later = two_worlds
+    put_in_place(catalog, 2, score=0.6)
+    numbers = [one.number for one in catalog.versions("toy") if one.run_id == "turn"]
+    job = job_on(lake, catalog, tmp_path, as_of=LATER)
+    whole = best(judge(job, numbers, as_of=LATER))
+    half = best(judge(replace(job, workload=split_workload(workload)), numbers, as_of=LATER))
+    assert half.version == whole.version == later
+    rows = cohorts.training_rows(lake, workload, as_of=LATER)
+    _, holdout = cohorts.parted(rows, at=datetime.fromisoformat(whole.inputs["window"][0]))
+    choosing, judging = chosen_and_judged(split_workload(workload), holdout)
+    assert choosing.num_rows + judging.num_rows == holdout.num_rows == whole.evidence.num_rows
+    assert half.evidence.num_rows == judging.num_rows == pytest.approx(holdout.num_rows / 2, abs=2)
+    assert half.inputs["window"][0] == judging["event_at"][0].as_py().isoformat()

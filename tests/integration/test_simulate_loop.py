@@ -304,3 +304,17 @@ def test_accounts_add_up():
     assert even.num_turns == loop.num_turns == len(loop.turns)
     assert loop.num_promotions <= loop.num_turns <= loop.num_fits
     assert found.accounts["schedule_5%"].num_turns == 15
+
+
+def test_with_a_split_a_candidate_is_judged_by_rows_that_did_not_choose_it():
+    played = _stream(change=0.5)
+    policy = Policy.of(played)
+    whole, half = (
+        Trainer(played, Counting(), replace(policy, holdout_split=split)).turn(
+            100, Trainer(played, Counting(), policy).fit_unjudged(played.first_step, number=1), change_row=NUM_ROWS // 2
+        )
+        for split in (None, 0.5)
+    )
+    assert whole.champion is not None
+    assert half.champion is not None
+    assert half.champion.reference.num_rows == whole.champion.reference.num_rows // 2

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from heliostat.govern.candidates import ALL, RECENT, SINCE, Contender, best, can_win, returns, sure_gain, windows
+from heliostat.govern.candidates import (
+    ALL,
+    RECENT,
+    SINCE,
+    Contender,
+    best,
+    can_win,
+    num_choosing,
+    returns,
+    sure_gain,
+    windows,
+)
 
 BLOCKS = np.arange(400) // 20
 
@@ -81,3 +92,11 @@ def test_of_two_kinds_that_learned_from_all_history_the_better_goes_on():
     kinds = [contender(ALL, losses(0.499, seed=1)), contender(ALL, losses(0.5, seed=2))]
     assert best(kinds, BLOCKS) == int(np.argmin([one.loss for one in kinds]))
     assert best(kinds[::-1], BLOCKS) == int(np.argmin([one.loss for one in kinds[::-1]]))
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "split", "found"),
+    [(1000, None, 0), (1000, 0.5, 500), (1000, 0.8, 800), (1000, 0.81, 0), (399, 0.5, 0), (400, 0.5, 200)],
+)
+def test_a_part_of_the_hold_out_chooses_where_enough_is_left_to_judge_on(num_rows, split, found):
+    assert num_choosing(num_rows, split=split, at_least=200) == found
