@@ -5,11 +5,13 @@ A row counts only once it is due: rows whose label merely arrived early are a bi
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from heliostat.columns import Column
 from heliostat.declared.revisions import backfilled, renamed_since
@@ -57,23 +59,36 @@ def joined(
 
 def without(labels: pa.Table, shut_out: Sequence[Mapping[str, str]]) -> pa.Table:
     """The labels that no source told in a span which is shut out."""
-    for span in shut_out:
-        since, until = (pa.scalar(datetime.fromisoformat(span[name]), INSTANT) for name in ("since", "until"))
-        arrived = pc.and_(pc.greater_equal(labels["received_at"], since), pc.less(labels["received_at"], until))
-        is_out = pc.and_(pc.equal(pc.fill_null(labels["source"], "unknown"), span["source"]), arrived)
-        labels = labels.filter(pc.invert(pc.fill_null(is_out, False)))
-    return labels
+    if not shut_out:
+        return labels
+    sources = pc.fill_null(labels["source"], "unknown")
+    is_out = np.zeros(labels.num_rows, bool)
+    for source in {span["source"] for span in shut_out}:
+        is_told = np.asarray(pc.equal(sources, source).to_numpy(), bool)
+        is_out |= is_told & _inside(labels["received_at"], shut_out, source=source)
+    return labels.filter(pa.array(~is_out))
 
 
 def _without_ingested(raw: pa.Table, shut_out: Sequence[Mapping[str, str]]) -> pa.Table:
     """The ingested rows whose label did not become known in a span which is shut out for them."""
-    for span in shut_out:
-        if span["source"] == INGESTED:
-            since, until = (pa.scalar(datetime.fromisoformat(span[name]), INSTANT) for name in ("since", "until"))
-            known_at = raw["label_known_at"]
-            is_out = pc.and_(pc.greater_equal(known_at, since), pc.less(known_at, until))
-            raw = raw.filter(pc.invert(pc.fill_null(is_out, False)))
-    return raw
+    if not any(span["source"] == INGESTED for span in shut_out):
+        return raw
+    return raw.filter(pa.array(~_inside(raw["label_known_at"], shut_out, source=INGESTED)))
+
+
+def _inside(instants: pa.ChunkedArray, shut_out: Sequence[Mapping[str, str]], *, source: str) -> NDArray[np.bool_]:
+    """Which instants lie in a span of the source; spans may overlap, and null lies in none."""
+    told = sorted((span["since"], span["until"]) for span in shut_out if span["source"] == source)
+    bounds = np.array([[_micros(since), _micros(until)] for since, until in told], np.int64)
+    begins, ends = bounds[np.argsort(bounds[:, 0], kind="stable")].T
+    at = np.asarray(instants.cast(INSTANT).cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy(), np.int64)
+    place = np.searchsorted(begins, at, side="right") - 1
+    # Of all spans that have begun by then, the one that lasts longest decides.
+    return np.asarray((place >= 0) & (at < np.maximum.accumulate(ends)[place]), np.bool_)
+
+
+def _micros(instant: str) -> int:
+    return (datetime.fromisoformat(instant) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def due(

@@ -2,6 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import pyarrow as pa
+
+from heliostat.cohorts import without
 from heliostat.govern.quarantine import BEGINNING, EVER, KEPT_OUT, RELEASED, SUSPECTED, quarantined
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -53,3 +57,26 @@ def test_a_span_in_the_middle_may_be_released():
 
 def test_one_span_told_twice_is_left_out_once():
     assert spans(suspected("a", 1), suspected("a", 1)) == [("a", 1, 2)]
+
+
+def test_labels_are_left_out_of_every_span_of_their_source_and_of_no_other():
+    random = np.random.default_rng(3)
+    arrived = [START + timedelta(hours=int(hour)) for hour in random.integers(0, 500, 300)]
+    sources = random.choice(["a", "b", None], 300).tolist()
+    labels = pa.table({"source": sources, "received_at": pa.array(arrived, pa.timestamp("us", tz="UTC"))})
+    begins = [START + timedelta(hours=int(hour)) for hour in random.integers(0, 500, 12)]
+    spans = [
+        {"source": source, "since": since.isoformat(), "until": (since + timedelta(hours=hours)).isoformat()}
+        for since, source, hours in zip(begins, 4 * ["a", "b", "unknown"], (40, 3, 9, 100, 1, 5) * 2, strict=True)
+    ]
+    kept = without(labels, spans).to_pylist()
+
+    def is_out(row):
+        told = [span for span in spans if span["source"] == (row["source"] or "unknown")]
+        return any(span["since"] <= row["received_at"].isoformat() < span["until"] for span in told)
+
+    assert kept == [row for row in labels.to_pylist() if not is_out(row)]
+    assert 0 < len(kept) < 300
+    assert without(labels, []) is labels
+    ever = [{"source": "a", "since": BEGINNING.isoformat(), "until": EVER.isoformat()}]
+    assert "a" not in without(labels, ever)["source"].to_pylist()
