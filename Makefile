@@ -56,8 +56,8 @@ bench-many: setup    ## 100 small models in one replica: memory, throughput, col
 	@HELIOSTAT_HOME=$${HELIOSTAT_HOME:-/tmp/heliostat-bench-many} .venv/bin/python -m benchmarks.many_models
 
 .PHONY: bench-training
-bench-training: setup    ## a training step beside a plain PyTorch loop (a minute)
-	@.venv/bin/python -m benchmarks.training
+bench-training: setup    ## training beside a plain PyTorch loop: a step, a whole fit, two workers, the start (3 minutes)
+	@.venv/bin/python -m benchmarks.training && .venv/bin/python -m benchmarks.training_whole
 
 bench-reliability: setup    ## replicas killed, code and versions changed, scaling, under load (15 minutes)
 	@.venv/bin/python -m benchmarks.reliability

@@ -159,14 +159,19 @@ def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], floa
     num_gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
     made = trainer(run, job.workload.training, runs_dir=str(job.settings.runs_dir), num_gpus=num_gpus)
     _room.say_if_full(num_cpus=resources.TRAIN_CPUS_PER_WORKER * job.workload.training.fewest_workers)
+    return fitted_by(made, run_id=run.run_id)
+
+
+def fitted_by(made: TorchTrainer, *, run_id: str) -> tuple[list[dict[str, Any]], float]:
+    """What a trainer fits, and the CPU-seconds of its workers' last attempt; FitFailedError when it gives nothing."""
     try:
         result = made.fit()
     except TrainingFailedError as error:
-        raise FitFailedError(given_up(run.run_id, error)) from error
+        raise FitFailedError(given_up(run_id, error)) from error
     fitted = result.return_value  # type: ignore[attr-defined]
     if not fitted:
         raise FitFailedError(
-            f"The run {run.run_id!r} ended without a candidate. See the Train page of the Ray dashboard, "
+            f"The run {run_id!r} ended without a candidate. See the Train page of the Ray dashboard, "
             "and start it again under the same name."
         )
     if "error" in fitted[0]:

@@ -1,27 +1,23 @@
 """One epoch at a time: shuffled batches, a share of them for each worker, one step of the optimizer per batch."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from heliostat.errors import TrainingError
 from heliostat.learn import not_finite, parallel
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import NEXT, StepFaultError, defined_at, definition, guarded
+from heliostat.learn.faults import NEXT, StepFaultError, Work, defined_at, definition, fault, guarded
 from heliostat.learn.objective import Objective
-from heliostat.learn.prepare import UNKNOWN_CODE, Prepared
+from heliostat.learn.shares import Share, shares
 from heliostat.workload import Encoded, Workload
 
-# So many values of every category are hidden in every batch, so that "unknown" is a trained code even where training
-# saw no rare level.
-HIDDEN_SHARE = 0.03
 WARM_UP_SHARE = 0.05
 VALIDATION_CHUNK_ROWS = 8192
 Answer = TypeVar("Answer")
@@ -46,15 +42,6 @@ def no_step(_: Step) -> None:
 
 def no_pause(num_steps: int, loss_total: float) -> None:
     """Stands for a fit that keeps no checkpoint inside an epoch."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """One worker's rows of one batch of `num_rows`; `weight` makes the mean over workers the mean over the batch."""
-
-    examples: Examples
-    weight: float
-    num_rows: int
 
 
 class Learner:
@@ -100,7 +87,7 @@ class Learner:
         losses = torch.tensor(total, dtype=torch.float64, device=self.device)
         self._seed(epoch, first_step // every)
         self.module.train()
-        for number, share in self._shares(epoch, examples, num_batches=num_batches, first_step=first_step):
+        for number, share in shares(examples, seeds=[self.seed, epoch], num_batches=num_batches, first_step=first_step):
             self._set_learning_rate((epoch + number / num_batches) / self.workload.training.epochs)
             loss = self._step(share, epoch=epoch)
             losses += loss
@@ -118,20 +105,6 @@ class Learner:
     def _seed(self, epoch: int, part: int) -> None:
         """What is random from here on follows from the place alone, so that a fit can go on from it."""
         torch.manual_seed(_derived_seed(self.seed, epoch, parallel.own_rank(), *([part] if part else [])))
-
-    def _shares(
-        self, epoch: int, examples: Examples, *, num_batches: int, first_step: int
-    ) -> Iterator[tuple[int, Share]]:
-        random = np.random.default_rng([self.seed, epoch])
-        rank, num_ranks = parallel.own_rank(), parallel.num_ranks()
-        # Batches of nearly equal size: a small last one would have a noisier gradient than the others.
-        for number, rows in enumerate(np.array_split(random.permutation(examples.num_rows), num_batches)):
-            hidden = random.random((len(rows), len(self.workload.columns))) < HIDDEN_SHARE
-            if number < first_step:
-                continue
-            own = examples.take(rows[rank::num_ranks])
-            _hide(own.batch, hidden[rank::num_ranks])
-            yield number, Share(examples=own, weight=own.num_rows * num_ranks / len(rows), num_rows=len(rows))
 
     def _step(self, share: Share, *, epoch: int) -> torch.Tensor:
         self.optimizer.zero_grad()
@@ -151,19 +124,39 @@ class Learner:
 
     def _backward(self, examples: Examples, *, weight: float, epoch: int) -> torch.Tensor:
         """Add the gradients of these rows; their loss by their share of the batch."""
-        labels = torch.from_numpy(examples.labels.astype(np.float32)).to(self.device)
-        encoded = self._encoded(examples)
-        with self._precision():
-            logits = self._told(lambda own: self._forward(self._trained, encoded, own), examples)
-        # The loss is taken in full width: a log of halves rounds to nothing.
-        loss = guarded("loss", self.workload, lambda _: self.loss(logits.float(), labels), examples)
-        if weight != 1.0:
-            loss = loss * weight
-        found = loss.detach()
-        if self.device == "cpu" and not math.isfinite(found):  # a device would have to be waited for in every step
-            raise StepFaultError(self.not_finite(float(found), examples, epoch=epoch))
-        self._told(lambda _: loss.backward(), examples)  # type: ignore[no-untyped-call]
+        # One net for all of a step: a call for each part of it would cost what it catches too seldom to be worth.
+        name, again = "encode", cast(Work[object], self._encode)
+        try:
+            encoded = self._encode(examples)
+            name, again = "the network", self._answered
+            with self._precision():
+                logits = self._forward(self._trained, encoded, examples)
+            # The loss is taken in full width: a log of halves rounds to nothing.
+            name, again = (
+                "loss",
+                lambda _: self._loss_of(logits, examples),
+            )  # it takes a whole batch: no row is to blame
+            loss = self._loss_of(logits, examples)
+            if weight != 1.0:
+                loss = loss * weight
+            found = loss.detach()
+            self._refuse_not_finite(found, examples, epoch=epoch)
+            name, again = "the network", self._answered
+            loss.backward()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            told = fault(name, self.workload, error, examples, again=again)
+            if told is None:
+                raise
+            raise told from error
         return found
+
+    def _refuse_not_finite(self, loss: torch.Tensor, examples: Examples, *, epoch: int) -> None:
+        if self.device == "cpu" and not math.isfinite(loss):  # a device would have to be waited for in every step
+            raise StepFaultError(self.not_finite(float(loss), examples, epoch=epoch))
+
+    def _loss_of(self, logits: torch.Tensor, examples: Examples) -> torch.Tensor:
+        labels = torch.from_numpy(examples.labels.astype(np.float32)).to(self.device)
+        return self.loss(logits.float(), labels)
 
     def _precision(self) -> AbstractContextManager[object]:
         """Half width where it is asked for."""
@@ -172,7 +165,10 @@ class Learner:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     def _encoded(self, examples: Examples) -> Mapping[str, torch.Tensor]:
-        encoded = guarded("encode", self.workload, lambda own: self.workload.encode(own.batch), examples)
+        return guarded("encode", self.workload, self._encode, examples)
+
+    def _encode(self, examples: Examples) -> Mapping[str, torch.Tensor]:
+        encoded = self.workload.encode(examples.batch)
         _check_encoded(self.workload, encoded, num_rows=examples.num_rows)
         return on_device(encoded, self.device)
 
@@ -269,12 +265,6 @@ def _check_encoded(workload: Workload, encoded: Encoded, *, num_rows: int) -> No
 def on_device(encoded: Encoded, device: str) -> Mapping[str, torch.Tensor]:
     """The same tensors on the device that the network is on."""
     return {name: tensor.to(device) for name, tensor in encoded.items()}
-
-
-def _hide(batch: Prepared, hidden: NDArray[np.bool_]) -> None:
-    for number, values in enumerate(batch.values()):
-        if np.issubdtype(values.dtype, np.integer):
-            values[hidden[:, number]] = UNKNOWN_CODE
 
 
 def _derived_seed(*parts: int) -> int:

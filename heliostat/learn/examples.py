@@ -59,6 +59,12 @@ class Examples:
         batch = {name: values[rows] for name, values in self.batch.items()}
         return Examples(batch=batch, labels=self.labels[rows], positions=self.positions[rows], origin=self.origin)
 
+    def part(self, start: int, end: int) -> "Examples":
+        """The rows from `start` up to `end`, not copied."""
+        batch = {name: values[start:end] for name, values in self.batch.items()}
+        labels, positions = self.labels[start:end], self.positions[start:end]
+        return Examples(batch=batch, labels=labels, positions=positions, origin=self.origin)
+
     def row_name(self, row: int) -> str:
         """How to find this row again: its key and its event time."""
         found = self.origin.rows.slice(int(self.positions[row]), 1).to_pylist()[0]

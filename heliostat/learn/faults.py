@@ -34,17 +34,27 @@ def guarded(
     """
     try:
         return work(examples)
-    except HeliostatError:
-        raise
-    # The edge of code that a user wrote: whatever it raises is told as a mistake in the workload.
     except Exception as error:
-        if parallel.is_lost_peer(error):
+        told = fault(name, workload, error, examples, again=again or work)
+        if told is None:
             raise
-        if is_out_of_memory(error):
-            raise StepFaultError(_out_of_memory(name, workload, error, num_rows=examples.num_rows)) from error
-        row = first_failing(again or work, examples)
-        at = "" if row is None else f" on {examples.row_name(row)}"
-        raise StepFaultError(f"{said(name, workload, error, at=at)}. {NEXT}") from error
+        raise told from error
+
+
+def fault(
+    name: str, workload: Workload, error: Exception, examples: Examples, *, again: Work[object]
+) -> StepFaultError | None:
+    """What to raise in place of what the workload's own code raised; None: it says so itself, or is no fault of it.
+
+    `name` is the user's word for the code; `again` does the same to some of the rows without learning from them.
+    """
+    if isinstance(error, HeliostatError) or parallel.is_lost_peer(error):
+        return None
+    if is_out_of_memory(error):
+        return StepFaultError(_out_of_memory(name, workload, error, num_rows=examples.num_rows))
+    row = first_failing(again, examples)
+    at = "" if row is None else f" on {examples.row_name(row)}"
+    return StepFaultError(f"{said(name, workload, error, at=at)}. {NEXT}")
 
 
 def said(name: str, workload: Workload, error: Exception, *, at: str = "") -> str:

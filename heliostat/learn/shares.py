@@ -1,0 +1,59 @@
+"""The batches of an epoch in an order that follows from its seeds alone, and one worker's share of each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heliostat.learn import parallel
+from heliostat.learn.examples import Examples
+from heliostat.learn.prepare import UNKNOWN_CODE
+
+# So many values of every category are hidden in every batch, so that "unknown" is a trained code even where training
+# saw no rare level.
+HIDDEN_SHARE = 0.03
+# Taking many rows in one go takes as long as taking a batch; more of them would take more memory.
+ROWS_AT_ONCE = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """One worker's rows of one batch of `num_rows`; `weight` makes the mean over workers the mean over the batch."""
+
+    examples: Examples
+    weight: float
+    num_rows: int
+
+
+def shares(
+    examples: Examples, *, seeds: Sequence[int], num_batches: int, first_step: int = 0
+) -> Iterator[tuple[int, Share]]:
+    """Number and share of each batch from `first_step` on: all rows once, in batches of nearly equal size."""
+    random = np.random.default_rng(list(seeds))
+    # Of nearly equal size: a small last batch would have a noisier gradient than the others.
+    batches = np.array_split(random.permutation(examples.num_rows), num_batches)
+    num_at_once = max(1, ROWS_AT_ONCE // len(batches[0]))
+    for first in range(0, num_batches, num_at_once):
+        some = batches[first : first + num_at_once]
+        hidden = random.random((sum(map(len, some)), len(examples.batch))) < HIDDEN_SHARE
+        if first + len(some) > first_step:
+            for number, share in enumerate(_taken(examples, some, hidden), start=first):
+                if number >= first_step:
+                    yield number, share
+
+
+def _taken(examples: Examples, batches: Sequence[NDArray[np.int64]], hidden: NDArray[np.bool_]) -> Iterator[Share]:
+    rank, num_ranks = parallel.own_rank(), parallel.num_ranks()
+    starts = np.cumsum([0, *map(len, batches)])
+    own = [np.arange(start + rank, end, num_ranks) for start, end in pairwise(starts)]
+    places = np.concatenate(own)
+    taken = examples.take(np.concatenate(batches)[places])
+    for column, values in enumerate(taken.batch.values()):
+        if values.dtype.kind in "iu":
+            values[hidden[places, column]] = UNKNOWN_CODE
+    ends = np.cumsum([0, *map(len, own)])
+    for batch, (start, end) in zip(batches, pairwise(ends), strict=True):
+        weight = int(end - start) * num_ranks / len(batch)
+        yield Share(examples=taken.part(int(start), int(end)), weight=weight, num_rows=len(batch))
