@@ -8,10 +8,13 @@ INSTANT = pa.timestamp("us", tz="UTC")
 
 
 def instants_of(values: pa.ChunkedArray, *, name: str) -> pa.ChunkedArray:
-    """The column in microseconds UTC (a time without a zone is taken for UTC); ContractError when it holds others.
+    """The column in microseconds UTC; ContractError when it holds others.
 
-    Numbers are refused: nobody can tell seconds from milliseconds.
+    A timestamp without a zone is taken for UTC; text has to name its zone. Numbers are refused: nobody can tell seconds
+    from milliseconds.
     """
+    if pa.types.is_dictionary(values.type):  # as databases and pandas write texts that come again
+        values = values.cast(values.type.value_type)
     kind = values.type
     is_time = pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_null(kind)
     if not is_time and not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
@@ -24,8 +27,7 @@ def instants_of(values: pa.ChunkedArray, *, name: str) -> pa.ChunkedArray:
     except pa.ArrowInvalid as error:
         first = next(value for value in values if value.is_valid and not _is_instant(value))
         raise ContractError(
-            f"Column {name!r} holds {_shown(first)}, which is no instant that fits microseconds; correct it, or leave "
-            "the row out."
+            f"Column {name!r} holds {_shown(first)}, which is no {_wanted(first)}; correct it, or leave the row out."
         ) from error
 
 
@@ -35,6 +37,11 @@ def _is_instant(value: pa.Scalar) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
+
+
+def _wanted(value: pa.Scalar) -> str:
+    is_text = pa.types.is_string(value.type) or pa.types.is_large_string(value.type)
+    return "instant with a zone, such as 2013-03-01T14:05:00Z" if is_text else "instant that fits microseconds"
 
 
 def _shown(value: pa.Scalar) -> str:

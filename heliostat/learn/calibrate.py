@@ -21,6 +21,7 @@ TOLERANCE = 1e-10
 # One over the variance of a normal prior around "leave the logits alone", for scale and bias: what thousands of
 # independent rows outweigh, and what keeps the answer finite when all rows are of one class or perfectly told apart.
 PRIOR_STRENGTH = 100.0
+LARGEST_MARGIN = 30.0  # no answer is more certain, so that no loss is without bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ class _Evidence:
 def sigmoid(margins: Values) -> Values:
     """Probabilities of logits, strictly between 0 and 1."""
     # Two bare functions: `np.clip` takes longer than all the rest for a few rows.
-    return np.asarray(1 / (1 + np.exp(-np.minimum(np.maximum(margins, -30), 30))))
+    return np.asarray(1 / (1 + np.exp(-np.minimum(np.maximum(margins, -LARGEST_MARGIN), LARGEST_MARGIN))))
 
 
 def row_weight(logits: Values, labels: Values, blocks: NDArray[np.int64] | None) -> float:

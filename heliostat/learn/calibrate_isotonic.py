@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heliostat.learn.calibrate import Calibration, row_weight, sigmoid
+from heliostat.learn.calibrate import LARGEST_MARGIN, Calibration, row_weight, sigmoid
 
 Values = NDArray[np.float64]
 
@@ -49,6 +49,8 @@ class IsotonicCalibration:
             np.concatenate([weights, np.full(PRIOR_PLACES, PRIOR_ROWS)]),
         )
         knots, probabilities = np.array(found).T
+        # Many rows that are all told apart round the mean of a pool to 1, whose logit has no end.
+        probabilities = np.clip(probabilities, *sigmoid(np.array([-LARGEST_MARGIN, LARGEST_MARGIN])))
         margins = np.log(probabilities) - np.log1p(-probabilities)
         return cls(logits=tuple(knots.tolist()), margins=tuple(margins.tolist()), scale=line.scale)
 

@@ -30,7 +30,8 @@ def forecast_rows(
 
     `instants` (UTC, each a whole number of `spacing` after the first) and `values` are one series. Every `every`th
     place begins a forecast, made once the value there is known, from the `length` values up to it. A value that is not
-    known counts as the last one known in windows; as a label it is null.
+    known counts as the last one known in windows, or as the first one where none was known before; as a label it is
+    null. Before the first known value nothing is forecast, and a series shorter than a window has no rows.
 
     Columns: `forecast` (an id with `series` in it), `made_at`, `target_at` (when the value is due), `known_at` (the
     same, null where it is not known), `window` (float32, the newest last), `steps`, `value`, and of `target_at` the
@@ -43,9 +44,12 @@ def forecast_rows(
         )
     at = instants.cast(pa.timestamp("us")).to_numpy().astype("M8[us]")
     on_grid = _on_grid(series, at, values.cast(pa.float64()).to_numpy(), np.timedelta64(spacing))
-    known = on_grid[_last_known(on_grid)]
+    last_known = _last_known(on_grid)
     origins = np.arange(length - 1, len(on_grid), every)
-    windows = np.lib.stride_tricks.sliding_window_view(known, length)[origins - length + 1]
+    origins = origins[last_known[origins] <= origins]  # else the window would hold what comes later
+    windows = np.empty((0, length))
+    if len(origins):
+        windows = np.lib.stride_tricks.sliding_window_view(on_grid[last_known], length)[origins - length + 1]
     origin = np.repeat(np.arange(len(origins)), len(steps))
     ahead = np.tile(np.array(steps, np.int64), len(origins))
     inside = origins[origin] + ahead < len(on_grid)
@@ -55,7 +59,9 @@ def forecast_rows(
     labels = on_grid[places + ahead]
     return pa.table(
         {
-            FORECAST: [f"{series}|{made}|{step}" for made, step in zip(made_at.astype(str), ahead, strict=True)],
+            FORECAST: pa.array(
+                [f"{series}|{made}|{step}" for made, step in zip(made_at.astype(str), ahead, strict=True)], pa.string()
+            ),
             MADE_AT: pa.array(made_at).cast(_INSTANTS),
             TARGET_AT: pa.array(target_at).cast(_INSTANTS),
             KNOWN_AT: pa.array(target_at, mask=np.isnan(labels)).cast(_INSTANTS),

@@ -140,8 +140,9 @@ class QuantityTask:
         return None if code is None else np.array([code, np.nan, np.nan, np.nan])
 
     def is_like(self, other: Task) -> bool:
-        """A quantity in the same unit."""
-        return isinstance(other.label, Quantity) and other.label.unit == self.label.unit
+        """A quantity in the same unit, whose intervals hold the same share: ends of others mean something else."""
+        mine, label = self.label, other.label
+        return isinstance(label, Quantity) and (label.unit, label.coverage) == (mine.unit, mine.coverage)
 
     def sureness(self, answers: Values) -> Values | None:
         """None: the intervals of a version are of one width."""

@@ -105,3 +105,13 @@ def test_other_kinds_of_label_are_refused_where_they_are_declared():
     assert isinstance(cause.label, Classes)
     with pytest.raises(WorkloadError, match="isotonic=True"):
         replace(cause, training=replace(cause.training, isotonic=True))
+
+
+def test_a_large_hold_out_that_is_told_apart_without_fault_leaves_the_middle_open():
+    labels = np.repeat([0.0, 1.0], 30_000)
+    found = IsotonicCalibration.fit(np.where(labels > 0, 60.0, -60.0), labels)
+    answers = found.answers(np.array([-60.0, 0.0, 60.0]))
+    assert np.isfinite(found.margins).all()
+    assert answers[0] < 1e-9
+    assert 0.3 < answers[1] < 0.7
+    assert 1 - 1e-9 < answers[2] < 1

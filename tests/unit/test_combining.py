@@ -100,7 +100,9 @@ def test_a_quantity_that_stands_in_has_no_interval_and_so_the_mean_has_none():
 
 def test_answers_of_another_kind_are_no_votes():
     hours = task_of(Quantity("delay", low=0, unit="h"))
+    narrow = task_of(Quantity("delay", low=0, unit="min", coverage=0.5))
     for reply, task in (
+        (given(MINUTES, [1.0] * 4), narrow),
         (given(MINUTES, [1.0] * 4), hours),
         (given(BINARY, 0.5), CAUSE),
         (given(LEVEL, [1, 0, 0]), CAUSE),

@@ -22,6 +22,7 @@ FAR = 2**61
         (pa.array([int(AT.timestamp())], pa.timestamp("s", "Europe/Berlin")), [AT]),
         (pa.array([date(2024, 3, 1)]), [AT.replace(hour=0)]),
         (pa.array(["2024-03-01T10:00:00Z", None]), [AT, None]),
+        (pa.array(["2024-03-01T10:00:00Z", None]).dictionary_encode(), [AT, None]),
         (pa.nulls(2), [None, None]),
     ],
 )
@@ -37,6 +38,7 @@ def test_times_of_any_spelling_are_instants(values, expected):
         (pa.array([1.5]), "it has the type double"),
         (pa.array([[1]]), "it has the type list<item: int64>"),
         (pa.array(["2024-03-01T10:00:00Z", "yesterday"]), "holds 'yesterday', which is no instant"),
+        (pa.array(["2024-03-01T10:00:00"]), "holds '2024-03-01T10:00:00', which is no instant with a zone, such as"),
         (pa.array([0, FAR], pa.timestamp("s", "UTC")), f"holds {FAR} s since 1970, which is no instant"),
     ],
 )

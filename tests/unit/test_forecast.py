@@ -66,6 +66,22 @@ def test_what_is_not_known_is_the_last_known_in_windows_and_no_label():
     assert rows[0]["target_at"] is not None
 
 
+def test_no_window_holds_a_value_that_comes_later():
+    rows = made([np.nan, np.nan, np.nan, 7, 8, 9], length=2).to_pylist()
+    assert [(row["window"], row["steps"], row["value"]) for row in rows] == [
+        ([7, 7], 1, 8),
+        ([7, 7], 2, 9),
+        ([7, 8], 1, 9),
+    ]
+
+
+@pytest.mark.parametrize("num_values", [1, 3])
+def test_a_new_series_has_no_rows_yet_and_the_columns_of_all(num_values):
+    fresh = made(range(num_values))
+    assert fresh.num_rows == 0
+    assert fresh.schema == made(range(5)).schema
+
+
 def test_forecasts_are_made_at_every_so_many_places():
     assert made(range(11), every=4, steps=(1,))["window"].to_pylist() == [[0, 1, 2], [4, 5, 6]]
 
