@@ -12,7 +12,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
@@ -51,11 +51,11 @@ def declared(columns: Sequence[Column], **model: Any) -> Workload:
     return Workload(name="benchmark", source=Rows(), columns=columns, label=Binary("label"), **times, **given)
 
 
-def network(workload: Workload, known: pa.Table) -> Answers:
-    """As `jobs.train` fits it: the best epoch on later rows, calibrated on them, then fitted again on all rows."""
-    first = fit(workload, *split_by_time(known, share=workload.training.validation_share), seed=0)
+def network(workload: Workload, known: pa.Table, *, seed: int = 0) -> Answers:
+    """As `jobs.train` fits it: calibrated on later rows, then fitted again on all rows for as many epochs."""
+    first = fit(workload, *split_by_time(known, share=workload.training.validation_share), seed=seed)
     return _again(
-        workload, refit(workload, known, num_epochs=first.best_epoch + 1, calibration=first.calibration, seed=0)
+        workload, refit(workload, known, num_epochs=first.best_epoch + 1, calibration=first.calibration, seed=seed)
     )
 
 
@@ -141,13 +141,20 @@ def support_vectors(workload: Workload, known: pa.Table) -> Answers:
     return lambda rows: np.asarray(model.predict_proba(matrix(rows))[:, 1])
 
 
-def words(workload: Workload, known: pa.Table, *, strengths: Sequence[float] = (1.0,)) -> Answers:
-    """scikit-learn's logistic regression on TF-IDF of words and pairs; of several strengths the best on later rows."""
+def words(
+    workload: Workload, known: pa.Table, *, strengths: Sequence[float] = (1.0,), with_parts: bool = False
+) -> Answers:
+    """scikit-learn's logistic regression on TF-IDF of words and pairs, and of runs of two to five letters with
+    `with_parts`; of several strengths the best on later rows.
+    """
     (name,) = [column.name for column in workload.columns]
     train, later = split_by_time(known, share=workload.training.validation_share)
 
     def fitted(strength: float, rows: pa.Table) -> Answers:
-        model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=strength, max_iter=1000))
+        seen: Any = TfidfVectorizer(ngram_range=(1, 2))
+        if with_parts:
+            seen = make_union(seen, TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5)))
+        model = make_pipeline(seen, LogisticRegression(C=strength, max_iter=1000))
         model.fit(rows[name].to_pylist(), rows["label"].to_numpy())
         return lambda asked: np.asarray(model.predict_proba(asked[name].to_pylist())[:, 1])
 

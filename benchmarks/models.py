@@ -64,6 +64,7 @@ def tabular_fits() -> Fits:
     fits: dict[str, Callable[[Workload, pa.Table], Answers]] = {
         "constant": model_kinds.constant,
         OURS: model_kinds.network,
+        "network, seed 1": partial(model_kinds.network, seed=1),
         "trees (XGBoost)": model_kinds.xgboost,
         "HistGradientBoosting": model_kinds.scikit,
         "HistGradientBoosting, tuned": model_kinds.tuned_scikit,
@@ -81,11 +82,14 @@ IMAGES: Fits = {
     "SVC": model_kinds.support_vectors,
     "HistGradientBoosting": model_kinds.scikit,
 }
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 TEXTS: Fits = {
     "constant": model_kinds.constant,
     OURS: model_kinds.network,
+    "network, seed 1": partial(model_kinds.network, seed=1),
     "TF-IDF, logistic regression": model_kinds.words,
-    "the same, tuned": partial(model_kinds.words, strengths=(1.0, 3.0, 10.0, 30.0, 100.0)),
+    "the same, tuned": partial(model_kinds.words, strengths=STRENGTHS),
+    "the same with parts of words, tuned": partial(model_kinds.words, strengths=STRENGTHS, with_parts=True),
 }
 
 

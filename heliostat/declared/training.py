@@ -12,11 +12,16 @@ class Training:
 
     `num_workers` fit together, (fewest, most) as many as there is room for. Each batch is learned from in `accumulate`
     pieces before one step, so that a large one fits into memory. A network that gets no better on later rows in
-    `patience` epochs is ended early. A checkpoint is kept after every epoch, and every `checkpoint_steps` batches.
-    `shard` lays the network out over the workers instead of giving each a copy. `bfloat16` computes in half the width,
-    which is quicker on a GPU, and for wide networks on a CPU that has instructions for it; `compile` is worth its
-    minute where the same network is fitted for long. With `warm_start` each turn has one candidate more, which goes on
-    from the champion, on the rows since those that it learned from.
+    `patience` epochs is ended early. Of its epochs the best on later rows counts; without `keep_best` the last one,
+    which suits a network that is hard to overfit, where later rows are unlike those before. A checkpoint is kept after
+    every epoch, and every `checkpoint_steps` batches. `shard` lays the network out over the workers instead of giving
+    each a copy. `bfloat16` computes in half the width, which is quicker on a GPU, and for wide networks on a CPU that
+    has instructions for it; `compile` is worth its minute where the same network is fitted for long. With `warm_start`
+    each turn has one candidate more, which goes on from the champion, on the rows since those that it learned from.
+
+    Probabilities of two values are made to mean what they say by a line through the logits, with `isotonic` by any
+    rising curve. What is fitted again on all rows takes that over; without `carry_shift` only what makes answers less
+    sure, because the newest rows, which said the rest, are then among those that it learned from.
     """
 
     epochs: int = 5
@@ -36,6 +41,8 @@ class Training:
     compile: bool = False
     warm_start: bool = False
     isotonic: bool = False
+    carry_shift: bool = True
+    keep_best: bool = True
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.fewest_workers < 1:

@@ -26,10 +26,14 @@ LARGEST_MARGIN = 30.0  # no answer is more certain, so that no loss is without b
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """A straight line through logits: probability = sigmoid(scale * logit + bias)."""
+    """A straight line through logits: probability = sigmoid(scale * logit + bias).
+
+    `pivot` is the mean logit that the line was fitted about: where a change of scale alone changes nothing.
+    """
 
     scale: float = 1.0
     bias: float = 0.0
+    pivot: float = 0.0
 
     @classmethod
     def fit(cls, logits: Values, labels: Values, *, blocks: NDArray[np.int64] | None = None) -> "Calibration":
@@ -47,14 +51,19 @@ class Calibration:
             if loss - next_loss <= TOLERANCE * max(1.0, loss):
                 break
             loss = next_loss
-        return cls(scale=float(line[0]), bias=float(line[1] + centre * (1 - line[0])))
+        return cls(scale=float(line[0]), bias=float(line[1] + centre * (1 - line[0])), pivot=centre)
 
     def answers(self, outputs: Values) -> Values:
         """One probability a row, strictly between 0 and 1."""
         return sigmoid(self.scale * outputs + self.bias)
 
+    def doubt(self) -> "Calibration":
+        """What of it makes answers less sure, about the pivot, and nothing that shifts or sharpens them."""
+        scale = min(1.0, self.scale)
+        return Calibration(scale=scale, bias=self.pivot * (1 - scale), pivot=self.pivot)
+
     def to_json(self) -> str:
-        """Scale and bias as JSON."""
+        """Scale, bias and pivot as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod

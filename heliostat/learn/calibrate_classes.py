@@ -50,6 +50,10 @@ class ClassesCalibration:
         """One probability a class, shape (num_rows, num_classes)."""
         return softmax(self.scale * outputs)
 
+    def doubt(self) -> "ClassesCalibration":
+        """What of it makes answers less sure."""
+        return ClassesCalibration(scale=min(1.0, self.scale))
+
     def to_json(self) -> str:
         """The scale as JSON."""
         return json.dumps(asdict(self))

@@ -60,6 +60,10 @@ class IsotonicCalibration:
         beyond = np.minimum(outputs - first, 0) + np.maximum(outputs - last, 0)
         return sigmoid(np.interp(outputs, self.logits, self.margins) + self.scale * beyond)
 
+    def doubt(self) -> "IsotonicCalibration":
+        """The whole curve: who asks for one wants its bends."""
+        return self
+
     def to_json(self) -> str:
         """The knots and the scale as JSON."""
         return json.dumps(asdict(self))

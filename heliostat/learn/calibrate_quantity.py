@@ -68,6 +68,10 @@ class QuantityCalibration:
             return values
         return np.clip(values, self.lowest, self.highest)
 
+    def doubt(self) -> "QuantityCalibration":
+        """All of it: it widens the interval and shifts no value."""
+        return self
+
     def to_json(self) -> str:
         """All numbers as JSON."""
         return json.dumps(asdict(self))

@@ -62,7 +62,8 @@ def fit(
     start: Start | None = None,
     device: str = "cpu",
 ) -> Fitted:
-    """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins.
+    """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins, or
+    without `Training(keep_best)` the last one.
 
     Both tables have key, event_at, label (known for every row) and the declared columns. In a group of workers each
     one calls this with the same arguments and gets the same answer. `on_epoch` is called after every epoch, and every
@@ -83,14 +84,17 @@ def fit(
         fingerprint = _fingerprint(workload, train, validation, seed=seed, start=start)
         state = _begin(learner, resume, start=start, fingerprint=fingerprint)
         state = _run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
-    _load_weights(learner, state.best_weights)
+    kept, weights = state.best_epoch, state.best_weights
+    if not workload.training.keep_best:
+        kept, weights = state.num_epochs - 1, state.weights
+    _load_weights(learner, weights)
     logits = learner.logits(unseen).numpy().astype(np.float64)
     return Fitted(
         preparation=preparation,
         calibration=objective.calibration(logits, unseen.labels, blocks=days(validation)),
-        weights=state.best_weights,
+        weights=weights,
         history=state.history,
-        best_epoch=state.best_epoch,
+        best_epoch=kept,
         seed=seed,
         num_rows=seen.num_rows,
         num_validation_rows=unseen.num_rows,
@@ -116,8 +120,9 @@ def refit(  # noqa: PLR0913 (as `fit`, and what that found)
 ) -> Fitted:
     """Fit to all rows, nothing held back, for as many epochs as did best where something was.
 
-    The calibration is the one found there, because no row is left to calibrate on. Else as `fit`; in the history the
-    loss on the training rows stands in for the loss on later ones, and the last epoch counts.
+    The calibration is the one found there, because no row is left to calibrate on; without `Training(carry_shift)`
+    what of it makes answers less sure. Else as `fit`; in the history the loss on the training rows stands in for the
+    loss on later ones, and the last epoch counts.
     """
     rows = ordered(rows, workload, purpose="training")
     check_labels(workload.task, rows, purpose="training")
@@ -135,7 +140,7 @@ def refit(  # noqa: PLR0913 (as `fit`, and what that found)
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
     return Fitted(
         preparation=preparation,
-        calibration=calibration,
+        calibration=calibration if workload.training.carry_shift else calibration.doubt(),
         weights=state.weights,
         history=state.history,
         best_epoch=state.num_epochs - 1,

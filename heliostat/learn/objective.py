@@ -30,6 +30,9 @@ class Calibrated(Protocol):
     def answers(self, outputs: Values) -> Values:
         """The answers of outputs, in the shape of the task."""
 
+    def doubt(self) -> "Calibrated":
+        """What of it makes answers less sure: what a model that has learned from these rows may still need."""
+
     def to_json(self) -> str:
         """All of it as JSON."""
 

@@ -233,6 +233,8 @@ def auto(columns: Sequence[Column], label: Label = TWO_VALUES, *, fit_time: time
         learning_rate=LEARNING_RATE,
         weight_decay=WEIGHT_DECAY,
         fit_time=fit_time,
+        carry_shift=False,
+        keep_best=False,
     )
     return {**network(columns, label), "trees": Trees(), "training": training}
 

@@ -77,3 +77,17 @@ def test_rows_that_err_together_count_for_less():
 def test_json_gives_an_equal_calibration_back():
     calibration = Calibration.fit(*drawn(100))
     assert Calibration.from_json(calibration.to_json()) == calibration
+
+
+def test_doubt_keeps_what_makes_answers_less_sure_and_leaves_the_mean_where_it_was():
+    logits, labels = drawn(50_000, scale=0.5, bias=-0.4)
+    found = Calibration.fit(logits + 1, labels)
+    doubt = found.doubt()
+    assert doubt.scale == found.scale < 0.6
+    margins = doubt.scale * (logits + 1) + doubt.bias
+    assert margins.mean() == pytest.approx((logits + 1).mean(), abs=1e-9)
+
+
+def test_there_is_no_doubt_in_what_sharpens_or_shifts():
+    doubt = Calibration.fit(*drawn(50_000, scale=2.0, bias=0.7)).doubt()
+    assert (doubt.scale, doubt.bias) == (1.0, 0.0)

@@ -122,3 +122,17 @@ def test_num_workers_may_be_a_span():
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(WorkloadError):
         Training(**wrong)
+
+
+def test_without_keep_best_the_last_epoch_counts_and_else_the_best(parts):
+    given = {"epochs": 6, "learning_rate": 0.5}
+    own = replace(workload, training=replace(workload.training, **given))
+    last = replace(workload, training=replace(workload.training, **given, keep_best=False))
+    states = []
+    found, final = fit(own, *parts, seed=1, on_epoch=states.append), fit(last, *parts, seed=1)
+    losses = [scores.validation_loss for scores in found.history]
+    assert found.best_epoch == losses.index(min(losses)) < 5
+    assert final.best_epoch == 5
+    assert final.history == found.history
+    assert all(torch.equal(final.weights[name], states[-1].weights[name]) for name in final.weights)
+    assert any(not torch.equal(final.weights[name], found.weights[name]) for name in final.weights)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from heliostat import Trees
 from heliostat.errors import TrainingError
 from heliostat.learn.bundle import served
 from heliostat.learn.calibrate import Calibration
 from heliostat.learn.fit import fit, refit
+from heliostat.learn.fit_trees import refit_trees
 from heliostat.learn.rows import split_by_time
 from heliostat.learn.state import FitState
 from tests.toy import workload
@@ -44,6 +46,18 @@ def test_every_row_is_used_and_none_held_back(judged):
 
 def test_the_calibration_is_the_one_that_was_found_before(judged):
     assert again(calibration=judged.calibration).calibration == judged.calibration
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"), [(Calibration(scale=1.3, bias=0.4), 1.0), (Calibration(scale=0.7, bias=0.4), 0.7)]
+)
+def test_without_carrying_its_shift_only_what_makes_it_less_sure_is_kept(found, kept):
+    newest = replace(QUICK, trees=Trees(rounds=5), training=replace(QUICK.training, carry_shift=False))
+    for fitted in (
+        refit(newest, ROWS, num_epochs=1, calibration=found, seed=1),
+        refit_trees(newest, ROWS, num_rounds=5, calibration=found, seed=1),
+    ):
+        assert (fitted.calibration.scale, fitted.calibration.bias) == (kept, 0.0)
 
 
 @pytest.mark.parametrize("num_epochs", [1, 3])

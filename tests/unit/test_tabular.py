@@ -145,3 +145,5 @@ def test_auto_lets_both_kinds_compete_within_the_time_that_is_given():
     workload = replace(toy.workload, **auto(toy.workload.columns, fit_time=timedelta(minutes=2)))
     assert workload.kinds == ("trees", "network")
     assert workload.training.fit_time == timedelta(minutes=2)
+    assert not workload.training.carry_shift
+    assert not workload.training.keep_best
