@@ -21,6 +21,7 @@ from heliostat.workload import Batch, Encoded
 
 STEPS = "steps"
 SHAPE = "shape"
+RECENT = 12
 SMALLEST_SPREAD = 0.05  # in standard deviations of all values: a window that stands still is not blown up
 
 
@@ -36,14 +37,15 @@ class ForecastNetwork(nn.Module):
         *,
         horizon: int,
         seasons: Sequence[int] = (),
+        recent: int = RECENT,
         **options: Any,
     ) -> None:
         super().__init__()
-        self.window, self.seasons = window.name, tuple(seasons)
+        self.window, self.seasons, self.recent = window.name, tuple(seasons), min(recent, window.length)
         self.values = Standardise(1)
         self.lines = nn.Embedding(horizon + 1, window.length)
         nn.init.zeros_(self.lines.weight)
-        seen = Vector(SHAPE, window.length + len(self.seasons) + 2)
+        seen = Vector(SHAPE, self.recent + len(self.seasons) + 2)
         self.rest = tabular.TabularEnsemble(learned, [*others, seen], label, **options)
         # Labels are told in units of their own, which differ a little from those of the windows.
         self.stretch, self.shift = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
@@ -56,7 +58,9 @@ class ForecastNetwork(nn.Module):
         level = values.mean(1, keepdim=True)
         spread = values.std(1, correction=0, keepdim=True).clamp(min=SMALLEST_SPREAD)
         shape = (values - level) / spread
-        seen = torch.cat([shape, *self._a_season_before(shape, steps), level, spread], dim=1)
+        # The lines see the whole window; the members would learn it by heart.
+        newest = shape[:, shape.shape[1] - self.recent :]
+        seen = torch.cat([newest, *self._a_season_before(shape, steps), level, spread], dim=1)
         said = (self.lines(steps) * shape).sum(1) + self.rest({**encoded, SHAPE: seen})
         forecast = level.squeeze(1) + spread.squeeze(1) * said
         quantities: Tensor = (1 + self.stretch) * forecast + self.shift
@@ -76,6 +80,7 @@ def forecast_network(
     *,
     horizon: int,
     seasons: Sequence[int] = (),
+    recent: int = RECENT,
     **options: Any,
 ) -> dict[str, Any]:
     """What `Workload(columns=[window, *others], **forecast_network(...))` needs for forecasts of 1 to `horizon` steps.
@@ -90,7 +95,7 @@ def forecast_network(
             f"A forecast of {window.name!r} has the other columns {[column.name for column in others]}; they must be "
             f"numbers and categories, one of them Number({STEPS!r}, 1, {horizon})."
         )
-    _refuse_unfit(window, horizon=horizon, seasons=seasons)
+    _refuse_unfit(window, horizon=horizon, seasons=seasons, recent=recent)
     table = tabular.network(others, label)
 
     def encode(batch: Batch) -> Encoded:
@@ -100,14 +105,15 @@ def forecast_network(
 
     def model(learned: Mapping[str, int]) -> nn.Module:
         """A fresh network for what training saw."""
-        return ForecastNetwork(learned, window, others, label, horizon=horizon, seasons=seasons, **options)
+        given: dict[str, Any] = {"horizon": horizon, "seasons": seasons, "recent": recent}
+        return ForecastNetwork(learned, window, others, label, **given, **options)
 
     return {"encode": encode, "model": model}
 
 
-def _refuse_unfit(window: Vector, *, horizon: int, seasons: Sequence[int]) -> None:
-    if horizon < 1 or min(seasons, default=1) < 1 or max(seasons, default=1) > window.length:
+def _refuse_unfit(window: Vector, *, horizon: int, seasons: Sequence[int], recent: int) -> None:
+    if horizon < 1 or recent < 1 or min(seasons, default=1) < 1 or max(seasons, default=1) > window.length:
         raise WorkloadError(
-            f"A forecast of {window.name!r} with horizon={horizon} and seasons={tuple(seasons)}: the horizon must be "
-            f"at least 1, and each season between 1 and the window's {window.length} values."
+            f"A forecast of {window.name!r} with horizon={horizon}, seasons={tuple(seasons)} and recent={recent}: all "
+            f"must be at least 1, and no season longer than the window's {window.length} values."
         )
