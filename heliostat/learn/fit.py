@@ -62,8 +62,7 @@ def fit(
     start: Start | None = None,
     device: str = "cpu",
 ) -> Fitted:
-    """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins, or
-    without `Training(keep_best)` the last one.
+    """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins.
 
     Both tables have key, event_at, label (known for every row) and the declared columns. In a group of workers each
     one calls this with the same arguments and gets the same answer. `on_epoch` is called after every epoch, and every
@@ -84,9 +83,7 @@ def fit(
         fingerprint = _fingerprint(workload, train, validation, seed=seed, start=start)
         state = _begin(learner, resume, start=start, fingerprint=fingerprint)
         state = _run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
-    kept, weights = state.best_epoch, state.best_weights
-    if not workload.training.keep_best:
-        kept, weights = state.num_epochs - 1, state.weights
+    kept, weights = state.kept(best=workload.training.keep_best)
     _load_weights(learner, weights)
     logits = learner.logits(unseen).numpy().astype(np.float64)
     return Fitted(

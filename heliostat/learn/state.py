@@ -47,6 +47,10 @@ class FitState:
         """The epoch, from 0, with the lowest validation loss; the earlier one of two."""
         return min(range(self.num_epochs), key=lambda epoch: self.history[epoch].validation_loss)
 
+    def kept(self, *, best: bool) -> tuple[int, Tensors]:
+        """The epoch that counts, from 0, and its weights: the best on later rows, or the last one."""
+        return (self.best_epoch, self.best_weights) if best else (self.num_epochs - 1, self.weights)
+
     def to_bytes(self) -> bytes:
         """The state as one safetensors file."""
         tensors = {
