@@ -2,12 +2,15 @@
 
 import argparse
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from ray import cloudpickle
 
 from heliostat import Trees
 from heliostat.errors import NotFoundError
@@ -19,7 +22,7 @@ from heliostat.store.lake import Lake
 from heliostat.watch.followed import ALERT
 from heliostat.workload import load
 from jobs import _entry
-from jobs._replay_compare import show_comparison
+from jobs._replay_compare import Rivalry, compared, show_comparison
 from tests.stage import START, set_up
 from tests.toy_lake import answer, ingest, rows_of, tell
 
@@ -98,6 +101,23 @@ def test_the_loop_is_what_was_lived_and_the_others_answer_the_same_rows(lived, c
     known = pc.sum(pc.less(rows_before(lived)["event_at"], START)).as_py()
     assert 0 < turn["row"] - known <= first_turn
     assert turn["outcome"] == "held: nothing better"
+
+
+def test_what_a_policy_is_played_from_travels_to_another_process_and_gives_the_same_there(lived, tmp_path):
+    kept = []
+
+    def sent(rivalry):
+        kept.append(rivalry)
+        (tmp_path / "rivalry").write_bytes(cloudpickle.dumps((Rivalry.played, rivalry)))
+        return {name: rivalry.played("never") for name in rivalry.names}
+
+    compared(asked(lived), since=START, until=UNTIL, run=sent)
+    code = "import pickle, sys; play, rivalry = pickle.load(open(sys.argv[1], 'rb'))\n"
+    code += "print(repr(float(play(rivalry, 'schedule_20%').answers.sum())))"
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "rivalry")], capture_output=True, text=True, check=True
+    )
+    assert float(told.stdout.splitlines()[-1]) == float(kept[0].played("schedule_20%").answers.sum())
 
 
 def rows_before(stage):
