@@ -24,6 +24,7 @@ from benchmarks.places import DEFAULT_BASE_PORT, ROOT, Places
 from heliostat.serving.generated import open_inference_pb2 as pb
 from tests import haproxy
 
+MODULE = "benchmarks.mlp"
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 WARM_UP_CALLS = 50
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asyncio.run(_serve(options.answer, _answer))
         return 0
     places = Places(base_port=options.base_port)
-    with _rules_alone(places) if options.rules_alone else heliostat(places) as scale:
+    with _rules_alone(places) if options.rules_alone else heliostat(places, MODULE) as scale:
         key = [("authorization", f"Bearer {scale(1)}")]
         ports = places.settings.ports
         with _process("--forward", places.peer_port, ports.grpc):
