@@ -16,14 +16,20 @@ class Idle:
     num_gpus: float
     num_waiting: int
 
-    def reason_to_wait(self, *, num_cpus: float) -> str | None:
-        """Why a task of so many CPUs cannot begin now, and what would let it; None where it can."""
-        if self.num_cpus >= num_cpus:
-            return None
-        return (
-            f"waiting for the pool: {self.num_cpus:.2f} CPUs are free and a task of this job takes {num_cpus}; "
-            "it goes on when other work ends, a workload has fewer replicas, or the cluster gets a node."
-        )
+
+def reason_to_wait(num_free: float, *, num_cpus: float) -> str | None:
+    """Why a task of so many CPUs cannot begin now, and what would let it; None where it can."""
+    if num_free >= num_cpus:
+        return None
+    return (
+        f"waiting for the pool: {num_free:.2f} CPUs are free and a task of this job takes {num_cpus}; "
+        "it goes on when other work ends, a workload has fewer replicas, or the cluster gets a node."
+    )
+
+
+def free_cpus() -> float:
+    """CPUs of the cluster that nobody uses, some seconds old at most; no other process is asked."""
+    return float(ray.available_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
 
 
 def read() -> Idle:

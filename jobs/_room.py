@@ -7,5 +7,6 @@ from cluster import idle
 
 def say_if_full(*, num_cpus: float) -> None:
     """Write the reason to standard error if a task of so many CPUs would have to wait."""
-    if reason := idle.read().reason_to_wait(num_cpus=num_cpus):
+    # The autoscaler is not asked: it may not answer, and no job should fail for a notice.
+    if reason := idle.reason_to_wait(idle.free_cpus(), num_cpus=num_cpus):
         print(reason, file=sys.stderr, flush=True)
