@@ -106,17 +106,18 @@ def compared(job: _entry.Job, *, since: datetime, until: datetime, run: Runner) 
             f"Workload {job.workload.name!r} asks others, whose past answers --compare cannot make; compare a workload "
             "that asks nobody."
         )
-    history = cohorts.history(job.lake, job.workload, before=since)
+    history, _ = cohorts.parted(cohorts.training_rows(job.lake, job.workload, as_of=until), at=since)
+    known = _known_by(history, since)
     asked = _asked(job, since=since, until=until)
-    if not is_long_enough(history, asked):
+    if not is_long_enough(known, asked):
         raise NotFoundError(
-            f"{history.num_rows} labelled rows before {since:%Y-%m-%d} and {asked.num_rows} answered ones with a label "
+            f"{known.num_rows} labelled rows before {since:%Y-%m-%d} and {asked.num_rows} answered ones with a label "
             f"until {until:%Y-%m-%d} are too few to compare; run jobs.replay first, or give a longer period."
         )
     first = _first_version(job, asked)
     workload = configured(job.workload, first.lineage.get("configuration", {}))
-    stream = declared_stream(workload, history, asked)
-    judging = Declared.of(workload, history, window_rows=int(first.lineage["num_rows"]))
+    stream = declared_stream(workload, history, asked, since=since)
+    judging = Declared.of(workload, known, window_rows=int(first.lineage["num_rows"]))
     events = pa.chunked_array([*history["event_at"].chunks, *asked["event_at"].chunks])
     account = account_of(job, events, since=since, until=until)
     account.num_watched = asked.num_rows
@@ -124,6 +125,12 @@ def compared(job: _entry.Job, *, since: datetime, until: datetime, run: Runner) 
     rivalry = Rivalry(stream=stream, workload=workload, first=first, judging=judging, num_turns=account.num_turns)
     found = outcome(stream, {LOOP: loop, **run(rivalry)})
     return found, _remarks(workload, judging, first), history.num_rows
+
+
+def _known_by(rows: pa.Table, at: datetime) -> pa.Table:
+    """The rows that were due by then, and their label known."""
+    moment = pa.scalar(at, cohorts.INSTANT)
+    return rows.filter(pc.and_(pc.less_equal(rows["due_at"], moment), pc.less_equal(rows["label_known_at"], moment)))
 
 
 def _asked(job: _entry.Job, *, since: datetime, until: datetime) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -40,14 +41,15 @@ class Declared:
         )
 
 
-def declared_stream(workload: Workload, history: pa.Table, asked: pa.Table) -> Stream:
-    """The labelled rows before a period, which were all known and due at its begin, and those answered in it.
+def declared_stream(workload: Workload, history: pa.Table, asked: pa.Table, *, since: datetime) -> Stream:
+    """The labelled rows from before `since`, where the period begins, and those answered in it.
 
     Both in order of time with key, event_at, due_at, label, label_known_at and the columns. A row is learned from and
-    judged by once it is due and its label is known, as in the loop; the clock counts steps of answered rows.
+    judged by once it is due and its label is known, as in the loop: one from before the period too, whose label may
+    come within it. The clock counts steps of answered rows.
     """
     rows = pa.concat_tables([history, asked.select(history.column_names)]).combine_chunks()
-    num_known, num_rows = history.num_rows, rows.num_rows
+    num_before, num_rows = history.num_rows, rows.num_rows
     step_rows = max(MIN_STEP_ROWS, -(-asked.num_rows // MAX_STEPS))
     made = Stream(
         inputs=rows.drop_columns(["due_at", "label", "label_known_at"]),
@@ -59,24 +61,27 @@ def declared_stream(workload: Workload, history: pa.Table, asked: pa.Table) -> S
         first_step=FIRST_STEP,
         step_rows=step_rows,
         task=workload.task,
-        lead_rows=num_known,
+        lead_rows=num_before,
     )
-    due_step = _reached(made, rows["event_at"], _micros(rows["due_at"], missing=0))
-    known_step = _reached(made, rows["event_at"], _micros(rows["label_known_at"]))
+    reached_at = _reached_at(made, _micros(rows["event_at"]), since=since)
+    due_step = _reached(made, reached_at, _micros(rows["due_at"], missing=0))
+    known_step = _reached(made, reached_at, _micros(rows["label_known_at"]))
     due_rows = np.searchsorted(np.sort(due_step), np.arange(made.num_steps + 1), side="right").astype(np.int64)
     return replace(made, known_step=known_step, due_step=due_step, due_rows=due_rows)
 
 
-def _reached(made: Stream, event_at: pa.ChunkedArray, at: Index) -> Index:
-    """The step at whose end the clock of events has reached an instant, the row's own at the earliest.
-
-    History counts from the first.
-    """
+def _reached_at(made: Stream, event_at: Index, *, since: datetime) -> Index:
+    """What the clock of events shows at the end of each step: the begin of the period at that of the first."""
     ends = np.array([made.rows_at(step) for step in range(FIRST_STEP, made.num_steps + 1)])
-    told = np.searchsorted(_micros(event_at)[np.maximum(ends, 1) - 1], at, side="left") + FIRST_STEP
-    found = np.maximum(told, made.steps_of(np.arange(made.num_rows)))
-    found[: made.first_rows] = FIRST_STEP
+    found = event_at[np.maximum(ends, 1) - 1]
+    found[0] = _micros(pa.chunked_array([pa.array([since], pa.timestamp("us", tz="UTC"))]))[0]
     return np.asarray(found, np.int64)
+
+
+def _reached(made: Stream, reached_at: Index, at: Index) -> Index:
+    """The step at whose end the clock has reached each row's instant, the row's own at the earliest."""
+    told = np.searchsorted(reached_at, at, side="left") + FIRST_STEP
+    return np.asarray(np.maximum(told, made.steps_of(np.arange(made.num_rows))), np.int64)
 
 
 def _micros(instants: pa.ChunkedArray, *, missing: int | None = None) -> Index:

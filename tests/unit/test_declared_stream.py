@@ -30,7 +30,7 @@ def rows(num, *, since, due_after=6 * HOUR, known_after=2 * HOUR):
 
 
 def made(**delays):
-    return declared_stream(workload, rows(300, since=START - 400 * HOUR), rows(500, since=START, **delays))
+    return declared_stream(workload, rows(300, since=START - 400 * HOUR), rows(500, since=START, **delays), since=START)
 
 
 def test_all_rows_before_the_period_are_the_first_part():
@@ -57,9 +57,19 @@ def stream_rows(stream, *, step):
 def test_a_row_that_is_due_late_keeps_no_later_row_from_teaching():
     asked = rows(500, since=START)
     late = pa.array([START + 5000 * HOUR, *asked["due_at"].to_pylist()[1:]], INSTANT)
-    stream = declared_stream(workload, rows(300, since=START - 400 * HOUR), asked.set_column(2, "due_at", late))
+    stream = declared_stream(
+        workload, rows(300, since=START - 400 * HOUR), asked.set_column(2, "due_at", late), since=START
+    )
     assert stream.usable(2).tolist() == [*range(300), *range(301, 344)]
     assert stream.due_rows[2] == 343
+
+
+def test_a_row_from_before_the_period_teaches_once_its_label_came_within_it():
+    history = rows(300, since=START - 300 * HOUR, due_after=20 * HOUR, known_after=60 * HOUR)
+    stream = declared_stream(workload, history, rows(500, since=START), since=START)
+    assert stream.usable(1).tolist() == list(range(300 - 59))
+    assert stream.usable(2).tolist() == [*range(300 - 10), *range(300, 344)]
+    assert stream.usable(3).tolist() == list(range(394))
 
 
 def test_the_hold_out_has_as_many_rows_as_the_declared_span_had():
