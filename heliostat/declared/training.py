@@ -20,8 +20,9 @@ class Training:
     each turn has one candidate more, which goes on from the champion, on the rows since those that it learned from.
 
     Probabilities of two values are made to mean what they say by a line through the logits, with `isotonic` by any
-    rising curve. What is fitted again on all rows takes that over; without `carry_shift` only what makes answers less
-    sure, because the newest rows, which said the rest, are then among those that it learned from.
+    rising curve. What is fitted again on all rows takes that over; without `carry_shift` a line leaves only what makes
+    answers less sure, because the newest rows, which said the rest, are then among those that it learned from (a curve
+    is taken over whole).
     """
 
     epochs: int = 5

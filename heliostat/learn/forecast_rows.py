@@ -44,12 +44,7 @@ def forecast_rows(
         )
     at = instants.cast(pa.timestamp("us")).to_numpy().astype("M8[us]")
     on_grid = _on_grid(series, at, values.cast(pa.float64()).to_numpy(), np.timedelta64(spacing))
-    last_known = _last_known(on_grid)
-    origins = np.arange(length - 1, len(on_grid), every)
-    origins = origins[last_known[origins] <= origins]  # else the window would hold what comes later
-    windows = np.empty((0, length))
-    if len(origins):
-        windows = np.lib.stride_tricks.sliding_window_view(on_grid[last_known], length)[origins - length + 1]
+    origins, windows = _windows(on_grid, length=length, every=every)
     origin = np.repeat(np.arange(len(origins)), len(steps))
     ahead = np.tile(np.array(steps, np.int64), len(origins))
     inside = origins[origin] + ahead < len(on_grid)
@@ -57,11 +52,10 @@ def forecast_rows(
     places = origins[origin]
     made_at, target_at = (at.min() + each * np.timedelta64(spacing) for each in (places, places + ahead))
     labels = on_grid[places + ahead]
+    names = [f"{series}|{made}|{step}" for made, step in zip(made_at.astype(str), ahead, strict=True)]
     return pa.table(
         {
-            FORECAST: pa.array(
-                [f"{series}|{made}|{step}" for made, step in zip(made_at.astype(str), ahead, strict=True)], pa.string()
-            ),
+            FORECAST: pa.array(names, pa.string()),
             MADE_AT: pa.array(made_at).cast(_INSTANTS),
             TARGET_AT: pa.array(target_at).cast(_INSTANTS),
             KNOWN_AT: pa.array(target_at, mask=np.isnan(labels)).cast(_INSTANTS),
@@ -71,6 +65,17 @@ def forecast_rows(
             **_calendar(target_at),
         }
     )
+
+
+def _windows(on_grid: NDArray[np.float64], *, length: int, every: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The places at which forecasts are made, and the window up to each."""
+    last_known = _last_known(on_grid)
+    origins = np.arange(length - 1, len(on_grid), every)
+    origins = origins[last_known[origins] <= origins]  # else the window would hold what comes later
+    if not len(origins):
+        return origins, np.empty((0, length))
+    windows = np.lib.stride_tricks.sliding_window_view(on_grid[last_known], length)
+    return origins, windows[origins - length + 1]
 
 
 def _on_grid(
