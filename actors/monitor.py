@@ -17,6 +17,7 @@ from actors.leases import Holder
 from actors.proxy import catalog
 from actors.watch import Watch
 from heliostat import cohorts
+from heliostat.records import num_learned
 from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
 from heliostat.store.lake import Lake
@@ -126,7 +127,7 @@ class Monitor:
                 at=datetime.fromisoformat(change.payload["inputs"]["clock"]),
                 version=number,
                 trained_until=known_until(lineage, inputs),
-                num_training_rows=lineage["num_rows"],
+                num_training_rows=num_learned(lineage),
                 reference_by_metric=references(inputs, loss=self._watch.task.loss.name),
             )
         ]

@@ -62,6 +62,11 @@ class ModelVersion(Record):
     at: datetime
 
 
+def num_learned(lineage: Mapping[str, Any]) -> int:
+    """The rows that a version learned from, those of the versions that it goes on from included."""
+    return int(lineage["num_rows"]) + int(lineage.get("num_rows_before", 0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Route(Record):
     """Which versions answer; `epoch` grows with every change, so that an older route can be refused."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from heliostat import cohorts
 from heliostat.declared.tuning import Configuration
 from heliostat.errors import ContractError, TrainingError, WorkloadError
+from heliostat.govern.quarantine import may_have_taught
 from heliostat.learn import bundle, parallel, source_code
 from heliostat.learn.faults import NEXT, StepFaultError, said
 from heliostat.learn.fit import Fitted, fit, refit
@@ -130,6 +131,9 @@ def _start(run: FitRun, workload: Workload) -> Start | None:
         return None
     champion = Version(**run.champion)
     files = read_bundle(champion.bundle_uri, champion.bundle_hash)
+    if may_have_taught(run.shut_out, json.loads(files["lineage.json"])):
+        print(f"no candidate goes on from version {champion.number}: it learned from labels now shut out", flush=True)
+        return None
     start = Start.of(files, source_digest=source_code.collect(run.module).digest)
     if start is None:
         print(f"no candidate goes on from version {champion.number}: the workload's source has changed", flush=True)
@@ -251,9 +255,13 @@ def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str, start: St
         **bundle.described_constant(fitted.constant),
         **({"shut_out": [dict(span) for span in run.shut_out]} if run.shut_out else {}),
         **({"configuration": dict(run.configuration)} if run.configuration else {}),
-        **({"goes_on_from": run.champion["number"]} if start is not None and run.champion is not None else {}),
+        **({} if start is None or run.champion is None else _gone_on_from(run.champion, start)),
         **({"tuned_by": dict(run.tuned_by)} if run.tuned_by else {}),
     }
+
+
+def _gone_on_from(champion: Mapping[str, Any], start: Start) -> dict[str, int]:
+    return {"goes_on_from": int(champion["number"]), "num_rows_before": start.num_rows}
 
 
 def _write(

@@ -49,5 +49,14 @@ def quarantined(said: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Span]:
     return sorted(set(spans), key=lambda span: (span.source, span.since, span.until))
 
 
+def may_have_taught(shut_out: Iterable[Mapping[str, str]], lineage: Mapping[str, Any]) -> bool:
+    """Whether a version may have learned from labels that nobody should learn from any more.
+
+    Whatever its own training did not leave out counts: who goes on from it would go on from those labels too.
+    """
+    left_out = [dict(span) for span in lineage.get("shut_out", ())]
+    return any(dict(span) not in left_out for span in shut_out)
+
+
 def _instant(value: str | datetime) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)

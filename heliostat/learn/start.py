@@ -11,13 +11,18 @@ from safetensors.torch import save
 from heliostat.learn import network_answers, trees
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.state import Tensors
+from heliostat.records import num_learned
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A version to go on from: a network's `weights`, or its `trees`; columns are prepared as it prepared them."""
+    """A version to go on from: a network's `weights`, or its `trees`; columns are prepared as it prepared them.
+
+    `num_rows` are those that it learned from, and that the versions before it did which it went on from.
+    """
 
     preparation: Preparation
+    num_rows: int = 0
     weights: Tensors = field(default_factory=dict)
     trees: bytes | None = None
 
@@ -27,9 +32,11 @@ class Start:
         if json.loads(files["model.json"])["source_digest"] != source_digest:
             return None
         preparation = Preparation.from_json(files["preparation.json"].decode())
+        num_rows = num_learned(json.loads(files["lineage.json"]))
         if trees.FILE in files:
-            return cls(preparation=preparation, trees=files[trees.FILE])
-        return cls(preparation=preparation, weights=load_tensors(files[network_answers.FILE]))
+            return cls(preparation=preparation, num_rows=num_rows, trees=files[trees.FILE])
+        weights = load_tensors(files[network_answers.FILE])
+        return cls(preparation=preparation, num_rows=num_rows, weights=weights)
 
     @property
     def kind(self) -> str:

@@ -3,7 +3,8 @@
 Each column is split a few ways into two sides (below a quartile, one text against the others). Rows on both sides of
 two columns' splits are counted: exact, and added in any order. Given how many rows lie on either side of each, that
 count is a sum of independent 0s and 1s whatever the odds ratio is (Vatutin and Mikhailov 1982), so that Bennett's bound
-makes it an e-value, and a column that drifts on its own, which leaves odds ratios alone, is no news here.
+makes it an e-value, and a column of which other shares of rows lie below its splits, else as before, is no news here:
+that leaves odds ratios alone. A spread that changes moves those with columns that depend on it.
 """
 
 from collections.abc import Mapping, Sequence

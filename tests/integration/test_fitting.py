@@ -11,6 +11,7 @@ import pytest
 from heliostat import cohorts
 from heliostat.errors import TrainingError
 from heliostat.learn.bundle import ServedModel
+from heliostat.records import num_learned
 from heliostat.store.bundles import read_bundle
 from jobs._fitting import fit_candidates
 from jobs._progress import Progress
@@ -161,6 +162,8 @@ def test_a_run_with_warm_starts_goes_on_from_the_champion_on_the_rows_since(firs
     assert again["candidate"] in ("warm-refit", "all-refit")
     assert warm["lineage"]["goes_on_from"] == 1
     assert "goes_on_from" not in whole["lineage"]
+    # Growth counts from all that it knows, or so few rows of its own would ask for a turn after a handful more.
+    assert num_learned(warm["lineage"]) == champion["lineage"]["num_rows"] + warm["lineage"]["num_rows"]
     assert warm["lineage"]["first_event_at"] > champion["lineage"]["last_event_at"]
     assert warm["lineage"]["num_rows"] < whole["lineage"]["num_rows"]
     preparations = [
@@ -174,6 +177,19 @@ def test_nothing_goes_on_from_a_champion_whose_source_was_another(first_run, tmp
     Attempts(tmp_path, monkeypatch)
     assert [each["candidate"] for each in fit_candidates(asdict(run))] == ["all", "all-refit"]
     assert "no candidate goes on from version 1" in capsys.readouterr().out
+
+
+def test_nothing_goes_on_from_a_champion_that_learned_from_labels_which_are_shut_out_now(
+    first_run, tmp_path, monkeypatch, capsys
+):
+    earlier = replace(first_run.run, run_id="toy-warm-4", module="tests.toy_warm", as_of=AS_OF - 30 * DAY)
+    Attempts(tmp_path / "first", monkeypatch)
+    _, champion = fit_candidates(asdict(earlier))
+    span = {"source": "station-7", "since": "2024-01-01T00:00:00+00:00", "until": "2024-01-02T00:00:00+00:00"}
+    run = replace(earlier, run_id="toy-warm-5", as_of=AS_OF, champion=_champion(champion), shut_out=(span,))
+    Attempts(tmp_path / "second", monkeypatch)
+    assert "warm" not in [each["candidate"] for each in fit_candidates(asdict(run))]
+    assert "it learned from labels now shut out" in capsys.readouterr().out
 
 
 def test_progress_comes_back_from_its_checkpoint(tmp_path, monkeypatch):

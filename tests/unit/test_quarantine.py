@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from heliostat.cohorts import without
-from heliostat.govern.quarantine import BEGINNING, EVER, KEPT_OUT, RELEASED, SUSPECTED, quarantined
+from heliostat.govern.quarantine import BEGINNING, EVER, KEPT_OUT, RELEASED, SUSPECTED, may_have_taught, quarantined
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -80,3 +80,11 @@ def test_labels_are_left_out_of_every_span_of_their_source_and_of_no_other():
     assert without(labels, []) is labels
     ever = [{"source": "a", "since": BEGINNING.isoformat(), "until": EVER.isoformat()}]
     assert "a" not in without(labels, ever)["source"].to_pylist()
+
+
+def test_a_version_may_have_learned_from_every_span_that_it_was_not_told_to_leave_out():
+    (first, second) = (span.to_json() for span in quarantined([said(KEPT_OUT, "a"), said(KEPT_OUT, "b")]))
+    assert may_have_taught([first], {})
+    assert may_have_taught([first, second], {"shut_out": [first]})
+    assert not may_have_taught([first], {"shut_out": [first, second]})
+    assert not may_have_taught([], {})
