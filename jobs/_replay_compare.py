@@ -19,6 +19,7 @@ import ray
 from heliostat import cohorts
 from heliostat.errors import NotFoundError, WorkloadError
 from heliostat.govern.candidates import ALL
+from heliostat.govern.quarantine import quarantined
 from heliostat.learn.tuned import configured
 from heliostat.records import ModelVersion
 from heliostat.simulate.comparison import rivals
@@ -29,12 +30,14 @@ from heliostat.simulate.play import Played, Turning, play
 from heliostat.simulate.stream import Stream
 from heliostat.simulate.turns import Trainer
 from heliostat.store.bundles import read_bundle
+from heliostat.store.schema import raw_schema
 from heliostat.watch.delays import with_due
 from heliostat.workload import Workload
 from jobs import _entry, _simulation_plot, _simulation_text
 from jobs._declared_learner import DeclaredLearner, left_out
 from jobs._judging import fitted_until
 from jobs._live_account import account_of
+from jobs._screen import decided
 from jobs._windows import is_all_history
 
 
@@ -124,7 +127,8 @@ def compared(job: _entry.Job, *, since: datetime, until: datetime, run: Runner) 
     loop = Played(answers=job.workload.task.answers(asked), account=account)
     rivalry = Rivalry(stream=stream, workload=workload, first=first, judging=judging, num_turns=account.num_turns)
     found = outcome(stream, {LOOP: loop, **run(rivalry)})
-    return found, _remarks(workload, judging, first), history.num_rows
+    remarks = [*_remarks(workload, judging, first), *_taught_otherwise(job, since=since, until=until)]
+    return found, remarks, history.num_rows
 
 
 def _known_by(rows: pa.Table, at: datetime) -> pa.Table:
@@ -163,6 +167,20 @@ def side_by_side(rivalry: Rivalry) -> dict[str, Played]:
         account = found[name].account
         print(f"{name}: {account.num_turns} turns, {account.num_fits} fits, {account.cpu_s:.0f} CPU-s", flush=True)
     return {name: found[name] for name in rivalry.names}
+
+
+def _taught_otherwise(job: _entry.Job, *, since: datetime, until: datetime) -> list[str]:
+    """Rows and labels that the loop learned from and the others did not, and the other way round."""
+    days = [("event_date", ">=", since.date()), ("event_at", ">=", since), ("event_at", "<", until)]
+    names = ["event_at", "label"]
+    raw = job.lake.read(job.workload.name, "raw", columns=names, where=days, schema=raw_schema(()))
+    num_rows = raw.num_rows - raw["label"].null_count
+    found = []
+    if num_rows:
+        found.append(f"{num_rows:,} rows of the period were ingested with their label: they taught the loop alone.")
+    if quarantined(decided(job)):
+        found.append("The loop did not learn from labels that were shut out; the others do.")
+    return found
 
 
 def _remarks(workload: Workload, judging: Declared, first: ModelVersion) -> list[str]:

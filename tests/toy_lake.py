@@ -25,10 +25,10 @@ def rows_of(*, since: datetime | None, until: datetime, known_by: datetime = FAR
     return rows.sort_by([("event_at", "ascending"), ("key", "ascending")])
 
 
-def ingest(lake: Lake, *, until: datetime) -> None:
+def ingest(lake: Lake, *, until: datetime, since: datetime | None = None, sequence: int = 1) -> None:
     """Raw rows as they were known at `until`."""
-    rows = rows_of(since=None, until=until, known_by=until)
-    lake.append("toy", "raw", _dated(rows, raw_schema(workload.columns)), stream="ingest", sequence=1)
+    rows = rows_of(since=since, until=until, known_by=until)
+    lake.append("toy", "raw", _dated(rows, raw_schema(workload.columns)), stream="ingest", sequence=sequence)
 
 
 def answer(lake: Lake, rows: pa.Table, *, sequence: int = 1, arms: list[str] | None = None, **given) -> list[str]:

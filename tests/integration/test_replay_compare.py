@@ -15,6 +15,7 @@ from ray import cloudpickle
 from heliostat import Trees
 from heliostat.errors import NotFoundError
 from heliostat.govern.commands import TurnRecord
+from heliostat.govern.quarantine import KEPT_OUT
 from heliostat.govern.stored import record_to_json
 from heliostat.learn.bundle import ServedModel
 from heliostat.store.bundles import read_bundle
@@ -122,6 +123,17 @@ def test_what_a_policy_is_played_from_travels_to_another_process_and_gives_the_s
 
 def rows_before(stage):
     return stage.lake.read("toy", "raw")
+
+
+def test_what_taught_the_loop_alone_is_told(lived, capsys):
+    ingest(lived.lake, since=START, until=START + 10 * DAY, sequence=2)
+    told = rows_of(since=START, until=START + 10 * DAY, known_by=START + 10 * DAY)
+    span = {"source": "a", "since": START.isoformat(), "until": UNTIL.isoformat(), "reason": "wrong"}
+    lived.catalog.append(KEPT_OUT, "toy", span, by="somebody", at=START)
+    show_comparison(asked(lived), run=lambda rivalry: {name: rivalry.played("never") for name in rivalry.names})
+    printed = capsys.readouterr().out
+    assert f"{told.num_rows - told['label'].null_count:,} rows of the period were ingested with their label" in printed
+    assert "did not learn from labels that were shut out" in printed
 
 
 def test_a_period_without_answers_is_one_sentence(lived):
