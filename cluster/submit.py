@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.job_submission import JobSubmissionClient
@@ -170,6 +171,20 @@ def logs(settings: Settings, submission_id: str) -> str:
     """All that the job has written so far."""
     answer = dashboard.request(settings, f"/api/jobs/{submission_id}/logs")
     return str(answer["logs"] or "")
+
+
+def result(log: str) -> dict[str, Any]:
+    """What a job that succeeded said at its end: its last line that is a JSON object; ClusterError where none is.
+
+    Not its very last line: Ray may warn after it, while the driver ends.
+    """
+    for line in reversed(log.splitlines()):
+        if line.startswith("{") and line.rstrip().endswith("}"):
+            try:
+                return dict(json.loads(line))
+            except json.JSONDecodeError:
+                continue  # somebody else's braces
+    raise ClusterError("The job succeeded, but its log holds no result (a line of JSON): was the log rotated or cut?")
 
 
 def stop(settings: Settings, submission_id: str, *, timeout_s: float = 60.0) -> JobState:

@@ -60,8 +60,7 @@ class Runner:
             raise ClusterError(
                 f"jobs.{verb} ended as {state.status}: see above, or its log at {self._settings.dashboard_url}."
             )
-        printed = [line for line in submit.logs(self._settings, submission_id).splitlines() if line.strip()]
-        return dict(json.loads(printed[-1]))
+        return submit.result(submit.logs(self._settings, submission_id))
 
     def say(self, text: str) -> None:
         """One line with the time since the start."""

@@ -51,8 +51,7 @@ class Toys(AbstractContextManager["Toys"]):
         text = submit.logs(self.settings, identifier)
         if state.status != submit.SUCCEEDED:
             raise RuntimeError(text[-2000:])
-        said: dict[str, Any] = json.loads([line for line in text.splitlines() if line.strip()][-1])
-        return said
+        return submit.result(text)
 
     def versions(self, module: str) -> list[int]:
         """The champion that answers, and another version; made on the first call."""

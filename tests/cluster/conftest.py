@@ -42,7 +42,7 @@ class Installation:
         state = submit.wait(self.settings, submission_id, timeout_s=timeout_s)
         text = submit.logs(self.settings, submission_id)
         assert state.status == submit.SUCCEEDED, text[-6000:]
-        return json.loads([line for line in text.splitlines() if line.strip()][-1])
+        return submit.result(text)
 
     def run(self, verb: str, module: str, *options: str) -> dict:
         """A job from start to end."""

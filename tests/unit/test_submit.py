@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.submit import submitted
+from cluster.submit import result, submitted
 from heliostat.errors import ClusterError
 
 
@@ -33,3 +33,16 @@ def test_another_refusal_is_not_repeated():
     with pytest.raises(RuntimeError, match="the job is wrong"):
         submitted(refusing, submission_id="a")
     assert refusing.num_left == 1
+
+
+def test_a_jobs_result_is_found_although_ray_warns_after_it():
+    log = (
+        'Running entrypoint for job a: python -m jobs.deploy\n{"url": "first"}\n{"url": "last", "seconds": 1.5}\n'
+        "\x1b[33m(raylet)\x1b[0m WARNING: 36 PYTHON worker processes have been started on node: 9c {such}\n{not json}\n"
+    )
+    assert result(log) == {"url": "last", "seconds": 1.5}
+
+
+def test_a_log_without_a_result_is_told_in_a_sentence():
+    with pytest.raises(ClusterError, match="no result"):
+        result("Running entrypoint for job a\n")
