@@ -42,7 +42,8 @@ STEWARD_ACTOR = ActorResources(max_task_retries=3)
 # Woken and asked for its status while its own threads work.
 ANSWERER_ACTOR = ActorResources(max_task_retries=3)
 
-PREDICTOR_CPUS_PER_REPLICA = 0.1
+# Little, so that thirty replicas on two CPUs still leave room for a training worker: it is memory that ends first.
+PREDICTOR_CPUS_PER_REPLICA = 0.05
 # Below one CPU, so that Ray Data's tasks fit beside the workers that wait for their rows.
 TRAIN_CPUS_PER_WORKER = 0.5
 # A trial waits, so this much stays free beside all of them: who needs it is placed at once, and a trial pauses.
@@ -52,7 +53,7 @@ TUNE_CPUS_KEPT_FREE = 0.5
 INGEST_READ_CPUS = 0.25
 # Far below a CPU, so that both fit beside the replicas of a small cluster; what they get there, the scheduler decides.
 SCORE_READ_CPUS = 0.25
-SCORE_ACTOR_CPUS = 0.5
+SCORE_ACTOR_CPUS = 0.25
 # Batch work is for whatever the replicas leave over.
 BATCH_NICENESS = 10
 # A driver mostly waits for what it started.
