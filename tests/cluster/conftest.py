@@ -80,6 +80,11 @@ class Installation:
         return json.loads(done.stdout)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the one cluster come last, so that nothing else is timed beside its idle replicas."""
+    items.sort(key=lambda item: "installation" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A cluster that is gone, with all its processes, when the tests are over."""

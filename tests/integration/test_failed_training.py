@@ -9,7 +9,7 @@ import pytest
 import ray
 from ray.train import TrainingFailedError
 
-from cluster import idle, submit
+from cluster import submit
 from heliostat.errors import TrainingError
 from heliostat.workload import load
 from jobs import _entry, retrain, train
@@ -40,7 +40,7 @@ def stage(tmp_path, monkeypatch, first_run):
     Attempts(tmp_path / "checkpoints", monkeypatch)
     monkeypatch.setattr(train, "TorchTrainer", HereTrainer)
     monkeypatch.setattr(ray, "cluster_resources", dict)
-    monkeypatch.setattr(idle, "read", lambda: idle.Idle(num_cpus=2.0, num_gpus=0.0, num_waiting=0))
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 8.0})
     monkeypatch.setattr(submit, "code_package", lambda: None)
     monkeypatch.setattr(submit, "code_revision", lambda _: "abc")
     return stage
