@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from benchmarks.model_kinds import Rows
+from benchmarks.model_kinds import Rows, drawn_lightgbm
 from heliostat import Category, Number, Quantity, Training, Vector, Workload
 from heliostat.blocks import block_bootstrap
 from heliostat.learn.bundle import served
@@ -117,18 +117,7 @@ def tuned_trees(make: Callable[..., Any], known: pa.Table) -> Answers:
     """The best of a random search by the absolute error on the newest tenth, fitted again."""
     train, later = split_by_time(known, share=0.1)
     random, labels = np.random.default_rng(1), later["label"].to_numpy()
-    drawn = [
-        {
-            "num_leaves": int(random.integers(8, 128)),
-            "learning_rate": float(np.exp(random.uniform(np.log(0.02), np.log(0.2)))),
-            "min_child_samples": int(random.integers(5, 100)),
-            "subsample": float(random.uniform(0.6, 1)),
-            "subsample_freq": 1,
-            "colsample_bytree": float(random.uniform(0.4, 1)),
-            "n_estimators": int(random.integers(50, 400)),
-        }
-        for _ in range(NUM_DRAWS)
-    ]
+    drawn = [{**drawn_lightgbm(random), "n_estimators": int(random.integers(50, 400))} for _ in range(NUM_DRAWS)]
     errors = [np.abs(labels - trees(partial(make, **each), train)(later)).mean() for each in drawn]
     return trees(partial(make, **drawn[int(np.argmin(errors))]), known)
 

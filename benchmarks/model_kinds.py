@@ -191,20 +191,24 @@ def lightgbm(workload: Workload, known: pa.Table, *, is_tuned: bool = False) -> 
     )
 
 
+def drawn_lightgbm(random: np.random.Generator) -> dict[str, Any]:
+    """Settings of LightGBM, drawn from where good ones usually are."""
+    return {
+        "num_leaves": int(random.integers(8, 128)),
+        "learning_rate": float(np.exp(random.uniform(np.log(0.02), np.log(0.2)))),
+        "min_child_samples": int(random.integers(5, 100)),
+        "subsample": float(random.uniform(0.6, 1)),
+        "subsample_freq": 1,
+        "colsample_bytree": float(random.uniform(0.4, 1)),
+    }
+
+
 def _searched(fitted: Any, data: Any, train: pa.Table, later: pa.Table) -> dict[str, Any]:
     random = np.random.default_rng(1)
     found: list[tuple[float, dict[str, Any]]] = []
     inputs, labels = data(later)
     for _ in range(NUM_DRAWS):
-        drawn = {
-            "num_leaves": int(random.integers(8, 128)),
-            "learning_rate": float(np.exp(random.uniform(np.log(0.02), np.log(0.2)))),
-            "min_child_samples": int(random.integers(5, 100)),
-            "subsample": float(random.uniform(0.6, 1)),
-            "subsample_freq": 1,
-            "colsample_bytree": float(random.uniform(0.4, 1)),
-            "reg_lambda": float(np.exp(random.uniform(-4, 3))),
-        }
+        drawn = {**drawn_lightgbm(random), "reg_lambda": float(np.exp(random.uniform(-4, 3)))}
         model = fitted({**drawn, "n_estimators": 400}, train)
         for rounds in (50, 100, 200, 300, 400):
             answers = model.predict_proba(inputs, num_iteration=rounds)[:, 1]

@@ -7,7 +7,6 @@ bare Ray Data has pandas batches and the network alone: no contract, no ids, no 
 """
 
 import argparse
-import json
 import shutil
 import statistics
 import subprocess
@@ -30,7 +29,7 @@ from actors import handles, start
 from benchmarks.mlp import NAMES, workload
 from benchmarks.network import network, probabilities
 from benchmarks.publish import fitted
-from cluster import local
+from cluster import local, submit
 from cluster.connect import connect
 from heliostat.learn import bundle
 from heliostat.settings import Settings
@@ -126,7 +125,7 @@ def _job(verb: str, *options: str) -> dict:
     )
     if done.returncode:
         raise SystemExit(f"error: jobs.{verb} failed: {done.stdout[-2000:]}{done.stderr[-3000:]}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return submit.result(done.stdout)
 
 
 def _prepare(settings: Settings) -> None:

@@ -25,7 +25,7 @@ def wait_until_answering(settings: Settings, workload: str, *, application: str,
         status, text = _get(settings, path)
         is_there = status == HTTPStatus.OK and (path != _ROUTES or f'"{names.route_prefix(workload)}"' in text)
         num_answered = num_answered + 1 if is_there else 0
-        if time.monotonic() > deadline:
+        if num_answered < _TIMES_IN_A_ROW and time.monotonic() > deadline:
             raise ClusterError(
                 f"{settings.http_url}{path} did not answer for {workload!r} within {timeout_s:.0f} s; the last answer "
                 f"was {status}: {text[:500]}. See the logs of Serve's controller in the dashboard."

@@ -54,6 +54,8 @@ INGEST_READ_CPUS = 0.25
 # Far below a CPU, so that both fit beside the replicas of a small cluster; what they get there, the scheduler decides.
 SCORE_READ_CPUS = 0.25
 SCORE_ACTOR_CPUS = 0.25
+# A policy that is played fits models as a training worker does.
+COMPARE_CPUS = TRAIN_CPUS_PER_WORKER
 # Batch work is for whatever the replicas leave over.
 BATCH_NICENESS = 10
 # A driver mostly waits for what it started.

@@ -184,7 +184,7 @@ def result(log: str) -> dict[str, Any]:
                 return dict(json.loads(line))
             except json.JSONDecodeError:
                 continue  # somebody else's braces
-    raise ClusterError("The job succeeded, but its log holds no result (a line of JSON): was the log rotated or cut?")
+    raise ClusterError("The job succeeded, but its log holds no result, a line of JSON: see the log in the dashboard.")
 
 
 def stop(settings: Settings, submission_id: str, *, timeout_s: float = 60.0) -> JobState:

@@ -1,6 +1,5 @@
 """What the live loop did in a period, from the journal: its turns, alarms and what they cost."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 from actors.hearing import asked
 from heliostat.govern.commands import TurnRecord
 from heliostat.govern.stored import record_from_json
-from heliostat.records import JournalEntry
 from heliostat.simulate.play import Account, TurnNote
 from heliostat.watch.followed import ALERT, RETRAIN
 from jobs import _entry
@@ -19,19 +17,11 @@ NOT_STORED = ("at", "numbers")  # beside the record in the journal
 Instants = NDArray[np.datetime64]
 
 
-def entries(job: _entry.Job, kind: str) -> Iterator[JournalEntry]:
-    """All that the journal says of a kind, in order."""
-    after = 0
-    while page := job.catalog.entries(job.workload.name, kind=kind, after_sequence=after):
-        yield from page
-        after = page[-1].sequence
-
-
 def turns_of(job: _entry.Job, *, since: datetime, until: datetime) -> list[TurnRecord]:
     """The turns that started in a period, as they ended."""
     records = [
         record_from_json({name: value for name, value in entry.payload.items() if name not in NOT_STORED})
-        for entry in entries(job, "turn_ended")
+        for entry in job.catalog.entries(job.workload.name, kind="turn_ended")
     ]
     return [record for record in records if since <= record.started_at < until]
 
@@ -64,9 +54,9 @@ def _alarms(job: _entry.Job, event_at: Instants, *, since: datetime, until: date
     """Whatever the monitor told people, and every decay that it saw."""
     told: list[tuple[datetime, str, datetime | None]] = [
         (datetime.fromisoformat(entry.payload["detected_at"]), entry.payload["reason"], None)
-        for entry in entries(job, ALERT)
+        for entry in job.catalog.entries(job.workload.name, kind=ALERT)
     ]
-    for entry in entries(job, RETRAIN):
+    for entry in job.catalog.entries(job.workload.name, kind=RETRAIN):
         ask = asked(entry)
         told += [
             (ask.detected_at, reason, ask.onset_at)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from cluster import resources
 from heliostat import cohorts
 from heliostat.errors import NotFoundError, WorkloadError
 from heliostat.govern.candidates import ALL
@@ -33,7 +34,7 @@ from heliostat.store.bundles import read_bundle
 from heliostat.store.schema import raw_schema
 from heliostat.watch.delays import with_due
 from heliostat.workload import Workload
-from jobs import _entry, _simulation_plot, _simulation_text
+from jobs import _entry, _room, _simulation_plot, _simulation_text
 from jobs._declared_learner import DeclaredLearner, left_out
 from jobs._judging import fitted_until
 from jobs._live_account import account_of
@@ -156,8 +157,9 @@ def _first_version(job: _entry.Job, asked: pa.Table) -> ModelVersion:
 
 
 def side_by_side(rivalry: Rivalry) -> dict[str, Played]:
-    """All policies as Ray tasks of one CPU each, as many at once as the cluster has room for."""
-    task, shared = ray.remote(num_cpus=1)(Rivalry.played), ray.put(rivalry)
+    """All policies as Ray tasks, as many at once as the cluster has room for."""
+    _room.say_if_full(num_cpus=resources.COMPARE_CPUS)
+    task, shared = ray.remote(num_cpus=resources.COMPARE_CPUS)(Rivalry.played), ray.put(rivalry)
     waiting: dict[Any, str] = {task.remote(shared, name): name for name in rivalry.names}
     found: dict[str, Played] = {}
     while waiting:

@@ -45,13 +45,9 @@ def screened(job: _entry.Job, *, as_of: datetime) -> list[dict[str, str]]:
 
 def decided(job: _entry.Job) -> list[tuple[str, dict[str, object]]]:
     """What the journal holds of suspicions and of what people decided about them, in order."""
-    found: list[tuple[int, str, dict[str, object]]] = []
-    for kind in (SUSPECTED, RELEASED, KEPT_OUT):
-        after = 0
-        while page := job.catalog.entries(job.workload.name, kind=kind, after_sequence=after):
-            found += [(entry.sequence, kind, dict(entry.payload)) for entry in page]
-            after = page[-1].sequence
-    return [(kind, payload) for _, kind, payload in sorted(found, key=lambda one: one[0])]
+    name, kinds = job.workload.name, (SUSPECTED, RELEASED, KEPT_OUT)
+    found = [entry for kind in kinds for entry in job.catalog.entries(name, kind=kind)]
+    return [(entry.kind, dict(entry.payload)) for entry in sorted(found, key=lambda entry: entry.sequence)]
 
 
 def _told(job: _entry.Job, *, as_of: datetime) -> list[Told]:

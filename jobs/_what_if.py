@@ -6,7 +6,7 @@ from actors.hearing import asked
 from heliostat.govern.what_if import Past, PlayedTurn, changed, what_if
 from heliostat.watch.followed import RETRAIN
 from jobs import _entry
-from jobs._live_account import entries, turns_of
+from jobs._live_account import turns_of
 
 
 def show_what_if(job: _entry.Job) -> _entry.Result:
@@ -54,7 +54,7 @@ def _line(one: PlayedTurn) -> str:
 
 
 def _past(job: _entry.Job, *, since: datetime, until: datetime) -> Past:
-    asks = [asked(entry) for entry in entries(job, RETRAIN)]
+    asks = [asked(entry) for entry in job.catalog.entries(job.workload.name, kind=RETRAIN)]
     return Past(
         asks=[ask for ask in asks if since <= ask.at < until],
         turns=turns_of(job, since=since, until=until),

@@ -99,7 +99,7 @@ def test_the_token_is_for_the_owner_alone(settings: Settings) -> None:
 def test_a_job_prints_its_result_line_and_knows_its_home_and_its_code(settings: Settings) -> None:
     state, lines = run_probe(settings, "say", "two words")
     assert state.status == submit.SUCCEEDED
-    result = json.loads(lines[-1])
+    result = submit.result("\n".join(lines))
     assert result["home"] == str(settings.home)
     assert result["arguments"] == ["say", "two words"]
     assert int(result["revision"], 16) > 0
