@@ -13,6 +13,11 @@ from heliostat.watch.profile import OUTPUTS
 
 PANDAS_INDEX = "__index_level_"
 TAKEN = OUTPUTS | {"event_at"}  # names that the watching needs for itself
+NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+MIN_NUMBERS_SHARE = 0.9  # of the values of a text column: the others stand for missing ones
+MAX_MARKS = 3  # "?", "-", "none": more are words
+TRIED_VALUES = 100
+MIN_KEY_SHARE = 0.9  # of values that are different: such a text names the row
 
 
 def inputs(table: pa.Table, *, apart: Collection[str], remarks: list[str]) -> tuple[pa.Table, list[Column]]:
@@ -27,7 +32,8 @@ def inputs(table: pa.Table, *, apart: Collection[str], remarks: list[str]) -> tu
         if why is not None:
             dropped.setdefault(why, []).append(name)
             continue
-        column, values = _input(f"{name} (input)" if name in TAKEN else name, table[name])
+        told = _as_numbers(name, table[name], remarks) if is_text(table[name].type) else table[name]
+        column, values = _input(f"{name} (input)" if name in TAKEN else name, told)
         columns.append(column)
         arrays.append(values)
     remarks += [f"Left out as inputs: {', '.join(names)} ({why})." for why, names in dropped.items()]
@@ -67,6 +73,48 @@ def _why_dropped(name: str, values: pa.ChunkedArray) -> str | None:
         return "no value at all"
     if kinds.is_temporal(kind):
         return "times and dates: turn them into numbers such as the hour if the model should see them"
+    if is_text(kind) and _are_instants(values):
+        return "times and dates as text: turn them into numbers such as the hour if the model should see them"
     if is_number(kind) or is_text(kind) or kinds.is_boolean(kind):
         return None
     return f"{kind} is neither number, text nor boolean"
+
+
+def _are_instants(values: pa.ChunkedArray) -> bool:
+    """Whether a text is a date or an instant in every row that has one; a few are looked at first."""
+    known = values.drop_null().cast(pa.string())
+    return len(known) > 0 and any(
+        _can_be(known.slice(0, TRIED_VALUES), kind) and _can_be(known, kind)
+        for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC"))
+    )
+
+
+def _can_be(texts: pa.ChunkedArray, kind: pa.DataType) -> bool:
+    try:
+        texts.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _as_numbers(name: str, values: pa.ChunkedArray, remarks: list[str]) -> pa.ChunkedArray:
+    """A text of numbers and a few marks of missing ones, as numbers; any other text as it is.
+
+    Without such marks somebody wanted it to be text: codes of places are no quantities.
+    """
+    texts = values.cast(pa.string())
+    counts = pc.value_counts(texts.drop_null().combine_chunks())
+    found = counts.field("values")
+    is_numeric = pc.match_substring_regex(found, NUMBER)
+    num_numbers = pc.sum(counts.field("counts").filter(is_numeric)).as_py() or 0
+    marks = found.filter(pc.invert(is_numeric))
+    if not 0 < len(marks) <= MAX_MARKS or num_numbers < MIN_NUMBERS_SHARE * (len(values) - values.null_count):
+        if len(found) > MIN_KEY_SHARE * len(values):
+            remarks.append(f"{name} has another text in nearly every row, which teaches nothing: is it the --key?")
+        return values
+    shown = ", ".join(map(repr, marks.to_pylist()))
+    remarks.append(
+        f"{name} is text, but all of it is numbers except {shown}: it was read as numbers, those as missing."
+    )
+    is_mark = pc.is_in(texts, value_set=marks)
+    return pc.if_else(is_mark, pa.scalar(None, pa.string()), pc.utf8_trim_whitespace(texts)).cast(pa.float64())

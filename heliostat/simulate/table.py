@@ -18,6 +18,7 @@ from heliostat.tasks import Task
 MAX_CELLS = 4_000_000  # rows by columns by trees: more would take longer than anybody waits
 MIN_COLUMNS = 10
 MIN_PLAYABLE_ROWS = 20_000
+MAX_SHOWN = 20  # names of columns in a sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,8 @@ def prepare(table: pa.Table, roles: Roles, *, first: float, max_rows: int | None
     later = [name for name in (roles.label_time, roles.due_time) if name is not None]
     for later_time in later:
         refuse_mixed(table, str(roles.event_time), later_time, remarks)
+    if event_at is not None and event_at[0] == event_at[-1]:
+        remarks.append(f"All rows have the same {roles.event_time}: they are played in file order.")
     label_at, due_at = (None if name is None else times(table, name) for name in (roles.label_time, roles.due_time))
     told_at = due_at if label_at is None else label_at
     if event_at is not None and told_at is not None:
@@ -94,7 +97,7 @@ def _decoded(values: pa.ChunkedArray) -> pa.ChunkedArray:
 def _refuse_roles(table: pa.Table, roles: Roles, *, first: float) -> None:
     for name in roles.named:
         if name not in table.column_names:
-            raise ContractError(f"The table has no column {name!r}; it has {', '.join(table.column_names)}.")
+            raise ContractError(f"The table has no column {name!r}; it has {_shown(table.column_names)}.")
     repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if repeated:
         raise ContractError(f"The table has more than one column {repeated[0]!r}; rename or drop one.")
@@ -106,6 +109,11 @@ def _refuse_roles(table: pa.Table, roles: Roles, *, first: float) -> None:
             raise ContractError(f"A {option} time needs an event time to be compared with; give --event-time too.")
     if not 0 < first < 1:
         raise ContractError(f"The first part must be a share between 0 and 1; got {first}.")
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(map(repr, names[:MAX_SHOWN])) + more
 
 
 def _playable_rows(num_columns: int, task: Task) -> int:

@@ -27,8 +27,8 @@ def times(table: pa.Table, name: str) -> Values:
         return _seconds(values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ContractError(
-            f"Column {name!r} of type {values.type} cannot be read as a time ({error}); give instants, dates, ISO text "
-            "or numbers."
+            f"Column {name!r} of type {values.type} cannot be read as a time, as in {values.drop_null()[0].as_py()!r}; "
+            "give instants, dates, text such as '2020-01-31 23:59' or numbers."
         ) from error
 
 
@@ -82,10 +82,12 @@ def remarks_on_delays(event_at: Values, label_at: Values, labels: Values) -> lis
     if not len(delays):
         return ["No row has a label and a label time."]
     span = max(float(event_at[-1] - event_at[0]), 1e-9)
-    found = [
-        f"Labels come late: half of them after {max(np.quantile(delays, 0.5), 0.0) / span:.1%} of the whole time span, "
-        f"one in twenty after more than {max(np.quantile(delays, 0.95), 0.0) / span:.1%}."
-    ]
+    half, most = (float(np.quantile(delays, share)) for share in (0.5, 0.95))
+    late = (
+        f"Labels come late: half of them after {max(half, 0.0) / span:.1%} of the whole time span, one in twenty after "
+        f"more than {most / span:.1%}."
+    )
+    found = [late] if most > 0 else []
     num_early, num_untold = int((delays < 0).sum()), int((np.isfinite(labels) & np.isnan(label_at)).sum())
     if num_early:
         found.append(f"{num_early:,} labels were told before their event: they count as known right after the answer.")
