@@ -17,6 +17,7 @@
    to the pool. The name is the first field of every message that has one, and is read where it passes, so there is no
    further hop. gRPC calls get an id and a time, and are sent on whole, as in 1 and 2.
 10. Only what ended badly is logged: a line for each answer costs a datagram and its refusal, as mostly nobody listens.
+11. Connections to replicas are kept for the next request also when many callers are connected.
 
 Ray starts this program instead of HAProxy (`RAY_SERVE_HAPROXY_BINARY_PATH`); it changes the file in place,
 because Ray recognises its HAProxy by that file's name, and then becomes HAProxy under the same process id.
@@ -34,6 +35,10 @@ SLOW_REQUEST_S = 15
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 65_536
 MAX_URL_BYTES = 8_192
+# In percent of the sockets that HAProxy may open: two for each caller and some for checks. With HAProxy's 20 and 25,
+# half of the callers allowed were enough for it to keep none: every request then opened a connection, at three times
+# the replica's work, so that a replica that fell behind could not catch up.
+KEPT_CONNECTIONS = "    tune.pool-low-fd-ratio 90\n    tune.pool-high-fd-ratio 95"
 # A replica that is busy answers its health check late, and one that is dead refuses it at once. Without this, HAProxy
 # waits 250 ms once a replica is in doubt, and would take a slow one for dead.
 CHECK_S = 5
@@ -116,7 +121,7 @@ def adapt(configuration: str, *, directory: Path) -> str:
         return configuration
     configuration = _ERROR_FILES.sub("", configuration)
     # Above what the rule allows, so that the rule is what answers.
-    configuration = _after(_GLOBAL, f"    tune.http.maxhdr {10 * MAX_HEADERS}", configuration)
+    configuration = _after(_GLOBAL, f"    tune.http.maxhdr {10 * MAX_HEADERS}\n{KEPT_CONNECTIONS}", configuration)
     configuration = _after(_DEFAULTS, _default_rules(directory), configuration)
     # A plain answer of a fixed text; Ray's repeats the path that was asked for.
     configuration = _replace_once(

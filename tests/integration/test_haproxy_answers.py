@@ -19,8 +19,18 @@ from tests.unit.test_haproxy_launcher import RENDERED
 LIVE = b"GET /app/live HTTP/1.1\r\nHost: here\r\n"
 
 
+MAX_CONNECTIONS = 64
+
+
 class Replica(http.server.BaseHTTPRequestHandler):
-    """Answers with the headers that it was sent."""
+    """Answers with the headers that it was sent, and counts the connections that were made for that."""
+
+    protocol_version = "HTTP/1.1"
+    num_connections = 0
+
+    def setup(self) -> None:
+        type(self).num_connections += 1
+        super().setup()
 
     def do_GET(self) -> None:
         body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
@@ -47,10 +57,13 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     threading.Thread(target=replica.serve_forever, daemon=True).start()
     ports = [free_port() for _ in range(4)]
     rendered = RENDERED.replace(":21012", f":{ports[0]}").replace(":21000", f":{ports[1]}")
-    rendered = rendered.replace(":21011", f":{ports[2]}").replace("    maxconn 1024", "    tune.bufsize 262144")
+    rendered = rendered.replace(":21011", f":{ports[2]}").replace(
+        "maxconn 1024", f"maxconn {MAX_CONNECTIONS}\n    tune.bufsize 262144"
+    )
     routes = "    use_backend app if { path_beg /app }\n    use_backend gone if { path_beg /gone }\n"
     backends = (
-        f"backend app\n    server a 127.0.0.1:{replica.server_port}\nbackend gone\n    server a 127.0.0.1:{ports[3]}\n"
+        f"backend app\n    http-reuse always\n    server a 127.0.0.1:{replica.server_port}\n"
+        f"backend gone\n    server a 127.0.0.1:{ports[3]}\n"
     )
     rendered = rendered.replace("    default_backend", routes + "    default_backend")
     path = directory / "haproxy.cfg"
@@ -144,3 +157,17 @@ def test_headers_that_only_serve_would_read_are_left_out(port):
     headers = reaches_replica(port, *strange, b"X-Mine: kept")
     assert headers["x-mine"] == "kept"
     assert not {"x-session-id", "x-request-disconnect-disabled", "serve_multiplexed_model_id"} & headers.keys()
+
+
+def test_many_callers_at_once_share_the_connections_that_are_there(port):
+    num_callers, num_rounds = MAX_CONNECTIONS - 4, 4
+    callers = [http.client.HTTPConnection("127.0.0.1", port, timeout=20) for _ in range(num_callers)]
+    before = Replica.num_connections
+    for _ in range(num_rounds):
+        for caller in callers:
+            caller.request("GET", "/app/live")
+        for caller in callers:
+            assert json.loads(caller.getresponse().read())["host"]
+    for caller in callers:
+        caller.close()
+    assert Replica.num_connections - before <= 1.5 * num_callers
