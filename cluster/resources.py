@@ -62,9 +62,10 @@ BATCH_NICENESS = 10
 JOB_DRIVER_CPUS = 0.0
 
 
-def predictor_actor_options() -> dict[str, Any]:
+def predictor_actor_options(*, num_cpus: float | None = None, num_gpus: float = 0.0) -> dict[str, Any]:
     """Serve's `ray_actor_options` for a replica that answers requests."""
-    return {"num_cpus": PREDICTOR_CPUS_PER_REPLICA}
+    cpus = {"num_cpus": PREDICTOR_CPUS_PER_REPLICA if num_cpus is None else num_cpus}
+    return {**cpus, "num_gpus": num_gpus} if num_gpus else cpus
 
 
 def train_worker_resources(*, num_gpus: float = 0.0) -> dict[str, float]:

@@ -85,7 +85,9 @@ def build(args: Mapping[str, Any]) -> Application:
     deployment = serve.deployment(
         name=DEPLOYMENT,
         **replica_options(workload.serving),
-        ray_actor_options=predictor_actor_options(),
+        ray_actor_options=predictor_actor_options(
+            num_cpus=workload.serving.cpus_per_replica, num_gpus=workload.serving.gpus_per_replica
+        ),
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         # A version of the code that does not start leaves the one that serves alone.
         max_surge_percent=100,

@@ -41,6 +41,11 @@ class PredictorConfig:
             )
 
     @property
+    def device(self) -> str:
+        """Where networks answer."""
+        return "cuda" if self.limits.gpus_per_replica else "cpu"
+
+    @property
     def asks_others(self) -> bool:
         """Whether other workloads have a part in the answers."""
         return bool(self.inputs) or self.combine is not None

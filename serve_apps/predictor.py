@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from heliostat.errors import NotFoundError
@@ -112,15 +113,14 @@ class Predictor:
             bundle_by_number=bundle_by_number,
             held=self.live.version_by_number,
             contract=self.config.contract,
+            device=self.config.device,
         )
 
     async def refuse_unloadable(self, number: int, bundle: BundleRef) -> None:
         """CatalogError when a replica could not load the version."""
-        held, contract = self.live.version_by_number.get(number), self.config.contract
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(
-            self._beside, lambda: refuse_unloadable(number, bundle, held=held, contract=contract)
-        )
+        held, config = self.live.version_by_number.get(number), self.config
+        refused = partial(refuse_unloadable, number, bundle, held=held, contract=config.contract, device=config.device)
+        await asyncio.get_running_loop().run_in_executor(self._beside, refused)
 
     @property
     def _beside(self) -> Executor | None:

@@ -26,6 +26,10 @@ class Serving:
     part; None is no limit, and steering is never limited. `default` (a probability, a class or a quantity) is
     answered, degraded, when no version can; None refuses (503). With `pool` the workload shares replicas with others
     that say so, and has none of its own. With `cache` an equal row gets the same answer for a while.
+
+    The cluster keeps `cpus_per_replica` CPUs for each replica (None: a twentieth, so that many workloads fit on few
+    CPUs; how much a replica then gets, the system decides) and `gpus_per_replica` GPUs, on which its networks answer: a
+    quarter lets four replicas share one. While code is upgraded there are twice as many replicas.
     """
 
     num_replicas: int = 2
@@ -41,6 +45,8 @@ class Serving:
     default: float | str | None = None
     pool: Pool | None = None
     cache: Cache | None = None
+    cpus_per_replica: float | None = None
+    gpus_per_replica: float = 0.0
 
     @property
     def fewest_replicas(self) -> int:
@@ -64,3 +70,17 @@ class Serving:
             raise WorkloadError(f"{self}: burst_requests must be at least 1, and needs requests_per_s.")
         if self.pool is not None and self.scaling is not None:
             raise WorkloadError(f"{self}: a workload of the pool has no replicas to scale; leave pool or scaling out.")
+        self._refuse_shares()
+
+    def _refuse_shares(self) -> None:
+        cpus, gpus = self.cpus_per_replica, self.gpus_per_replica
+        if self.pool is not None and (cpus is not None or gpus):
+            raise WorkloadError(
+                f"{self}: a workload of the pool has no replicas of its own; leave pool, or cpus_per_replica and "
+                "gpus_per_replica out."
+            )
+        if cpus is not None and not 0 < cpus < float("inf"):
+            raise WorkloadError(f"{self}: cpus_per_replica must be above 0; None means a twentieth.")
+        # Ray shares out one GPU, but not one and a half.
+        if not (0 <= gpus <= 1 or (gpus < float("inf") and gpus == int(gpus))):
+            raise WorkloadError(f"{self}: gpus_per_replica must be a share from 0 to 1, or a whole number.")

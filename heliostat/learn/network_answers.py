@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from heliostat.errors import BundleError
+from heliostat.errors import BundleError, SettingsError
 from heliostat.learn.epochs import forward, on_device
 from heliostat.learn.objective import outputs_of
 from heliostat.learn.prepare import Preparation
@@ -42,7 +42,15 @@ class NetworkAnswers:
         return logits.cpu().numpy().astype(np.float64)
 
     def move_to(self, device: str) -> None:
-        """The network answers on this device from now on; nobody may be asking it meanwhile."""
+        """The network answers on this device from now on; nobody may be asking it meanwhile.
+
+        SettingsError when this process has none such.
+        """
+        if device != "cpu" and not torch.cuda.is_available():
+            raise SettingsError(
+                f"A network of {self._workload.name!r} shall answer on {device!r}, but torch {torch.__version__} sees "
+                "no GPU here; install a build of torch for the GPU's driver, or leave gpus_per_replica out."
+            )
         self._module.to(device)
         self._device = device
 

@@ -61,6 +61,7 @@ def load_versions(
     bundle_by_number: Mapping[int, BundleRef],
     held: Mapping[int, LoadedVersion],
     contract: Contract,
+    device: str = "cpu",
 ) -> dict[int, LoadedVersion]:
     """Every wanted version, loaded and warm; what is held already is kept. Takes seconds: call it in a thread."""
     loaded: dict[int, LoadedVersion] = {}
@@ -71,12 +72,16 @@ def load_versions(
                 f"The routing record names version {number} without its bundle; publish it with its bundle."
             )
         before = held.get(number)
-        loaded[number] = before if before is not None and before.bundle == bundle else load_version(bundle, contract)
+        is_held = before is not None and before.bundle == bundle
+        loaded[number] = before if before is not None and is_held else load_version(bundle, contract, device=device)
     return loaded
 
 
-def load_version(bundle: BundleRef, contract: Contract) -> LoadedVersion:
-    """The version in a bundle, warm, for rows as this contract logs them; BundleError when it needs others."""
+def load_version(bundle: BundleRef, contract: Contract, *, device: str = "cpu") -> LoadedVersion:
+    """The version in a bundle, warm, for rows as this contract logs them; BundleError when it needs others.
+
+    Networks answer on `device`; SettingsError when the process has none such.
+    """
     model = ServedModel.load(read_bundle(bundle.uri, bundle.hash))
     logged, renamed = {column.name for column in contract.logged}, renamed_since(contract.earlier)
     needed = [column for column in model.workload.columns if column.name not in logged]
@@ -89,6 +94,7 @@ def load_version(bundle: BundleRef, contract: Contract) -> LoadedVersion:
         )
     _refuse_other_lengths(bundle, model.workload.columns, contract.logged)
     num_missing = _num_missing(bundle, model.workload.label, contract.label)
+    model.move_to(device)
     model.warm()
     return LoadedVersion(
         bundle=bundle, model=model, has_other_columns=bool(needed), renamed=renamed, num_missing=num_missing
@@ -117,13 +123,15 @@ def _num_missing(bundle: BundleRef, own: Label, wanted: Label) -> int:
     return 0
 
 
-def refuse_unloadable(number: int, bundle: BundleRef, *, held: LoadedVersion | None, contract: Contract) -> None:
+def refuse_unloadable(
+    number: int, bundle: BundleRef, *, held: LoadedVersion | None, contract: Contract, device: str = "cpu"
+) -> None:
     """CatalogError when the version cannot be loaded; where it is `held` already only its files are verified."""
     try:
         if held is not None and held.bundle == bundle:
             read_bundle(bundle.uri, bundle.hash)
         else:
-            load_version(bundle, contract)
+            load_version(bundle, contract, device=device)
     # The outer edge of a bundle's own code: whatever it raises here, it would raise in every replica.
     except Exception as error:
         logger.exception("Version %d cannot be loaded.", number)
