@@ -55,7 +55,7 @@ class Replica(InferenceService):
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What the replica did since this was last asked, about once a second when the workload scales."""
-        return self._predictor.take_load()
+        return self._predictor.admission.take_load()
 
     async def answer_peer(self, _: str, asked: Asked) -> Reply:
         """What another workload of this cluster asks; its key was checked where the request came in."""

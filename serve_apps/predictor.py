@@ -17,16 +17,15 @@ from typing import Any
 from heliostat.errors import NotFoundError
 from heliostat.ids import prediction_ids, scoped
 from heliostat.records import BundleRef, KeyRecord, Route
-from heliostat.serving.admission import Pace, refuse_expired, refuse_overload
 from heliostat.serving.authentication import Keyring
 from heliostat.serving.labels import Label
-from heliostat.serving.problem import ExpiredError, OverloadedError, TooLargeError
+from heliostat.serving.problem import ExpiredError, TooLargeError
 from heliostat.serving.revisions import Revisions
 from heliostat.serving.routing import route_of, versions
 from heliostat.serving.rows import Rows
-from heliostat.serving.scaling import NUM_ANSWERED, SLOWEST_MS
 from serve_apps.access import Access
 from serve_apps.config import PredictorConfig
+from serve_apps.engine.admission import Admission
 from serve_apps.engine.batching import MicroBatcher
 from serve_apps.engine.log import ReplicaLog
 from serve_apps.engine.scoring import Answer, Question, answer_batch
@@ -55,6 +54,7 @@ class Predictor:
         self._log = ReplicaLog(config)
         self._shadow = Shadow(config)
         self._changing = asyncio.Lock()
+        self.admission = Admission(config)
         self._batcher: MicroBatcher[Question, Answer] = MicroBatcher(
             self._answer_batch,
             size_of=lambda question: question.rows.num_rows,
@@ -63,10 +63,6 @@ class Predictor:
             refuse=self._refuse_expired,
             released=self._shadow.release,
         )
-        self._pace = Pace()
-        self.num_shed = 0
-        self._num_answered = 0
-        self._slowest_s = 0.0
 
     async def reconfigure(self, record: Mapping[str, Any]) -> None:
         """The routing record is in force, or else the route before stays, `last_error` says why, and it is tried again.
@@ -160,7 +156,7 @@ class Predictor:
         expired = self._refuse_expired(question)
         if expired is not None:
             raise expired
-        self._refuse_overload(rows.num_rows, deadline_s=deadline_s)
+        self.admission.refuse_overload(rows.num_rows, ahead=self._batcher.size_ahead, deadline_s=deadline_s)
         if self._batcher.is_next(rows.num_rows):  # a timer would cost more than the queue, and could not fire
             return ids, await self._batcher.submit(question)
         return ids, await self._in_time(question)
@@ -168,7 +164,7 @@ class Predictor:
     def refuse_when_full(self, deadline_s: float) -> None:
         """OverloadedError when not even one row more would be taken: to be asked before a body is read."""
         if self._batcher.size_ahead:
-            self._refuse_overload(1, deadline_s=deadline_s)
+            self.admission.refuse_overload(1, ahead=self._batcher.size_ahead, deadline_s=deadline_s)
 
     async def _in_time(self, question: Question) -> Answer:
         limit = asyncio.timeout(question.deadline_s - time.perf_counter())
@@ -178,32 +174,14 @@ class Predictor:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            self.num_shed += 1
+            self.admission.num_shed += 1
             raise ExpiredError(
                 f"The request was not answered within {question.deadline_s - question.started_s:g} s and was dropped; "
                 "its rows are logged if the model had begun. Send it again with the same X-Request-Id."
             ) from error
 
-    def _refuse_overload(self, num_rows: int, *, deadline_s: float) -> None:
-        ahead = self._batcher.size_ahead
-        try:
-            refuse_overload(
-                num_rows,
-                ahead=ahead,
-                max_waiting_rows=self.config.limits.max_waiting_rows,
-                wait_s=self._pace.wait_s(ahead, max_batch_rows=self._batcher.max_size),
-                left_s=deadline_s - time.perf_counter(),
-            )
-        except OverloadedError:
-            self.num_shed += 1
-            raise
-
     def _refuse_expired(self, question: Question) -> ExpiredError | None:
-        left_s = question.deadline_s - time.perf_counter()
-        if left_s > 0:
-            return None
-        self.num_shed += 1
-        return refuse_expired(left_s, timeout_s=question.deadline_s - question.started_s)
+        return self.admission.refuse_expired(started_s=question.started_s, deadline_s=question.deadline_s)
 
     def record_labels(self, labels: Sequence[Label], *, received_at: datetime, source: str) -> None:
         """The labels are logged when this returns."""
@@ -225,12 +203,6 @@ class Predictor:
         """True when there is a champion that can answer."""
         return self.live.route.champion in self.live.version_by_number
 
-    def take_load(self) -> dict[str, float]:
-        """How many requests were answered since this was last called, and how long the slowest took."""
-        taken = {NUM_ANSWERED: float(self._num_answered), SLOWEST_MS: self._slowest_s * 1000}
-        self._num_answered, self._slowest_s = 0, 0.0
-        return taken
-
     def status(self) -> dict[str, Any]:
         """What this replica holds and does."""
         live = self.live
@@ -245,7 +217,7 @@ class Predictor:
                 str(number): num_errors for number, num_errors in self._scorer.num_errors_by_version.items()
             },
             "breakers": self._scorer.breaker_states(live),
-            "num_shed": self.num_shed,
+            "num_shed": self.admission.num_shed,
             "shadow": self._shadow.status(),
             "cache": None if self._scorer.cache is None else self._scorer.cache.status(),
             "last_error": self.last_error,
@@ -278,14 +250,11 @@ class Predictor:
             offer=self._shadow.offer,
         )
         num_rows = sum(question.rows.num_rows for question in questions)
-        ended_s = time.perf_counter()
-        self._pace = self._pace.after(num_rows, ended_s - started_s)
-        self._batcher.max_size = self._pace.rows_within(
-            self.config.limits.max_batch_ms / 1000, most=self.config.max_rows_per_batch
+        self.admission.answered(
+            num_requests=len(questions), num_rows=num_rows, first_s=questions[0].started_s, started_s=started_s
         )
-        self._num_answered += len(questions)
-        # The first of a batch has waited longest.
-        self._slowest_s = max(self._slowest_s, ended_s - questions[0].started_s)
+        self._batcher.max_size = self.admission.rows_per_batch
+        self._batcher.max_inline = self.admission.rows_inline
         return answers
 
 

@@ -14,8 +14,8 @@ class MicroBatcher(Generic[Item, Result]):
     """Runs one batch at a time; small ones on the event loop, large ones beside it.
 
     `run` gets at least one item and gives one result an item, in order; what it raises reaches all of its batch. A
-    batch grows up to `max_size`, which may be changed at any time (a single larger item goes alone); up to
-    `max_inline` a thread would cost more than it frees. Just before it would run, an item for which `refuse` gives an
+    batch grows up to `max_size` (a single larger item goes alone); up to `max_inline` a thread would cost more than it
+    frees; both may be changed at any time. Just before it would run, an item for which `refuse` gives an
     error gets that and is left out. `released` is called after every batch, when those who wait for it have had their
     turn.
     """
@@ -37,7 +37,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._size_running = 0
         self._size_of = size_of
         self.max_size = max_size
-        self._max_inline = max_inline
+        self.max_inline = max_inline
         self._waiting: deque[tuple[Item, asyncio.Future[Result], int]] = deque()
         self._is_busy = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
@@ -62,7 +62,7 @@ class MicroBatcher(Generic[Item, Result]):
 
     def is_next(self, size: int) -> bool:
         """Whether an item of this size would be in the very next batch, and that on the event loop: it cannot wait."""
-        return not self._size_running and self._size_waiting + size <= min(self._max_inline, self.max_size)
+        return not self._size_running and self._size_waiting + size <= min(self.max_inline, self.max_size)
 
     def close(self) -> None:
         """Ends the thread after the batch that it is running."""
@@ -73,7 +73,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._size_running = size
         if not items:
             self._is_busy = False
-        elif size <= self._max_inline:
+        elif size <= self.max_inline:
             self._settle(futures, *self._outcome(items))
             loop.call_soon(self._released)
             self._go_on(loop)

@@ -15,7 +15,6 @@ from typing import Any
 
 from heliostat.errors import HeliostatError
 from heliostat.records import BundleRef, Route
-from heliostat.serving.admission import refuse_expired
 from heliostat.serving.routing import versions
 from heliostat.serving.rows import Rows
 from heliostat.serving.shelf import Load, Shelf
@@ -91,9 +90,8 @@ class PooledPredictor(Predictor):
             self._loading = asyncio.create_task(self._load_what_lacks())
             self._loading.add_done_callback(self._forget_loading)
         await asyncio.wait({self._loading}, timeout=max(0.0, deadline_s - time.perf_counter()))
-        expired = refuse_expired(deadline_s - time.perf_counter(), timeout_s=deadline_s - started_s)
+        expired = self.admission.refuse_expired(started_s=started_s, deadline_s=deadline_s)
         if expired is not None:
-            self.num_shed += 1
             raise expired
 
     def _forget_loading(self, task: "asyncio.Task[None]") -> None:

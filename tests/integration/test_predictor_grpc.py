@@ -308,7 +308,7 @@ def test_a_deadline_that_cannot_be_met_ends_the_call_unscored(bundles, tmp_path)
             late = await client.refusal("ModelInfer", metadata=[("x-grpc-timeout", "1n")], **typed())
             wrong = await client.refusal("ModelInfer", metadata=[("x-grpc-timeout", "soon")], **typed())
             header = await client.refusal("ModelInfer", metadata=[("x-request-timeout-seconds", "0")], **typed())
-            assert served.predictor.num_shed == 1
+            assert served.predictor.admission.num_shed == 1
         assert (late[0], "dropped unscored" in late[1]) == ("DEADLINE_EXCEEDED", True)
         assert (wrong[0], header[0]) == ("INVALID_ARGUMENT", "INVALID_ARGUMENT")
 
