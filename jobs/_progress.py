@@ -17,6 +17,13 @@ SYNC, ASYNC = CheckpointUploadMode.SYNC, CheckpointUploadMode.ASYNC
 CPU_S = "cpu_s"  # of all workers of an attempt so far, as reported with each candidate
 
 
+def read_kept(directory: Path) -> tuple[dict[str, dict[str, Any]], FitState | None]:
+    """The candidates that a checkpoint says are done, and the fit under way; OSError, ValueError or TrainingError."""
+    done = json.loads((directory / "done.json").read_text())
+    state_file = directory / "fit.safetensors"
+    return done, FitState.from_bytes(state_file.read_bytes()) if state_file.exists() else None
+
+
 class Progress:
     """What a run has done so far, kept as a Ray Train checkpoint after every epoch and every candidate."""
 
@@ -31,9 +38,7 @@ class Progress:
         if checkpoint is None:
             return cls({}, None)
         with checkpoint.as_directory() as directory:
-            done = json.loads((Path(directory) / "done.json").read_text())
-            state_file = Path(directory) / "fit.safetensors"
-            state = FitState.from_bytes(state_file.read_bytes()) if state_file.exists() else None
+            done, state = read_kept(Path(directory))
         if state is not None and ray.train.get_context().get_world_rank() == 0:
             print(f"the fit goes on after epoch {state.num_epochs} and {state.num_steps} batches", flush=True)
         return cls(done, state)

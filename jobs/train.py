@@ -10,6 +10,7 @@ import argparse
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -27,6 +28,7 @@ from jobs._fitting import FitRun, fit_candidates
 from jobs._judging import fitted_until
 from jobs._pinned import champions
 from jobs._progress import CPU_S
+from jobs._run_folder import mend
 from jobs._screen import screened
 from jobs._windows import is_all_history
 
@@ -181,6 +183,7 @@ def fitted_by(made: TorchTrainer, *, run_id: str) -> tuple[list[dict[str, Any]],
 
 def trainer(run: FitRun, training: Training, *, runs_dir: str, num_gpus: int) -> TorchTrainer:
     """The trainer of a run, which goes on where the last one of that name stopped; a GPU each where possible."""
+    mend(Path(runs_dir) / run.run_id)
     uses_gpu = num_gpus >= training.fewest_workers
     return TorchTrainer(
         fit_candidates,  # type: ignore[arg-type]  # Ray 2.60 passes on what rank 0 returns; its annotation lags
