@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import ray
+from ray._private.state import available_resources_per_node
 from ray.autoscaler.v2.sdk import get_cluster_status
 
 READ_TIMEOUT_S = 10
@@ -30,6 +31,11 @@ def reason_to_wait(num_free: float, *, num_cpus: float) -> str | None:
 def free_cpus() -> float:
     """CPUs of the cluster that nobody uses, some seconds old at most; no other process is asked."""
     return float(ray.available_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
+
+
+def by_node() -> dict[str, dict[str, float]]:
+    """What nobody uses on each node that is alive, by its id and the name of the resource; some seconds old at most."""
+    return dict(available_resources_per_node())  # type: ignore[no-untyped-call]
 
 
 def read() -> Idle:

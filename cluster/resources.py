@@ -46,6 +46,8 @@ ANSWERER_ACTOR = ActorResources(max_task_retries=3)
 PREDICTOR_CPUS_PER_REPLICA = 0.05
 # Below one CPU, so that Ray Data's tasks fit beside the workers that wait for their rows.
 TRAIN_CPUS_PER_WORKER = 0.5
+# How often a fit with a span of workers looks for a new number; each change costs a start of all, some seconds.
+TRAIN_RESIZE_INTERVAL_S = 60.0
 # A trial waits, so this much stays free beside all of them: who needs it is placed at once, and a trial pauses.
 TUNE_CPUS_PER_TRIAL = 0.5
 TUNE_CPUS_KEPT_FREE = 0.5

@@ -24,6 +24,7 @@ from heliostat.errors import HeliostatError, TrainingError
 from heliostat.learn.tuned import kept
 from jobs import _entry, _room
 from jobs._contest import Version
+from jobs._elastic import RoomTrainer
 from jobs._fitting import FitRun, fit_candidates
 from jobs._judging import fitted_until
 from jobs._pinned import champions
@@ -185,13 +186,14 @@ def trainer(run: FitRun, training: Training, *, runs_dir: str, num_gpus: int) ->
     """The trainer of a run, which goes on where the last one of that name stopped; a GPU each where possible."""
     mend(Path(runs_dir) / run.run_id)
     uses_gpu = num_gpus >= training.fewest_workers
-    return TorchTrainer(
+    return RoomTrainer(
         fit_candidates,  # type: ignore[arg-type]  # Ray 2.60 passes on what rank 0 returns; its annotation lags
         train_loop_config=asdict(run),
-        scaling_config=ScalingConfig(
-            num_workers=training.num_workers,  # type: ignore[arg-type]  # (min, max) is elastic; the annotation lags
+        scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the annotations are V1's
+            num_workers=training.num_workers,  # type: ignore[arg-type]
             use_gpu=uses_gpu,
             resources_per_worker=resources.train_worker_resources(num_gpus=1.0 if uses_gpu else 0.0),
+            elastic_resize_monitor_interval_s=resources.TRAIN_RESIZE_INTERVAL_S,
         ),
         run_config=RunConfig(
             name=run.run_id,

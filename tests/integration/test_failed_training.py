@@ -38,7 +38,7 @@ def stage(tmp_path, monkeypatch, first_run):
     first_run.register(stage.catalog)
     stage.catalog.promote("toy", 2, reasons=(), inputs={}, by="admin", at=AS_OF)
     Attempts(tmp_path / "checkpoints", monkeypatch)
-    monkeypatch.setattr(train, "TorchTrainer", HereTrainer)
+    monkeypatch.setattr(train, "RoomTrainer", HereTrainer)
     monkeypatch.setattr(ray, "cluster_resources", dict)
     monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 8.0})
     monkeypatch.setattr(submit, "code_package", lambda: None)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from cluster.environment import performance_environment
+from cluster.processes import cluster_pids, command_of
 from jobs._fitting import fit_candidates
 from tests import toy_long
-from tests.cluster.conftest import installation, wait_until
+from tests.cluster.conftest import Installation, installation, wait_until
 from tests.integration.conftest import FirstRun, first_run
 from tests.ray_train import Attempts
 
@@ -29,6 +30,13 @@ RAY_SETTINGS = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all on 127.0.0.1
 }
+
+
+def driver_pid(installation: Installation, verb: str) -> int:
+    """The process of the job of that kind that runs."""
+    found = [pid for pid in cluster_pids(installation.settings.home) if f"-m jobs.{verb}" in command_of(pid)]
+    assert found, "the driver runs"
+    return max(found)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One run of jobs.train's trainer on a cluster that is there, without the catalog: `... RUN.json RUNS_DIR`.
 
-Each worker takes a CPU, so that no two are on one node of `nodes`.
+Each worker takes a CPU, so that no two are on one node of `nodes`, and a new size is looked for often.
 """
 
 import json
@@ -19,6 +19,7 @@ def main(given: str, runs_dir: str) -> int:
     values = json.loads(given)
     run = FitRun(**{**values, "as_of": datetime.fromisoformat(values["as_of"])})
     resources.TRAIN_CPUS_PER_WORKER = 1.0
+    resources.TRAIN_RESIZE_INTERVAL_S = 5.0
     ray.init()
     try:
         fitted, _ = fitted_by(trainer(run, load(run.module).training, runs_dir=runs_dir, num_gpus=0), run_id=run.run_id)

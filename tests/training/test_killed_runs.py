@@ -8,11 +8,13 @@ import time
 import pytest
 
 from heliostat.store.bundles import read_bundle
+from jobs._run_folder import LIST_FILE
 from tests import toy_long
 
 MODULE = "tests.toy_long"
 NUM_KILLS = 20
 LONGEST_STEPS = 100
+NUM_STEPS_BEFORE = 300  # of the driver or the node that is lost
 # What may be done again: the steps of a checkpoint interval (10, or those of a second, which it waits for), those until
 # the controller has heard of the next checkpoint, and a step that was noted but not done.
 INTERVAL_STEPS = 10 + int(1.0 / toy_long.STEP_S)
@@ -50,3 +52,46 @@ def test_twenty_kills_at_random_instants_change_no_weight_and_cost_an_interval_e
     assert weights(nodes.result("killed", driver)) == weights(alone.fitted)
     assert len(again) == NUM_KILLS
     assert max(again) <= 2 * INTERVAL_STEPS
+
+
+@pytest.mark.ray
+def test_a_run_whose_driver_is_killed_goes_on_under_its_name_even_from_half_a_list_of_checkpoints(nodes, alone):
+    nodes.have(1)
+    nodes.forget()
+    run, num_seen, back_s = nodes.start("driver", MODULE), 0, []
+    for is_list_whole in (True, False):
+        nodes.after_steps(NUM_STEPS_BEFORE, of=nodes.next_step(after=num_seen, alive=run).pid)
+        run.kill()
+        run.wait()
+        started_s, num_seen = time.monotonic(), len(nodes.notes())
+        if not is_list_whole:  # as when it is killed while it writes the list
+            listed = nodes.home / "runs" / "driver" / LIST_FILE
+            listed.write_text(listed.read_text()[:-40])
+        run = nodes.start("driver", MODULE)
+        nodes.next_step(after=num_seen, alive=run)
+        back_s.append(time.monotonic() - started_s)
+    assert weights(nodes.result("driver", run)) == weights(alone.fitted)
+    steps = alone.done_again(nodes.notes())
+    print({"fault": "driver killed", "back_s": back_s, "steps_done_again": steps})
+    assert len(steps) == 2
+    assert max(steps) <= 2 * INTERVAL_STEPS
+
+
+@pytest.mark.ray
+def test_a_run_whose_node_is_lost_goes_on_on_another(nodes, alone):
+    nodes.have(1)
+    nodes.forget()
+    run = nodes.start("node", MODULE)
+    worker = nodes.next_step(after=0, alive=run).pid
+    nodes.tell("add")
+    nodes.after_steps(NUM_STEPS_BEFORE, of=worker)
+    os.kill(worker, signal.SIGKILL)  # a power cut leaves no process of the node
+    num_seen, started_s = len(nodes.notes()), time.monotonic()
+    nodes.tell("lose")
+    nodes.next_step(after=num_seen, alive=run)
+    back_s = time.monotonic() - started_s
+    assert weights(nodes.result("node", run)) == weights(alone.fitted)
+    steps = alone.done_again(nodes.notes())
+    print({"fault": "node lost", "back_s": back_s, "steps_done_again": steps})
+    assert len(steps) == 1
+    assert steps[0] <= 2 * INTERVAL_STEPS

@@ -9,8 +9,7 @@ from heliostat.store.bundles import read_bundle
 
 @pytest.mark.ray
 def test_three_hosts_fit_the_network_that_one_fits(nodes, first_run):
-    for _ in range(3):
-        nodes.tell("add")
+    nodes.have(3)
     three = nodes.result("three", nodes.start("three", "tests.toy_three"))
     assert [each["candidate"] for each in three] == ["all", "all-refit"]
     for ours, alone in zip(three, first_run.fitted, strict=False):

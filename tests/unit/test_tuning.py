@@ -1,13 +1,14 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from heliostat import Between, OneOf, Tuning
-from heliostat.errors import WorkloadError
+from heliostat.errors import ClusterError, WorkloadError
 from heliostat.learn.bundle import ServedModel, to_files
 from heliostat.learn.fit import fit
-from heliostat.learn.room import Demand
+from heliostat.learn.room import Demand, workers_that_fit
 from heliostat.learn.rows import split_by_time
 from heliostat.learn.tuned import configured, declared_point, kept
 from tests.toy import workload as untuned
@@ -28,6 +29,21 @@ def test_a_trial_gives_way_when_the_free_part_is_taken_and_all_do_when_somebody_
     assert DEMAND.trials_that_fit(free=0.4, num_running=3, num_waiting_others=0) == 2
     assert DEMAND.trials_that_fit(free=0.0, num_running=1, num_waiting_others=0) == 0
     assert DEMAND.trials_that_fit(free=2.0, num_running=3, num_waiting_others=1) == 0
+
+
+def test_workers_fit_where_one_node_has_all_that_one_needs():
+    fit = partial(workers_that_fit, own_by_node={})
+    assert fit({"a": {"CPU": 1.9}, "b": {"CPU": 0.4}}, per_worker={"CPU": 0.5}) == 3
+    assert fit({"a": {"CPU": 0.3}}, per_worker={"CPU": 0.1}) == 3
+    assert fit({"a": {"CPU": 8.0, "GPU": 2.0}, "b": {"CPU": 8.0}}, per_worker={"CPU": 0.5, "GPU": 1.0}) == 2
+    assert fit({"a": {"CPU": -0.1}}, per_worker={"CPU": 0.5}) == 0
+    with pytest.raises(ClusterError, match="fit without end"):
+        fit({"a": {"CPU": 1.0}}, per_worker={"CPU": 0.0})
+
+
+def test_places_that_workers_have_already_count_unless_their_node_is_lost():
+    own = {"a": 2, "lost": 3}
+    assert workers_that_fit({"a": {}, "b": {"CPU": 1.0}}, per_worker={"CPU": 0.5}, own_by_node=own) == 4
 
 
 @pytest.mark.parametrize(
