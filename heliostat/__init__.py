@@ -18,7 +18,7 @@ from heliostat.declared.watching import Watching
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
 from heliostat.guards import KeepsGolden, KeepsOlder, NoSliceWorse, QuickEnough
 from heliostat.labels import Binary, Classes, Quantity
-from heliostat.triggers import Age, Decay, Drift, Growth, JointDrift, Slack
+from heliostat.triggers import Age, Decay, Drift, Growth, JointDrift, Slack, SliceDrift
 from heliostat.workload import Batch, Encoded, Workload
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "Scaling",
     "Serving",
     "Slack",
+    "SliceDrift",
     "Text",
     "Training",
     "Trees",

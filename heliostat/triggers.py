@@ -49,6 +49,26 @@ class JointDrift:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SliceDrift:
+    """An input moved within a slice of the rows, whether or not it did in all rows: as `Drift`, slice by slice.
+
+    Of the columns in `Watching(within=...)`. `run_length` windows or more lie between false alarms on average, over all
+    columns in all slices.
+    """
+
+    psi: float = 0.25
+    windows: int = 3
+    run_length: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.psi <= 0 or self.windows < 1 or self.run_length < 2:
+            raise WorkloadError(
+                f"SliceDrift(psi={self.psi}, windows={self.windows}, run_length={self.run_length}): psi must be above "
+                "0, windows at least 1, run_length at least 2."
+            )
+
+
 @dataclass(frozen=True)
 class Decay:
     """Quality fell: the matured score is worse than the champion's hold-out score by more than `margin`.
@@ -133,4 +153,4 @@ class Growth:
             raise WorkloadError(f"Growth({self.share}): the share must be above 0.")
 
 
-Trigger = Drift | JointDrift | Decay | Slack | Age | Growth
+Trigger = Drift | JointDrift | SliceDrift | Decay | Slack | Age | Growth

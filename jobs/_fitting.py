@@ -282,6 +282,7 @@ def _write(
         task=workload.task,
         window=workload.loop.window,
         together=workload.watching.together,
+        within=workload.watching.within,
     )
     files = bundle.to_files(
         run.module, fitted, profile=profile.to_json(), lineage=lineage, configuration=run.configuration

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from heliostat.triggers import Age, Decay, Drift, Growth, Slack
+from heliostat.watch.calm import MIN_WINDOW_ROWS
 from heliostat.watch.decay import Watched, watched, wealth_limit
 from heliostat.watch.detector import surely_moved
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
-from heliostat.watch.profile import MIN_WINDOW_ROWS, NOT_INPUTS
+from heliostat.watch.profile import NOT_INPUTS
 
 MIN_COVERAGE = 0.5  # with fewer labels the labelled rows may be of another kind than the rest
 

@@ -12,7 +12,7 @@ class Counts:
     """How many rows fell into each bin of each column; `+` is exact, in any order and grouping.
 
     `unseen_by_column` counts the cells that hold what the reference never held, for columns of which that is known.
-    `together` is what `Together.count` gives, of columns that are watched together.
+    `together` and `within` are what `Together.count` and `Within.count` give, where columns are watched so.
     """
 
     profile: str
@@ -20,6 +20,7 @@ class Counts:
     by_column: Mapping[str, tuple[int, ...]]
     unseen_by_column: Mapping[str, int] = field(default_factory=dict)
     together: tuple[int, ...] = ()
+    within: tuple[int, ...] = ()
 
     def __add__(self, other: "Counts") -> "Counts":
         """The counts of both sets of rows; ContractError when their bins differ."""
@@ -39,6 +40,7 @@ class Counts:
             by_column=added,
             unseen_by_column=unseen,
             together=tuple(mine + theirs for mine, theirs in zip(self.together, other.together, strict=True)),
+            within=tuple(mine + theirs for mine, theirs in zip(self.within, other.within, strict=True)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class Counts:
             "by_column": by_column,
             "unseen_by_column": dict(self.unseen_by_column),
             **({"together": list(self.together)} if self.together else {}),
+            **({"within": list(self.within)} if self.within else {}),
         }
 
     @classmethod
@@ -62,4 +65,5 @@ class Counts:
             by_column=by_column,
             unseen_by_column=dict(value.get("unseen_by_column", {})),  # counts stored before there were any
             together=tuple(value.get("together", ())),
+            within=tuple(value.get("within", ())),
         )

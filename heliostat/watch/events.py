@@ -10,6 +10,7 @@ from heliostat.watch.drift import ColumnDrift
 from heliostat.watch.groups import GroupTally
 from heliostat.watch.reliability import ReliabilityBin
 from heliostat.watch.together import Dependence
+from heliostat.watch.within import SliceDrifts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,7 @@ class WindowClosed:
     """Rows of a span of event time, against the profile of `version`; told again, it replaces itself.
 
     `estimated_by_metric` is what the version's own answers expect of themselves; `num_answered` are so many.
-    `together` is how columns depend on each other, where that is watched.
+    `together` is how columns depend on each other, `within` how they moved in slices, where that is watched.
     """
 
     since: datetime
@@ -28,6 +29,7 @@ class WindowClosed:
     estimated_by_metric: Mapping[str, float] = field(default_factory=dict)
     num_answered: int = 0
     together: Dependence | None = None
+    within: SliceDrifts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

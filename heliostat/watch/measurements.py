@@ -8,6 +8,7 @@ from heliostat.watch.estimates import ASSUMPTION
 from heliostat.watch.events import ChampionChanged, CohortMatured, WindowClosed
 from heliostat.watch.gauges import Gauge, Measurement
 from heliostat.watch.measured_quality import of_cohort, of_estimates, of_groups
+from heliostat.watch.within import SliceDrifts
 
 CLOCK = Gauge("monitor_clock_timestamp_seconds", "The clock of the events that the monitor has reached")
 NEWEST_EVENT = Gauge("prediction_newest_event_timestamp_seconds", "The newest event that was asked about")
@@ -47,6 +48,12 @@ CORRELATION_CHANGE = Gauge(
     "drift_correlation_change",
     "How far the correlation with another column surely moved from the reference, the largest",
     ("column",),
+)
+SLICE_ROWS = Gauge("slice_rows", "Rows of the slice in the newest closed window", ("slice_column", "slice"))
+SLICE_INDEX = Gauge(
+    "slice_drift_population_stability_index",
+    "Beyond calm: how far the slice's rows of the newest window are from its rows in the reference",
+    ("slice_column", "slice", "column"),
 )
 SKEW = Gauge(
     "skew_population_stability_index",
@@ -118,3 +125,13 @@ def _of_window(window: WindowClosed) -> Iterator[Measurement]:
     if window.together is not None:
         for column, change in window.together.change_by_column.items():
             yield CORRELATION_CHANGE.of(change, column)
+    if window.within is not None:
+        yield from _of_slices(window.within)
+
+
+def _of_slices(told: SliceDrifts) -> Iterator[Measurement]:
+    for (name, group), num_rows in zip(told.slices, told.num_rows, strict=True):
+        yield SLICE_ROWS.of(num_rows, name, group)
+    for ((name, group), column), effect in zip(told.streams, told.effects, strict=True):
+        if column != name:
+            yield SLICE_INDEX.of(effect, name, group, column)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from heliostat.triggers import Age, Decay, Drift, Growth, JointDrift, Slack, Trigger
+from heliostat.triggers import Age, Decay, Drift, Growth, JointDrift, Slack, SliceDrift, Trigger
 from heliostat.watch import notices
 from heliostat.watch.conditions import MIN_COVERAGE, Condition, aged, decaying, drifting, grown
 from heliostat.watch.events import (
@@ -27,6 +27,7 @@ from heliostat.watch.monitor_json import (
     window_from_json,
     window_to_json,
 )
+from heliostat.watch.sliced import moved_within, slice_drifting
 
 Kept = TypeVar("Kept")
 # Windows and cohorts remembered. The detectors' sums begin anew with each of them, so forgetting one only loses
@@ -74,6 +75,10 @@ class MonitorState:
         return [self._cohorts[since] for since in sorted(self._cohorts)]
 
     @property
+    def _in_order(self) -> list[WindowClosed]:
+        return [self._windows[since] for since in sorted(self._windows)]
+
+    @property
     def newest_cohort(self) -> CohortMatured | None:
         """The last cohort that fell due since the champion came."""
         return self._cohorts[max(self._cohorts)] if self._cohorts else None
@@ -98,7 +103,7 @@ class MonitorState:
             return []  # compared with a profile that no longer serves
         self._windows = _newest(self._windows | {event.since: event})
         at = self._clock_at(event.until)
-        return self._notices(event, at, champion=self._champion) + self._check((Drift, JointDrift), at)
+        return self._notices(event, at, champion=self._champion) + self._check((Drift, JointDrift, SliceDrift), at)
 
     def _notices(self, event: WindowClosed, at: datetime, *, champion: ChampionChanged) -> list[Decision]:
         """What a person should know, each once while the champion serves."""
@@ -108,7 +113,9 @@ class MonitorState:
             found["alert:skew"] = notices.skewed(event, at=at)
         found |= {f"alert:varies:{name}": alert for name, alert in notices.began_to_vary(event, at=at).items()}
         if event.together is not None and "alert:together" not in self._said:
-            found["alert:together"] = untied([self._windows[since] for since in sorted(self._windows)], at=at)
+            found["alert:together"] = untied(self._in_order, at=at)
+        if event.within is not None and "alert:within" not in self._said:
+            found["alert:within"] = moved_within(self._in_order, at=at)
         told = {name: alert for name, alert in found.items() if alert is not None and name not in self._said}
         self._said |= told.keys()
         return list(told.values())
@@ -197,10 +204,8 @@ class MonitorState:
         if self._champion is None:
             return None
         match trigger:
-            case Drift():
-                return drifting(trigger, [self._windows[since] for since in sorted(self._windows)])
-            case JointDrift():
-                return joint_drifting(trigger, [self._windows[since] for since in sorted(self._windows)])
+            case Drift() | JointDrift() | SliceDrift():
+                return _of_windows(trigger, self._in_order)
             case Decay() | Slack():
                 return decaying(trigger, self.cohorts, champion=self._champion)
             case Age():
@@ -235,6 +240,16 @@ class MonitorState:
         state._said = set(value["said"])
         state._latest_at = None if value["latest_at"] is None else datetime.fromisoformat(value["latest_at"])
         return state
+
+
+def _of_windows(trigger: Drift | JointDrift | SliceDrift, windows: Sequence[WindowClosed]) -> Condition | None:
+    match trigger:
+        case Drift():
+            return drifting(trigger, windows)
+        case JointDrift():
+            return joint_drifting(trigger, windows)
+        case SliceDrift():
+            return slice_drifting(trigger, windows)
 
 
 def _newest(by_since: dict[datetime, Kept]) -> dict[datetime, Kept]:

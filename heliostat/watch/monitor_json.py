@@ -10,6 +10,7 @@ from heliostat.watch import groups, reliability
 from heliostat.watch.drift import ColumnDrift
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
 from heliostat.watch.together import Dependence
+from heliostat.watch.within import SliceDrifts
 
 
 def window_to_json(window: WindowClosed) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def window_to_json(window: WindowClosed) -> dict[str, Any]:
         "estimated_by_metric": _scores_to_json(window.estimated_by_metric),
         "num_answered": window.num_answered,
         **({} if window.together is None else {"together": _together_to_json(window.together)}),
+        **({} if window.within is None else {"within": _within_to_json(window.within)}),
     }
 
 
@@ -37,6 +39,7 @@ def window_from_json(value: Mapping[str, Any]) -> WindowClosed:
         estimated_by_metric=_scores_from_json(value.get("estimated_by_metric", {})),  # lacking before 0.2
         num_answered=value.get("num_answered", 0),
         together=_together_from_json(value["together"]) if "together" in value else None,
+        within=_within_from_json(value["within"]) if "within" in value else None,
     )
 
 
@@ -47,6 +50,22 @@ def _together_to_json(told: Dependence) -> list[list[Any]]:
 def _together_from_json(value: Sequence[Sequence[Any]]) -> Dependence:
     columns, log_evidence, changes = map(tuple, value)
     return Dependence(columns=columns, log_evidence=log_evidence, changes=changes)
+
+
+def _within_to_json(told: SliceDrifts) -> list[list[Any]]:
+    slices = [list(one) for one in told.slices]
+    return [slices, list(told.columns), list(told.num_rows), list(told.log_evidence), list(told.effects)]
+
+
+def _within_from_json(value: Sequence[Sequence[Any]]) -> SliceDrifts:
+    slices, columns, num_rows, log_evidence, effects = map(tuple, value)
+    return SliceDrifts(
+        slices=tuple((column, group) for column, group in slices),
+        columns=columns,
+        num_rows=num_rows,
+        log_evidence=log_evidence,
+        effects=effects,
+    )
 
 
 def _drift_to_json(drift: ColumnDrift) -> list[float | bool | None]:

@@ -6,9 +6,10 @@ from datetime import datetime
 
 import numpy as np
 
+from heliostat.watch.calm import MIN_WINDOW_ROWS
 from heliostat.watch.detector import surely_moved
 from heliostat.watch.events import Alert, ChampionChanged, WindowClosed
-from heliostat.watch.profile import MIN_WINDOW_ROWS, NOT_INPUTS
+from heliostat.watch.profile import NOT_INPUTS
 
 SKEW_PSI = 0.25
 SKEW_RUN_LENGTH = 1000  # promotions until the first false notice, on average

@@ -1,35 +1,32 @@
 """The reference profile of a model version: what its training rows looked like, in bins."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from heliostat.columns import Category, Column, Number
 from heliostat.errors import ContractError
 from heliostat.tasks import BINARY, Task
 from heliostat.watch.all_bins import Bins, bins_from_json, fit_bins, reference_codes
-from heliostat.watch.bins import CategoryBins, Codes, NumberBins
+from heliostat.watch.bins import CategoryBins, NumberBins
+from heliostat.watch.calm import by_window, calm_psi, window_starts
+from heliostat.watch.coding import CONFIDENCE, codes_of, column_of, confidence, finite, tally
 from heliostat.watch.counts import Counts
 from heliostat.watch.drift import ColumnDrift, design_effect, effect_of_calm, log_evidence, noise_floor, psi
 from heliostat.watch.extents import Extent
 from heliostat.watch.quantiles import reference_quantiles
 from heliostat.watch.together import Dependence, Together
+from heliostat.watch.within import SliceDrifts, Within
 
 Values = NDArray[np.float64]
 OUTPUTS = frozenset({"probability", "probabilities", "value"})  # of the kinds of labels: no input has such a name
 OUTPUT = "probability"
-CONFIDENCE = "probability:confidence"  # the probability of the likelier answer; no input can have such a name
 NOT_INPUTS = OUTPUTS | {CONFIDENCE}
-MIN_WINDOW_ROWS = 30  # an index over fewer rows is mostly noise
-CALM_QUANTILE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +41,7 @@ class Profile:
     quantiles_by_column: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     deviation_by_column: Mapping[str, float] = field(default_factory=dict)
     together: Together | None = None
+    within: Within | None = None
 
     @classmethod
     def fit(
@@ -55,37 +53,43 @@ class Profile:
         task: Task = BINARY,
         window: timedelta | None = None,
         together: Sequence[str] = (),
+        within: Sequence[str] = (),
     ) -> "Profile":
         """The profile of reference rows and the answers to them.
 
         With `window` and a column `event_at`, each window of the reference is compared with the whole of it:
         what nineteen in twenty stay below is calm. Without it a day of one weather looks like drift. How the columns
-        of `together` depend on each other is kept too.
+        of `together` depend on each other is kept too, and how the rows of each group of those of `within` lie.
         """
-        bins: list[Bins] = [one for column in columns for one in fit_bins(column, _column(table, column.name))]
+        bins: list[Bins] = [one for column in columns for one in fit_bins(column, column_of(table, column.name))]
         output = task.output(answers)
         if task.output_name == OUTPUT:
-            bins.append(NumberBins.fit(CONFIDENCE, _confidence(output)))
+            bins.append(NumberBins.fit(CONFIDENCE, confidence(output)))
         of_output = CategoryBins if pa.types.is_string(output.type) else NumberBins
         bins.append(of_output.fit(task.output_name, pa.chunked_array([output])))
-        codes = _codes(tuple(bins), table, output, coded=reference_codes)
-        reference = _tally(tuple(bins), codes)
+        codes = codes_of(tuple(bins), table, output, coded=reference_codes)
+        reference = tally(tuple(bins), codes)
         extents = [
-            Extent.fit(one.name, _column(table, one.name)) for one in columns if isinstance(one, Number | Category)
+            Extent.fit(one.name, column_of(table, one.name)) for one in columns if isinstance(one, Number | Category)
         ]
-        numbers = {one.name: _finite(_column(table, one.name)) for one in columns if isinstance(one, Number)}
-        starts = _window_starts(table, window)
-        windows = {} if starts is None else {one.name: _by_window(one, codes[one.name], starts) for one in bins}
+        numbers = {one.name: finite(column_of(table, one.name)) for one in columns if isinstance(one, Number)}
+        starts = window_starts(table, window)
+        windows = (
+            {}
+            if starts is None
+            else {one.name: by_window(codes[one.name], starts, num_bins=one.num_bins) for one in bins}
+        )
         whole = {name: np.array(counts) for name, counts in reference.by_column.items()}
         return cls(
             bins=tuple(bins),
             reference=reference,
-            calm_psi_by_column={name: _calm_psi(whole[name], cells) for name, cells in windows.items()},
+            calm_psi_by_column={name: calm_psi(whole[name], cells) for name, cells in windows.items()},
             design_effect_by_column={name: design_effect(whole[name], cells) for name, cells in windows.items()},
             extents=tuple(one for one in extents if one.is_known),
             quantiles_by_column={name: reference_quantiles(values) for name, values in numbers.items()},
             deviation_by_column={name: float(values.std()) for name, values in numbers.items() if len(values)},
             together=Together.fit([one for one in bins if one.name in together], codes, starts=starts),
+            within=Within.fit(within, bins, codes, starts=starts) if within else None,
         )
 
     @property
@@ -102,6 +106,7 @@ class Profile:
             by_column={b.name: (0,) * b.num_bins for b in self.bins},
             unseen_by_column={one.name: 0 for one in self.extents},
             together=() if self.together is None else self.together.empty,
+            within=() if self.within is None else self.within.empty,
         )
 
     def bins_of(self, names: Sequence[str]) -> tuple[NumberBins | CategoryBins, ...]:
@@ -115,21 +120,28 @@ class Profile:
 
         The cells that `unsent` marks, by column, are counted in no bin.
         """
-        codes, skipped = _codes(self.bins, table, pa.array(output)), unsent or {}
-        outside = {one.name: one.unseen(_column(table, one.name)) for one in self.extents}
+        codes, skipped = codes_of(self.bins, table, pa.array(output)), unsent or {}
+        outside = {one.name: one.unseen(column_of(table, one.name)) for one in self.extents}
         unseen = {
             name: int((mask & ~skipped[name]).sum() if name in skipped else mask.sum())
             for name, mask in outside.items()
         }
-        counts = _tally(self.bins, codes, unsent=skipped, unseen=unseen)
-        if self.together is None:
-            return counts
-        absent = [mask for name, mask in skipped.items() if name in self.together.columns]
-        return replace(counts, together=self.together.count(codes, skipped=absent))
+        counts = tally(self.bins, codes, unsent=skipped, unseen=unseen)
+        if self.together is not None:
+            absent = [mask for name, mask in skipped.items() if name in self.together.columns]
+            counts = replace(counts, together=self.together.count(codes, skipped=absent))
+        if self.within is not None:
+            masks = {one.name: skipped[one.source] for one in self.bins if one.source in skipped}
+            counts = replace(counts, within=self.within.count(codes, unsent=masks))
+        return counts
 
     def compare_together(self, counts: Counts) -> Dependence | None:
         """How far columns go together otherwise than in the reference; None where that is not watched."""
         return None if self.together is None else self.together.compare(counts.together)
+
+    def compare_within(self, counts: Counts) -> SliceDrifts | None:
+        """How far columns are from the reference in each slice; None where that is not watched."""
+        return None if self.within is None else self.within.compare(counts.within)
 
     def compare(self, counts: Counts) -> dict[str, ColumnDrift]:
         """How far each input and the answers (such as `probability`) are from the reference."""
@@ -168,6 +180,7 @@ class Profile:
             "quantiles_by_column": {name: list(values) for name, values in self.quantiles_by_column.items()},
             "deviation_by_column": dict(self.deviation_by_column),
             **({} if self.together is None else {"together": self.together.to_json()}),
+            **({} if self.within is None else {"within": self.within.to_json()}),
         }
 
     @classmethod
@@ -183,82 +196,5 @@ class Profile:
             design_effect_by_column=dict(value.get("design_effect_by_column", {})),
             extents=tuple(Extent.from_json(one) for one in value.get("extents", ())),
             together=Together.from_json(value["together"]) if "together" in value else None,
+            within=Within.from_json(value["within"]) if "within" in value else None,
         )
-
-
-def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    if name not in table.column_names:
-        raise ContractError(f"The rows lack {name!r}; they have {sorted(table.column_names)}. Normalise them first.")
-    return table.column(name)
-
-
-def _finite(values: pa.ChunkedArray) -> Values:
-    numbers = np.asarray(values.cast(pa.float64()).drop_null().to_numpy(), np.float64)
-    return numbers[np.isfinite(numbers)]
-
-
-def _coded(bins: Bins, values: pa.ChunkedArray) -> Codes:
-    return bins.codes(values)
-
-
-def _codes(
-    bins: tuple[Bins, ...],
-    table: pa.Table,
-    answers: pa.Array,
-    *,
-    coded: Callable[[Bins, pa.ChunkedArray], Codes] = _coded,
-) -> dict[str, Codes]:
-    if table.num_rows != len(answers):
-        raise ContractError(f"{table.num_rows} rows need as many answers; got {len(answers)}.")
-    *inputs, output = bins
-    codes = {
-        one.name: coded(one, _confidence(answers) if one.name == CONFIDENCE else _column(table, one.source))
-        for one in inputs
-    }
-    return codes | {output.name: output.codes(pa.chunked_array([answers]))}
-
-
-def _confidence(probabilities: pa.Array) -> pa.ChunkedArray:
-    """The probability of the likelier answer."""
-    return pa.chunked_array([pc.max_element_wise(probabilities, pc.subtract(1.0, probabilities))])
-
-
-def _tally(
-    bins: tuple[Bins, ...],
-    codes: Mapping[str, Codes],
-    *,
-    unsent: Mapping[str, NDArray[np.bool_]] | None = None,
-    unseen: Mapping[str, int] | None = None,
-) -> Counts:
-    num_rows = len(codes[bins[-1].name])
-    masks = {one.name: mask for one in bins if (mask := (unsent or {}).get(one.source)) is not None}
-    codes = {**codes, **{name: codes[name][~mask] for name, mask in masks.items()}}
-    described = json.dumps([one.to_json() for one in bins], sort_keys=True)
-    by_column = {one.name: tuple(np.bincount(codes[one.name], minlength=one.num_bins).tolist()) for one in bins}
-    return Counts(
-        profile=hashlib.sha256(described.encode()).hexdigest()[:16],
-        num_rows=num_rows,
-        by_column=by_column,
-        unseen_by_column=unseen or {},
-    )
-
-
-def _window_starts(table: pa.Table, window: timedelta | None) -> NDArray[np.int64] | None:
-    if window is None or "event_at" not in table.column_names:
-        return None
-    microseconds = table.column("event_at").cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
-    return np.asarray(microseconds // (window // timedelta(microseconds=1)), np.int64)
-
-
-def _by_window(one: Bins, codes: Codes, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The counts of each window, shape (num_windows, num_bins)."""
-    _, place = np.unique(starts, return_inverse=True)
-    num_windows = int(place.max(initial=-1)) + 1
-    cells = np.bincount(place * one.num_bins + codes, minlength=num_windows * one.num_bins)
-    return cells.reshape(num_windows, one.num_bins)
-
-
-def _calm_psi(reference: NDArray[np.int64], windows: NDArray[np.int64]) -> float:
-    """The index that nineteen in twenty windows of the reference stay below, against the whole of it."""
-    found = [psi(reference, row) for row in windows if row.sum() >= MIN_WINDOW_ROWS]
-    return float(np.quantile(found, CALM_QUANTILE)) if found else 0.0

@@ -139,6 +139,7 @@ class Windows:
             estimated_by_metric=estimates(answered),
             num_answered=answered.num_rows,
             together=self._profile.compare_together(counts),
+            within=self._profile.compare_within(counts),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from heliostat.columns import Category, Number
+from heliostat.watch.coding import CONFIDENCE
 from heliostat.watch.counts import Counts
 from heliostat.watch.events import Alert, ChampionChanged
 from heliostat.watch.extents import MAX_KNOWN, Extent
 from heliostat.watch.monitor import MonitorState
-from heliostat.watch.profile import CONFIDENCE, Profile
+from heliostat.watch.profile import Profile
 from heliostat.watch.windows import Windows
 
 START = datetime(2024, 3, 1, tzinfo=UTC)

@@ -27,7 +27,8 @@ from heliostat.serving.problem import MalformedError, TooLargeError
 from heliostat.serving.rows import Contract, RowReader
 from heliostat.serving.vector_cells import plainly_kept
 from heliostat.vectors import from_matrix, to_matrix
-from heliostat.watch.profile import CONFIDENCE, OUTPUT, Profile
+from heliostat.watch.coding import CONFIDENCE
+from heliostat.watch.profile import OUTPUT, Profile
 from tests.unit.test_rows import DEFAULTS
 
 PIXELS = Vector("pixels", 3, low=0, high=1)
