@@ -16,7 +16,7 @@ from actors.judged import changes, known_until, references
 from actors.leases import Holder
 from actors.proxy import catalog
 from actors.watch import Watch
-from heliostat import cohorts
+from heliostat import cohorts, label_outcomes
 from heliostat.records import num_learned
 from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
@@ -29,6 +29,7 @@ from heliostat.watch.cohorts import score_cohort
 from heliostat.watch.events import ChampionChanged, CohortMatured, Decision, Event, Tick, TurnEnded
 from heliostat.watch.exposition import exposition
 from heliostat.watch.followed import Followed, kind_of
+from heliostat.watch.label_counts import measured_labels
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.profile import Profile
 from heliostat.watch.told import frequent_values, told_of
@@ -100,9 +101,15 @@ class Monitor:
         told = told_of(state, windows=self._windows, awaited=self._followed.awaited, sensitive=sensitive, clock=clock)
         return exposition(
             self._watch.workload,
-            measured=[*told, *turns.measured(ended["turns"]), *measured_alarms(ended["turns"])],
+            measured=[
+                *told,
+                *measured_labels(self._followed.told_labels),
+                *turns.measured(ended["turns"]),
+                *measured_alarms(ended["turns"]),
+            ],
             answers_by_version=self._followed.answers,
             num_by_decision=self._followed.num_by_decision,
+            num_by_label_outcome=self._followed.told_labels.num_by_outcome,
         )
 
     def _events(self, clock: datetime) -> Iterator[Event]:
@@ -150,6 +157,14 @@ class Monitor:
         )
         self._followed.awaited = self._followed.awaited.seen(rows)
         self._followed.answers = answers.count(rows, before=self._followed.answers)
+        self._followed.told_labels = label_outcomes.followed(
+            self._lake,
+            self._watch.workload,
+            self._followed.told_labels,
+            predictions=rows,
+            clock=clock,
+            wait=self._followed.awaited.wait,
+        )
         if self._windows is None:
             return []
         if rows.num_rows:

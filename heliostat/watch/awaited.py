@@ -26,6 +26,13 @@ class Awaited:
     maturity: Maturity | None = None
     estimated_at: datetime | None = None
 
+    @property
+    def wait(self) -> timedelta | None:
+        """Within which labels come that are waited for; None while some have no due time and nobody knows."""
+        if self.undated_since is not None and self.maturity is None:
+            return None
+        return max(self.longest_due, timedelta(0) if self.maturity is None else self.maturity.after)
+
     def seen(self, rows: pa.Table) -> "Awaited":
         """With more predictions, by their columns event_at and due_at."""
         if not rows.num_rows:

@@ -10,6 +10,8 @@ from heliostat.watch.answers import LATENCY_EDGES_MS, Answers
 from heliostat.watch.gauges import Measurement
 
 PREFIX = "heliostat_"
+DECISIONS = ("monitor_decisions", "Decisions of the monitor, by kind", "kind")
+LABELS = ("labels", "Labels by what became of them, of days that are settled", "outcome")
 Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
 
 
@@ -19,6 +21,7 @@ def exposition(
     measured: Sequence[Measurement] = (),
     answers_by_version: Mapping[int, Answers] | None = None,
     num_by_decision: Mapping[str, int] | None = None,
+    num_by_label_outcome: Mapping[str, int] | None = None,
     is_up: bool = True,
 ) -> str:
     """The text that Prometheus reads; without figures it still says whether the monitor answers."""
@@ -26,7 +29,8 @@ def exposition(
         _up(workload, is_up=is_up),
         *_gauges(workload, measured),
         *_answers(workload, answers_by_version or {}),
-        *_decisions(workload, num_by_decision or {}),
+        _counter(workload, DECISIONS, num_by_decision or {}),
+        _counter(workload, LABELS, num_by_label_outcome or {}),
     ]
     registry = CollectorRegistry()
     registry.register(_Once(families))
@@ -87,10 +91,9 @@ def _buckets(answers: Answers) -> list[tuple[str, float]]:
     return buckets
 
 
-def _decisions(workload: str, num_by_decision: Mapping[str, int]) -> Iterator[Family]:
-    family = CounterMetricFamily(
-        PREFIX + "monitor_decisions", "Decisions of the monitor, by kind", labels=["workload", "kind"]
-    )
-    for kind, number in sorted(num_by_decision.items()):
-        family.add_metric([workload, kind], number)
-    yield family
+def _counter(workload: str, declared: tuple[str, str, str], num_by_label: Mapping[str, int]) -> Family:
+    name, told, label = declared
+    family = CounterMetricFamily(PREFIX + name, told, labels=["workload", label])
+    for value, number in sorted(num_by_label.items()):
+        family.add_metric([workload, value], number)
+    return family

@@ -8,6 +8,7 @@ from typing import Any
 from heliostat.watch.answers import Answers
 from heliostat.watch.awaited import Awaited
 from heliostat.watch.events import Decision, Retrain
+from heliostat.watch.label_counts import LabelCounts
 from heliostat.watch.labelled import Labelled
 
 RETRAIN, ALERT = "retrain_asked", "alert"
@@ -33,6 +34,7 @@ class Followed:
     num_by_decision: dict[str, int] = field(default_factory=lambda: dict.fromkeys((RETRAIN, ALERT), 0))
     labelled: Labelled = field(default_factory=Labelled)
     due: Labelled = field(default_factory=Labelled)
+    told_labels: LabelCounts = field(default_factory=LabelCounts)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them."""
@@ -45,6 +47,7 @@ class Followed:
             "num_by_decision": self.num_by_decision,
             "labelled": self.labelled.to_json(),
             "due": self.due.to_json(),
+            "told_labels": self.told_labels.to_json(),
         }
 
     @classmethod
@@ -64,4 +67,5 @@ class Followed:
             num_by_decision=dict(value.get("num_by_decision", dict.fromkeys((RETRAIN, ALERT), 0))),
             labelled=Labelled.from_json(value.get("labelled", [])),
             due=Labelled.from_json(value.get("due", [])),
+            told_labels=LabelCounts.from_json(value["told_labels"]) if "told_labels" in value else LabelCounts(),
         )
