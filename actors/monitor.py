@@ -128,7 +128,13 @@ class Monitor:
             return []
         change, judged = changes(name, number)
         lineage, inputs = catalog().version(name, number).lineage, judged.payload["inputs"]
-        self._windows = Windows(self._profile(number), version=number, span=self._watch.loop.window, has_sketches=True)
+        self._windows = Windows(
+            self._profile(number),
+            version=number,
+            span=self._watch.loop.window,
+            has_sketches=True,
+            task=self._watch.task,
+        )
         return [
             ChampionChanged(
                 at=datetime.fromisoformat(change.payload["inputs"]["clock"]),
@@ -170,7 +176,8 @@ class Monitor:
         if rows.num_rows:
             unsent = unsent_cells(rows, self._watch.sent_by_revision)
             task = self._watch.task
-            self._windows.add(rows, task.output(task.answers(rows)), unsent=unsent)
+            given = task.answers(rows)
+            self._windows.add(rows, task.output(given), unsent=unsent, answers=given)
         return list(self._windows.close(clock))
 
     def _matured_cohorts(self, clock: datetime) -> list[Event]:
@@ -235,7 +242,11 @@ class Monitor:
         if stored["windows"] is not None:
             profile = self._profile(stored["windows"]["version"])
             self._windows = Windows.from_json(
-                stored["windows"], profile=profile, span=self._watch.loop.window, has_sketches=True
+                stored["windows"],
+                profile=profile,
+                span=self._watch.loop.window,
+                has_sketches=True,
+                task=self._watch.task,
             )
         return self._state
 

@@ -16,12 +16,16 @@ Values = NDArray[np.float64]
 REFERENCE_ROWS, BLOCK_ROWS, NUM_BLOCKS, CHANGE_AT = 1000, 50, 60, 30
 DOUBTS = (1e-3, 1e-4, 1e-5)
 CHANGES = {0.01: (0.05, 0.2), 0.03: (0.1, 0.2)}  # wrong before, and after the change
+BURST_CHANCE, BURST_WRONG = 0.05, 0.4  # of a block to be one, and of its rows to be wrong; no other row is
 TRIGGER = Decay(log_loss, margin=0.02, min_rows=1)  # at most 1 false alarm in 1000 blocks: 60 in 1000 calm streams
 
 
 def measure(*, num_streams: int) -> dict[str, dict[str, str]]:
-    """Calm streams in which the live rule alarms within 60 blocks, and the delay in blocks after changes."""
-    return {
+    """Calm streams in which the live rule alarms within 60 blocks, and the delay in blocks after changes.
+
+    Last, calm streams whose errors come in bursts, by how many bursts their hold-out has.
+    """
+    spread = {
         f"certain to {doubt:g}, {wrong:.0%} of them wrong": {
             "calm streams that alarm": f"{_alarmed(doubt, wrong, num_streams)} of {num_streams}",
             **{f"to {after:.0%}": _delay(doubt, wrong, after, num_streams // 4) for after in afters},
@@ -29,6 +33,32 @@ def measure(*, num_streams: int) -> dict[str, dict[str, str]]:
         for doubt in DOUBTS
         for wrong, afters in CHANGES.items()
     }
+    return spread | {f"certain to {doubt:g}, wrong in bursts": _bursts(doubt, num_streams) for doubt in DOUBTS}
+
+
+def _bursts(doubt: float, num_streams: int) -> dict[str, str]:
+    """By how many bursts the hold-out has, and how many rows: so many calm streams alarm, of so many."""
+    found: dict[str, list[bool]] = {}
+    for rows in (REFERENCE_ROWS, 5 * REFERENCE_ROWS):
+        for seed in range(30_000, 30_000 + num_streams):
+            num_bursts, is_alarm = _bursty(doubt, rows // BLOCK_ROWS, seed=seed)
+            found.setdefault(f"hold-out of {rows:,} rows, {min(num_bursts, 2)} bursts", []).append(is_alarm)
+    told = {name: f"{sum(alarms)} of {len(alarms)}" for name, alarms in sorted(found.items())}
+    return {name.replace("2 bursts", "2 bursts or more"): alarms for name, alarms in told.items()}
+
+
+def _bursty(doubt: float, num_reference: int, *, seed: int) -> tuple[int, bool]:
+    """(bursts in the hold-out, whether the detector alarms within NUM_BLOCKS calm blocks)."""
+    random = np.random.default_rng(seed)
+    is_burst = random.random(num_reference + NUM_BLOCKS) < BURST_CHANCE
+    blocks = [_answered(random, BLOCK_ROWS, doubt, BURST_WRONG if burst else 0.0) for burst in is_burst]
+    labels, answers = (np.concatenate(one) for one in zip(*blocks[:num_reference], strict=True))
+    reference = loss_reference(labels, answers, blocks=np.arange(len(labels)) // BLOCK_ROWS, task=BINARY)
+    scores = [_cohort(*block) for block in blocks[num_reference:]]
+    values = [
+        watched(TRIGGER, scores[:until], reference=reference).detected.log_value for until in range(1, NUM_BLOCKS + 1)
+    ]
+    return int(is_burst[:num_reference].sum()), max(values) >= wealth_limit(TRIGGER)
 
 
 def _alarmed(doubt: float, wrong: float, num_streams: int) -> int:

@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from heliostat.tasks import BINARY, Task
 from heliostat.watch.bins import CategoryBins, NumberBins
 from heliostat.watch.counts import Counts
 from heliostat.watch.estimates import AnswerTally, estimates
 from heliostat.watch.events import WindowClosed
+from heliostat.watch.expectations import ExpectedTally
 from heliostat.watch.profile import NOT_INPUTS, Profile
 from heliostat.watch.sketches import NumberSketch, Sketch, TextSketch, add_rows, sketch_from_json, to_json
 
@@ -44,12 +46,15 @@ def unsent_cells(rows: pa.Table, sent_by_revision: Mapping[int, Sequence[str]]) 
 class Windows:
     """Counts by window for one version's profile; the order of rows inside a window never matters."""
 
-    def __init__(self, profile: Profile, *, version: int, span: timedelta, has_sketches: bool = False) -> None:
-        self._profile, self._version, self._span = profile, version, span
+    def __init__(
+        self, profile: Profile, *, version: int, span: timedelta, has_sketches: bool = False, task: Task = BINARY
+    ) -> None:
+        self._profile, self._version, self._span, self._task = profile, version, span, task
         self._has_sketches = has_sketches
         self._sketches: dict[datetime, dict[str, Sketch]] = {}
         self._counts: dict[datetime, Counts] = {}
         self._answered: dict[datetime, AnswerTally] = {}
+        self._expected: dict[datetime, ExpectedTally] = {}
         self._changed: set[datetime] = set()
         self._closed_until: datetime | None = None
         self.num_too_late = 0
@@ -65,12 +70,18 @@ class Windows:
         return self._profile
 
     def add(
-        self, table: pa.Table, output: pa.Array | NDArray[np.float64], *, unsent: Mapping[str, Mask] | None = None
+        self,
+        table: pa.Table,
+        output: pa.Array | NDArray[np.float64],
+        *,
+        unsent: Mapping[str, Mask] | None = None,
+        answers: NDArray[np.float64] | None = None,
     ) -> None:
         """Count normalised rows (with `event_at`) and the task's output for them; each row must be given once.
 
         `unsent` marks cells by column that no caller said: they count nowhere. Where rows have `version` and
-        `degraded`, only the watched version's own answers are asked what they expect.
+        `degraded`, only the watched version's own answers are asked what they expect: of probabilities of two values
+        the output is enough, of other kinds `answers` are needed.
         """
         own = self._own(table)
         event_at = table.column("event_at").cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
@@ -88,6 +99,9 @@ class Windows:
             if self._profile.is_of_probabilities:
                 answered = AnswerTally.of(told.filter(pa.array(rows & own)).to_numpy(zero_copy_only=False))
                 self._answered[since] = self._answered.get(since, AnswerTally()) + answered
+            elif answers is not None:
+                expected = ExpectedTally.of(self._task, answers[rows & own])
+                self._expected[since] = self._expected.get(since, ExpectedTally()) + expected
             self._changed.add(since)
             if self._has_sketches:
                 add_rows(self._sketched(since), table.filter(pa.array(rows)), unsent=here)
@@ -126,18 +140,20 @@ class Windows:
         self._closed_until = reached if self._closed_until is None else max(self._closed_until, reached)
         self._counts = {since: counts for since, counts in self._counts.items() if not self._is_forgotten(since)}
         self._answered = {since: tally for since, tally in self._answered.items() if not self._is_forgotten(since)}
+        self._expected = {since: tally for since, tally in self._expected.items() if not self._is_forgotten(since)}
         return closed
 
     def _told(self, since: datetime) -> WindowClosed:
         counts, answered = self._counts[since], self._answered.get(since, AnswerTally())
+        expected = self._expected.get(since, ExpectedTally())
         return WindowClosed(
             since=since,
             until=since + self._span,
             version=self._version,
             num_rows=counts.num_rows,
             drift_by_column=self._profile.compare(counts),
-            estimated_by_metric=estimates(answered),
-            num_answered=answered.num_rows,
+            estimated_by_metric=estimates(answered) | expected.scores(self._task),
+            num_answered=answered.num_rows + expected.num_rows,
             together=self._profile.compare_together(counts),
             within=self._profile.compare_within(counts),
         )
@@ -148,6 +164,11 @@ class Windows:
             "version": self._version,
             "counts": {since.isoformat(): counts.to_json() for since, counts in sorted(self._counts.items())},
             "answered": {since.isoformat(): tally.to_json() for since, tally in sorted(self._answered.items())},
+            **(
+                {"expected": {since.isoformat(): tally.to_json() for since, tally in sorted(self._expected.items())}}
+                if self._expected
+                else {}
+            ),
             "sketches": {since.isoformat(): to_json(one) for since, one in sorted(self._sketches.items())},
             "changed": sorted(since.isoformat() for since in self._changed),
             "closed_until": self._closed_until.isoformat() if self._closed_until else None,
@@ -156,10 +177,16 @@ class Windows:
 
     @classmethod
     def from_json(
-        cls, value: Mapping[str, Any], *, profile: Profile, span: timedelta, has_sketches: bool = False
+        cls,
+        value: Mapping[str, Any],
+        *,
+        profile: Profile,
+        span: timedelta,
+        has_sketches: bool = False,
+        task: Task = BINARY,
     ) -> "Windows":
         """The windows that `to_json` wrote, to be filled further."""
-        windows = cls(profile, version=value["version"], span=span, has_sketches=has_sketches)
+        windows = cls(profile, version=value["version"], span=span, has_sketches=has_sketches, task=task)
         windows._sketches = {
             datetime.fromisoformat(at): {name: sketch_from_json(one) for name, one in by_column.items()}
             for at, by_column in value.get("sketches", {}).items()
@@ -167,6 +194,8 @@ class Windows:
         windows._counts = {datetime.fromisoformat(at): Counts.from_json(one) for at, one in value["counts"].items()}
         answered = value.get("answered", {})  # windows stored before there were estimates lack it
         windows._answered = {datetime.fromisoformat(at): AnswerTally.from_json(one) for at, one in answered.items()}
+        expected = value.get("expected", {})
+        windows._expected = {datetime.fromisoformat(at): ExpectedTally.from_json(one) for at, one in expected.items()}
         windows._changed = {datetime.fromisoformat(at) for at in value["changed"]}
         closed_until = value["closed_until"]
         windows._closed_until = datetime.fromisoformat(closed_until) if closed_until else None
