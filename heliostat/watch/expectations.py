@@ -26,7 +26,7 @@ class ExpectedTally:
     @classmethod
     def of(cls, task: Task, answers: Values) -> "ExpectedTally":
         """The tally of answers; those that say nothing of what they expect are left out."""
-        known = answers[np.isfinite(answers.reshape(len(answers), -1)).all(axis=1)]
+        known = answers[np.isfinite(answers).all(axis=1)]
         found, sureness = task.expected(known), task.sureness(known)
         return cls(
             num_rows=len(known),
