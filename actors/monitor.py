@@ -163,14 +163,7 @@ class Monitor:
         )
         self._followed.awaited = self._followed.awaited.seen(rows)
         self._followed.answers = answers.count(rows, before=self._followed.answers)
-        self._followed.told_labels = label_outcomes.followed(
-            self._lake,
-            self._watch.workload,
-            self._followed.told_labels,
-            predictions=rows,
-            clock=clock,
-            wait=self._followed.awaited.wait,
-        )
+        self._count_labels(rows, clock)
         if self._windows is None:
             return []
         if rows.num_rows:
@@ -179,6 +172,21 @@ class Monitor:
             given = task.answers(rows)
             self._windows.add(rows, task.output(given), unsent=unsent, answers=given)
         return list(self._windows.close(clock))
+
+    def _count_labels(self, predictions: pa.Table, clock: datetime) -> None:
+        """What became of labels, looked at once a window: it reads another table, and nothing is decided by it."""
+        followed, reached = self._followed, window_start(clock, self._watch.loop.window)
+        has_begun = followed.told_labels.settled_until is not None
+        if has_begun and followed.matured_until is not None and reached <= followed.matured_until:
+            return
+        followed.told_labels = label_outcomes.followed(
+            self._lake,
+            self._watch.workload,
+            followed.told_labels,
+            predictions=predictions,
+            clock=clock,
+            wait=followed.awaited.wait,
+        )
 
     def _matured_cohorts(self, clock: datetime) -> list[Event]:
         """The cohorts that fell due up to `clock`, each judged on the labels known at its end."""

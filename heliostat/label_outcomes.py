@@ -20,6 +20,8 @@ def followed(
     Labels fall due within `wait` of their event; None where that is not known, then no day settles.
     """
     if before.settled_until is None:
+        if not predictions.num_rows:
+            return before
         return before.begun(predictions, read_until=lake.version(workload, "labels"))
     told, read_until = lake.changes(workload, "labels", after_version=before.read_until, schema=label_schema())
     counts = before.heard(told, read_until=read_until)
