@@ -32,9 +32,10 @@ from benchmarks.model_kinds import Rows, drawn_lightgbm
 from heliostat import Category, Number, Quantity, Training, Vector, Workload
 from heliostat.blocks import block_bootstrap
 from heliostat.learn.bundle import served
-from heliostat.learn.fit import days, fit, refit
+from heliostat.learn.fit import fit, refit
 from heliostat.learn.forecast import forecast_network
 from heliostat.learn.forecast_rows import CALENDAR, forecast_rows
+from heliostat.learn.parts import days
 from heliostat.learn.rows import split_by_time
 from heliostat.vectors import to_matrix
 

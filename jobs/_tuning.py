@@ -14,10 +14,11 @@ from heliostat.declared.tuning import Configuration, Tuning
 from heliostat.errors import ContractError, TrainingError, WorkloadError
 from heliostat.learn import bundle
 from heliostat.learn.examples import Examples
-from heliostat.learn.fit import days, fit
+from heliostat.learn.fit import fit
 from heliostat.learn.fit_trees import fit_trees
 from heliostat.learn.network_answers import NetworkAnswers
 from heliostat.learn.objective import objective_of
+from heliostat.learn.parts import days
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import LABEL, ordered
 from heliostat.learn.state import FitState

@@ -1,8 +1,6 @@
 """Fit one candidate: the same rows, settings and seed give the same network, however often a worker is lost."""
 
 import hashlib
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,19 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from heliostat.errors import TrainingError
 from heliostat.learn.epochs import Learner, OnStep, no_step
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import guarded
 from heliostat.learn.objective import Calibrated, objective_of
+from heliostat.learn.parts import check_labels, check_parts, days
 from heliostat.learn.prepare import Preparation
-from heliostat.learn.rows import EVENT_AT, KEY, LABEL, ordered
+from heliostat.learn.rows import EVENT_AT, ordered
+from heliostat.learn.run_epochs import OnEpoch, begin, load_weights, run
 from heliostat.learn.start import Start
-from heliostat.learn.state import EpochScores, FitState, Tensors, optimizer_tensors, restore_optimizer
-from heliostat.tasks import Task
+from heliostat.learn.state import EpochScores, FitState, Tensors
 from heliostat.workload import Workload
-
-OnEpoch = Callable[[FitState], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +77,10 @@ def fit(
         network = _network(workload, seen).to(device)
         learner = Learner(workload, network, objective=objective, seed=seed, device=device, on_step=on_step)
         fingerprint = _fingerprint(workload, train, validation, seed=seed, start=start)
-        state = _begin(learner, resume, start=start, fingerprint=fingerprint)
-        state = _run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
+        state = begin(learner, resume, start=start, fingerprint=fingerprint)
+        state = run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
     kept, weights = state.kept(best=workload.training.keep_best)
-    _load_weights(learner, weights)
+    load_weights(learner, weights)
     logits = learner.logits(unseen).numpy().astype(np.float64)
     return Fitted(
         preparation=preparation,
@@ -132,8 +128,8 @@ def refit(  # noqa: PLR0913 (as `fit`, and what that found)
         network = _network(workload, seen).to(device)
         learner = Learner(settled, network, objective=objective, seed=seed, device=device, on_step=on_step)
         fingerprint = _fingerprint(settled, rows, rows.slice(0, 0), seed=seed, start=start)
-        state = _begin(learner, resume, start=start, fingerprint=fingerprint)
-        state = _run(learner, state, seen=seen, unseen=None, on_epoch=on_epoch)
+        state = begin(learner, resume, start=start, fingerprint=fingerprint)
+        state = run(learner, state, seen=seen, unseen=None, on_epoch=on_epoch)
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
     return Fitted(
         preparation=preparation,
@@ -151,42 +147,6 @@ def refit(  # noqa: PLR0913 (as `fit`, and what that found)
     )
 
 
-def days(rows: pa.Table) -> NDArray[np.int64]:
-    """The number of the day of each row: what happens on one day errs together."""
-    days: NDArray[np.int64] = rows[EVENT_AT].cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
-    return days
-
-
-def check_parts(task: Task, train: pa.Table, validation: pa.Table) -> None:
-    """Refuse labels of another kind, labels that are all alike, and validation that is not later than training."""
-    check_labels(task, train, purpose="training")
-    check_labels(task, validation, purpose="validation")
-    if not task.can_learn(train[LABEL].to_numpy()):
-        needed = "both 0 and 1 must occur" if task.kind == "binary" else "at least two different ones must occur"
-        raise TrainingError(
-            f"The labels of {train.num_rows:,} training rows are all {task.value(train[LABEL][0].as_py())}; {needed}. "
-            "Train on a longer span, or mend the label."
-        )
-    last, first = pc.max(train[EVENT_AT]).as_py(), pc.min(validation[EVENT_AT]).as_py()
-    if first < last:
-        raise TrainingError(
-            f"Validation rows begin at {first}, before training rows end at {last}; "
-            "a score on them would not tell how the network does later. Split with rows.split_by_time."
-        )
-
-
-def check_labels(task: Task, rows: pa.Table, *, purpose: str) -> None:
-    """Refuse, with the first such row, labels that are none of the task's."""
-    wrong = rows.filter(pa.array(~task.are_codes(rows[LABEL].to_numpy())))
-    if wrong.num_rows:
-        first = wrong.sort_by(EVENT_AT).slice(0, 1).to_pylist()[0]
-        raise TrainingError(
-            f"The label of the row with key {first[KEY]!r} at {first[EVENT_AT]:%Y-%m-%dT%H:%M:%S%z} is "
-            f"{first[LABEL]:g}, and {wrong.num_rows:,} of {rows.num_rows:,} {purpose} rows have another than "
-            f"{task.codes_allowed}; mend the label where the rows come from."
-        )
-
-
 def _network(workload: Workload, seen: Examples) -> nn.Module:
     return guarded("model", workload, lambda own: workload.model(own.origin.preparation.sizes), seen)
 
@@ -199,101 +159,3 @@ def _fingerprint(workload: Workload, train: pa.Table, validation: pa.Table, *, s
         for batch in table.combine_chunks().to_batches():
             digest.update(batch.serialize())
     return digest.hexdigest()
-
-
-def _begin(learner: Learner, resume: FitState | None, *, start: Start | None, fingerprint: str) -> FitState:
-    if resume is None:
-        if start is not None:
-            _load_weights(learner, start.weights)
-        return FitState(fingerprint=fingerprint, weights={}, best_weights={}, optimizer={}, history=())
-    if resume.fingerprint != fingerprint:
-        raise TrainingError(
-            f"The checkpoint after epoch {resume.num_epochs} was made from other rows, settings or another seed; "
-            "give the run a new name, or leave `resume` out to start anew."
-        )
-    try:
-        _load_weights(learner, resume.weights)
-    except RuntimeError as error:
-        raise TrainingError(
-            f"The checkpoint after epoch {resume.num_epochs} does not fit the network, which was changed since "
-            f"({str(error).partition(chr(10))[0]}); give the run a new name."
-        ) from error
-    if learner.is_sharded:
-        from heliostat.learn.sharding import part_of  # a second to import, and few networks need it
-
-        restore_optimizer(learner.optimizer, resume.optimizer, place=part_of)
-    else:
-        restore_optimizer(learner.optimizer, resume.optimizer)
-    return resume
-
-
-def _load_weights(learner: Learner, weights: Tensors) -> None:
-    if learner.is_sharded:
-        from heliostat.learn.sharding import parts_of  # a second to import, and few networks need it
-
-        weights = parts_of(weights, learner.module)
-    learner.module.load_state_dict(weights)
-
-
-def _run(
-    learner: Learner, state: FitState, *, seen: Examples, unseen: Examples | None, on_epoch: OnEpoch | None
-) -> FitState:
-    training = learner.workload.training
-    while state.num_epochs < training.epochs and not _has_settled(state, training.patience):
-        epoch = state.num_epochs
-        begun = state
-
-        def pause(num_steps: int, loss_total: float, begun: FitState = begun) -> None:
-            if on_epoch is not None:
-                on_epoch(replace(_stored(learner, begun), num_steps=num_steps, loss_total=loss_total))
-
-        train_loss = learner.run_epoch(epoch, seen, first_step=state.num_steps, total=state.loss_total, on_pause=pause)
-        later_loss = train_loss if unseen is None else learner.mean_loss(unseen)
-        scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
-        _check_finite(scores, learner, epoch=epoch, seen=seen, unseen=unseen)
-        state = _after_epoch(learner, state, scores=scores)
-        if on_epoch is not None:
-            on_epoch(state)
-    return state
-
-
-def _has_settled(state: FitState, patience: int | None) -> bool:
-    """Whether the last `patience` epochs were all worse on the later rows than one before."""
-    return patience is not None and state.num_epochs > 0 and state.num_epochs - 1 - state.best_epoch >= patience
-
-
-def _check_finite(
-    scores: EpochScores, learner: Learner, *, epoch: int, seen: Examples, unseen: Examples | None
-) -> None:
-    for loss, examples in ((scores.train_loss, seen), (scores.validation_loss, unseen or seen)):
-        if not math.isfinite(loss):
-            raise TrainingError(learner.not_finite(loss, examples, epoch=epoch))
-
-
-def _after_epoch(learner: Learner, state: FitState, *, scores: EpochScores) -> FitState:
-    stored = _stored(learner, state)
-    is_best = all(scores.validation_loss < earlier.validation_loss for earlier in state.history)
-    return replace(
-        stored,
-        best_weights=stored.weights if is_best else state.best_weights,
-        history=(*state.history, scores),
-        num_steps=0,
-        loss_total=0.0,
-    )
-
-
-def _stored(learner: Learner, state: FitState) -> FitState:
-    """The state with the weights and moments of this moment, whole; every worker must ask."""
-    weights = {name: _copied(learner, tensor) for name, tensor in learner.module.state_dict().items()}
-    # In one order on all workers, who gather each tensor together: a file gives them back in any.
-    found = sorted(optimizer_tensors(learner.optimizer).items())
-    moments = {name: _copied(learner, tensor) for name, tensor in found}
-    return replace(state, weights=weights, optimizer=moments)
-
-
-def _copied(learner: Learner, tensor: torch.Tensor) -> torch.Tensor:
-    if learner.is_sharded:
-        from heliostat.learn.sharding import whole  # a second to import, and few networks need it
-
-        tensor = whole(tensor)
-    return tensor.detach().cpu().clone()

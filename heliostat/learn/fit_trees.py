@@ -7,8 +7,9 @@ import pyarrow.compute as pc
 
 from heliostat.errors import WorkloadError
 from heliostat.learn.examples import Examples
-from heliostat.learn.fit import Fitted, check_labels, check_parts, days
+from heliostat.learn.fit import Fitted
 from heliostat.learn.objective import Calibrated, Objective, objective_of
+from heliostat.learn.parts import check_labels, check_parts, days
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import EVENT_AT, ordered
 from heliostat.learn.start import Start

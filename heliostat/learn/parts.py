@@ -1,0 +1,46 @@
+"""The rows that a fit learns from and those, later, that it is judged by: what they must be."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from heliostat.errors import TrainingError
+from heliostat.learn.rows import EVENT_AT, KEY, LABEL
+from heliostat.tasks import Task
+
+
+def days(rows: pa.Table) -> NDArray[np.int64]:
+    """The number of the day of each row: what happens on one day errs together."""
+    days: NDArray[np.int64] = rows[EVENT_AT].cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
+    return days
+
+
+def check_parts(task: Task, train: pa.Table, validation: pa.Table) -> None:
+    """Refuse labels of another kind, labels that are all alike, and validation that is not later than training."""
+    check_labels(task, train, purpose="training")
+    check_labels(task, validation, purpose="validation")
+    if not task.can_learn(train[LABEL].to_numpy()):
+        needed = "both 0 and 1 must occur" if task.kind == "binary" else "at least two different ones must occur"
+        raise TrainingError(
+            f"The labels of {train.num_rows:,} training rows are all {task.value(train[LABEL][0].as_py())}; {needed}. "
+            "Train on a longer span, or mend the label."
+        )
+    last, first = pc.max(train[EVENT_AT]).as_py(), pc.min(validation[EVENT_AT]).as_py()
+    if first < last:
+        raise TrainingError(
+            f"Validation rows begin at {first}, before training rows end at {last}; "
+            "a score on them would not tell how the network does later. Split with rows.split_by_time."
+        )
+
+
+def check_labels(task: Task, rows: pa.Table, *, purpose: str) -> None:
+    """Refuse, with the first such row, labels that are none of the task's."""
+    wrong = rows.filter(pa.array(~task.are_codes(rows[LABEL].to_numpy())))
+    if wrong.num_rows:
+        first = wrong.sort_by(EVENT_AT).slice(0, 1).to_pylist()[0]
+        raise TrainingError(
+            f"The label of the row with key {first[KEY]!r} at {first[EVENT_AT]:%Y-%m-%dT%H:%M:%S%z} is "
+            f"{first[LABEL]:g}, and {wrong.num_rows:,} of {rows.num_rows:,} {purpose} rows have another than "
+            f"{task.codes_allowed}; mend the label where the rows come from."
+        )

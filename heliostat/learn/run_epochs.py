@@ -1,0 +1,116 @@
+"""A fit from its first epoch to its last, from any state on that it was left in."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from heliostat.errors import TrainingError
+from heliostat.learn.epochs import Learner
+from heliostat.learn.examples import Examples
+from heliostat.learn.start import Start
+from heliostat.learn.state import EpochScores, FitState, Tensors, optimizer_tensors, restore_optimizer
+
+OnEpoch = Callable[[FitState], None]
+
+
+def begin(learner: Learner, resume: FitState | None, *, start: Start | None, fingerprint: str) -> FitState:
+    """Where a fit begins: at nothing, at `start`, or at the checkpoint `resume`, which must be of this fingerprint."""
+    if resume is None:
+        if start is not None:
+            load_weights(learner, start.weights)
+        return FitState(fingerprint=fingerprint, weights={}, best_weights={}, optimizer={}, history=())
+    if resume.fingerprint != fingerprint:
+        raise TrainingError(
+            f"The checkpoint after epoch {resume.num_epochs} was made from other rows, settings or another seed; "
+            "give the run a new name, or leave `resume` out to start anew."
+        )
+    try:
+        load_weights(learner, resume.weights)
+    except RuntimeError as error:
+        raise TrainingError(
+            f"The checkpoint after epoch {resume.num_epochs} does not fit the network, which was changed since "
+            f"({str(error).partition(chr(10))[0]}); give the run a new name."
+        ) from error
+    if learner.is_sharded:
+        from heliostat.learn.sharding import part_of  # a second to import, and few networks need it
+
+        restore_optimizer(learner.optimizer, resume.optimizer, place=part_of)
+    else:
+        restore_optimizer(learner.optimizer, resume.optimizer)
+    return resume
+
+
+def load_weights(learner: Learner, weights: Tensors) -> None:
+    """Give the network these weights, each worker its part of them where it is laid out."""
+    if learner.is_sharded:
+        from heliostat.learn.sharding import parts_of  # a second to import, and few networks need it
+
+        weights = parts_of(weights, learner.module)
+    learner.module.load_state_dict(weights)
+
+
+def run(
+    learner: Learner, state: FitState, *, seen: Examples, unseen: Examples | None, on_epoch: OnEpoch | None
+) -> FitState:
+    """The fit after its last epoch; `on_epoch` is told where it stands, as `fit` promises."""
+    training = learner.workload.training
+    while state.num_epochs < training.epochs and not _has_settled(state, training.patience):
+        epoch = state.num_epochs
+        begun = state
+
+        def pause(num_steps: int, loss_total: float, begun: FitState = begun) -> None:
+            if on_epoch is not None:
+                on_epoch(replace(_stored(learner, begun), num_steps=num_steps, loss_total=loss_total))
+
+        train_loss = learner.run_epoch(epoch, seen, first_step=state.num_steps, total=state.loss_total, on_pause=pause)
+        later_loss = train_loss if unseen is None else learner.mean_loss(unseen)
+        scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
+        _check_finite(scores, learner, epoch=epoch, seen=seen, unseen=unseen)
+        state = _after_epoch(learner, state, scores=scores)
+        if on_epoch is not None:
+            on_epoch(state)
+    return state
+
+
+def _has_settled(state: FitState, patience: int | None) -> bool:
+    """Whether the last `patience` epochs were all worse on the later rows than one before."""
+    return patience is not None and state.num_epochs > 0 and state.num_epochs - 1 - state.best_epoch >= patience
+
+
+def _check_finite(
+    scores: EpochScores, learner: Learner, *, epoch: int, seen: Examples, unseen: Examples | None
+) -> None:
+    for loss, examples in ((scores.train_loss, seen), (scores.validation_loss, unseen or seen)):
+        if not math.isfinite(loss):
+            raise TrainingError(learner.not_finite(loss, examples, epoch=epoch))
+
+
+def _after_epoch(learner: Learner, state: FitState, *, scores: EpochScores) -> FitState:
+    stored = _stored(learner, state)
+    is_best = all(scores.validation_loss < earlier.validation_loss for earlier in state.history)
+    return replace(
+        stored,
+        best_weights=stored.weights if is_best else state.best_weights,
+        history=(*state.history, scores),
+        num_steps=0,
+        loss_total=0.0,
+    )
+
+
+def _stored(learner: Learner, state: FitState) -> FitState:
+    """The state with the weights and moments of this moment, whole; every worker must ask."""
+    weights = {name: _copied(learner, tensor) for name, tensor in learner.module.state_dict().items()}
+    # In one order on all workers, who gather each tensor together: a file gives them back in any.
+    found = sorted(optimizer_tensors(learner.optimizer).items())
+    moments = {name: _copied(learner, tensor) for name, tensor in found}
+    return replace(state, weights=weights, optimizer=moments)
+
+
+def _copied(learner: Learner, tensor: torch.Tensor) -> torch.Tensor:
+    if learner.is_sharded:
+        from heliostat.learn.sharding import whole  # a second to import, and few networks need it
+
+        tensor = whole(tensor)
+    return tensor.detach().cpu().clone()
