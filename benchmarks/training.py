@@ -27,6 +27,7 @@ from heliostat.learn.examples import Examples
 from heliostat.learn.network import TabularNetwork, stack
 from heliostat.learn.objective import objective_of
 from heliostat.learn.prepare import Preparation
+from heliostat.learn.shares import InMemory
 from tests.toy import workload as toy
 from tests.toy_rows import labelled_rows
 
@@ -120,7 +121,7 @@ def measure(num_rows: int, epochs: int) -> dict[str, object]:
     learner = Learner(own, network, objective=objective, seed=0, device="cpu", on_step=turns.on_step)
     for epoch in range(epochs):
         turns.begin(epoch)
-        learner.run_epoch(epoch, examples)
+        learner.run_epoch(epoch, InMemory(examples))
     # The first epoch warms up; the first step of each has the shuffling of the epoch in it, for all three.
     step_ms = {name: values[num_steps:] for name, values in turns.step_ms.items()}
     median_ms = {name: statistics.median(values) for name, values in step_ms.items()}

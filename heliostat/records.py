@@ -37,6 +37,19 @@ def _restored(value: object, hint: object) -> object:
     return datetime.fromisoformat(value) if is_instant and isinstance(value, str) else value
 
 
+PIECE_ROWS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece(Record):
+    """At most PIECE_ROWS rows that lie together: those from `start` on of one record batch of a file."""
+
+    file: str
+    batch: int
+    start: int
+    num_rows: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class BundleRef(Record):
     """Where a bundle is and the hash over all its files."""

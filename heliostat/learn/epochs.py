@@ -15,7 +15,7 @@ from heliostat.learn import not_finite, parallel
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import NEXT, StepFaultError, Work, defined_at, definition, fault, guarded
 from heliostat.learn.objective import Objective
-from heliostat.learn.shares import Share, shares
+from heliostat.learn.shares import Feed, Share
 from heliostat.workload import Encoded, Workload
 
 WARM_UP_SHARE = 0.05
@@ -75,19 +75,20 @@ class Learner:
         )
 
     def run_epoch(
-        self, epoch: int, examples: Examples, *, first_step: int = 0, total: float = 0.0, on_pause: OnPause = no_pause
+        self, epoch: int, feed: Feed, *, first_step: int = 0, total: float = 0.0, on_pause: OnPause = no_pause
     ) -> float:
         """One pass over all rows; the mean loss of the batches, each before its step.
 
         Goes on at `first_step` with the `total` of the losses before it, as `on_pause` was told both every
         `Training(checkpoint_steps)` batches.
         """
-        num_batches = math.ceil(examples.num_rows / self.workload.training.batch_size)
+        batch_rows = self.workload.training.batch_size
+        num_batches = feed.num_batches(batch_rows)
         every = self.workload.training.checkpoint_steps or num_batches
         losses = torch.tensor(total, dtype=torch.float64, device=self.device)
         self._seed(epoch, first_step // every)
         self.module.train()
-        for number, share in shares(examples, seeds=[self.seed, epoch], num_batches=num_batches, first_step=first_step):
+        for number, share in feed.shares(seeds=[self.seed, epoch], batch_rows=batch_rows, first_step=first_step):
             self._set_learning_rate((epoch + number / num_batches) / self.workload.training.epochs)
             loss = self._step(share, epoch=epoch)
             losses += loss

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +15,15 @@ from torch import nn
 from heliostat.learn.epochs import Learner, OnStep, no_step
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import guarded
-from heliostat.learn.objective import Calibrated, objective_of
-from heliostat.learn.parts import check_labels, check_parts, days
+from heliostat.learn.material import Material, digest_of, material_of
+from heliostat.learn.objective import Calibrated
+from heliostat.learn.parts import check_differ, check_labels, check_later, days
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import EVENT_AT, ordered
 from heliostat.learn.run_epochs import OnEpoch, begin, load_weights, run
 from heliostat.learn.start import Start
 from heliostat.learn.state import EpochScores, FitState, Tensors
+from heliostat.learn.streamed import Streamed
 from heliostat.workload import Workload
 
 
@@ -48,7 +51,7 @@ class Fitted:
 
 def fit(
     workload: Workload,
-    train: pa.Table,
+    train: pa.Table | Streamed,
     validation: pa.Table,
     *,
     seed: int,
@@ -60,47 +63,44 @@ def fit(
 ) -> Fitted:
     """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins.
 
-    Both tables have key, event_at, label (known for every row) and the declared columns. In a group of workers each
+    Both have key, event_at, label (known for every row) and the declared columns. Streamed rows are read again in every
+    epoch, and never lie in memory together. In a group of workers each
     one calls this with the same arguments and gets the same answer. `on_epoch` is called after every epoch, and every
     `Training(checkpoint_steps)` batches, with a state from which another call goes on, to the same last bit. With
     `start` the network goes on from that version, on rows prepared as it prepared them. Raises TrainingError when no
     usable network can come of it.
     """
-    train = ordered(train, workload, purpose="training")
+    material = material_of(workload, train, start=start)
     validation = ordered(validation, workload, purpose="validation")
-    check_parts(workload.task, train, validation)
-    preparation = Preparation.fit(train, workload.columns) if start is None else start.preparation
-    seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
+    check_labels(workload.task, validation, purpose="validation")
+    check_differ(workload.task, material.labels, num_rows=material.num_rows)
+    check_later(validation, than=material.last_event_at)
+    unseen = Examples.of(validation, material.preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):  # the caller's own stay as they are
         torch.manual_seed(seed)
-        objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
-        network = _network(workload, seen).to(device)
-        learner = Learner(workload, network, objective=objective, seed=seed, device=device, on_step=on_step)
-        fingerprint = _fingerprint(workload, train, validation, seed=seed, start=start)
+        network = _network(workload, material.seen).to(device)
+        learner = Learner(workload, network, objective=material.objective, seed=seed, device=device, on_step=on_step)
+        fingerprint = _fingerprint(workload, material, validation, seed=seed, start=start)
         state = begin(learner, resume, start=start, fingerprint=fingerprint)
-        state = run(learner, state, seen=seen, unseen=unseen, on_epoch=on_epoch)
+        state = run(learner, state, material=material, unseen=unseen, on_epoch=on_epoch)
     kept, weights = state.kept(best=workload.training.keep_best)
     load_weights(learner, weights)
     logits = learner.logits(unseen).numpy().astype(np.float64)
-    return Fitted(
-        preparation=preparation,
-        calibration=objective.calibration(logits, unseen.labels, blocks=days(validation)),
+    return _fitted(
+        material,
+        state,
+        calibration=material.objective.calibration(logits, unseen.labels, blocks=days(validation)),
         weights=weights,
-        history=state.history,
         best_epoch=kept,
         seed=seed,
-        num_rows=seen.num_rows,
         num_validation_rows=unseen.num_rows,
-        constant=workload.task.constant(seen.labels),
-        first_event_at=pc.min(train[EVENT_AT]).as_py(),
-        last_event_at=pc.max(train[EVENT_AT]).as_py(),
         validated_until=pc.max(validation[EVENT_AT]).as_py(),
     )
 
 
 def refit(  # noqa: PLR0913 (as `fit`, and what that found)
     workload: Workload,
-    rows: pa.Table,
+    rows: pa.Table | Streamed,
     *,
     num_epochs: int,
     calibration: Calibrated,
@@ -117,33 +117,37 @@ def refit(  # noqa: PLR0913 (as `fit`, and what that found)
     what of it makes answers less sure. Else as `fit`; in the history the loss on the training rows stands in for the
     loss on later ones, and the last epoch counts.
     """
-    rows = ordered(rows, workload, purpose="training")
-    check_labels(workload.task, rows, purpose="training")
+    material = material_of(workload, rows, start=start)
     settled = replace(workload, training=replace(workload.training, epochs=num_epochs, patience=None))
-    preparation = Preparation.fit(rows, workload.columns) if start is None else start.preparation
-    seen = Examples.of(rows, preparation)
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
         torch.manual_seed(seed)
-        objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
-        network = _network(workload, seen).to(device)
-        learner = Learner(settled, network, objective=objective, seed=seed, device=device, on_step=on_step)
-        fingerprint = _fingerprint(settled, rows, rows.slice(0, 0), seed=seed, start=start)
+        network = _network(workload, material.seen).to(device)
+        learner = Learner(settled, network, objective=material.objective, seed=seed, device=device, on_step=on_step)
+        fingerprint = _fingerprint(settled, material, None, seed=seed, start=start)
         state = begin(learner, resume, start=start, fingerprint=fingerprint)
-        state = run(learner, state, seen=seen, unseen=None, on_epoch=on_epoch)
-    last_event_at = pc.max(rows[EVENT_AT]).as_py()
-    return Fitted(
-        preparation=preparation,
+        state = run(learner, state, material=material, unseen=None, on_epoch=on_epoch)
+    return _fitted(
+        material,
+        state,
         calibration=calibration if workload.training.carry_shift else calibration.doubt(),
         weights=state.weights,
-        history=state.history,
         best_epoch=state.num_epochs - 1,
         seed=seed,
-        num_rows=seen.num_rows,
         num_validation_rows=0,
-        constant=workload.task.constant(seen.labels),
-        first_event_at=pc.min(rows[EVENT_AT]).as_py(),
-        last_event_at=last_event_at,
-        validated_until=last_event_at,
+        validated_until=material.last_event_at,
+    )
+
+
+def _fitted(material: Material, state: FitState, **found: Any) -> Fitted:
+    """What a fit gives: what was known of its rows, its history, and what was `found`."""
+    return Fitted(
+        preparation=material.preparation,
+        history=state.history,
+        num_rows=material.num_rows,
+        constant=material.constant,
+        first_event_at=material.first_event_at,
+        last_event_at=material.last_event_at,
+        **found,
     )
 
 
@@ -151,11 +155,11 @@ def _network(workload: Workload, seen: Examples) -> nn.Module:
     return guarded("model", workload, lambda own: workload.model(own.origin.preparation.sizes), seen)
 
 
-def _fingerprint(workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int, start: Start | None) -> str:
+def _fingerprint(
+    workload: Workload, material: Material, validation: pa.Table | None, *, seed: int, start: Start | None
+) -> str:
     """What a checkpoint must have been made from to be gone on with."""
     begun_from = "" if start is None else start.digest
-    digest = hashlib.sha256(f"{workload.name} {workload.training} {seed}{begun_from}".encode())
-    for table in (train, validation):
-        for batch in table.combine_chunks().to_batches():
-            digest.update(batch.serialize())
-    return digest.hexdigest()
+    later = digest_of([] if validation is None else [validation])
+    told = f"{workload.name} {workload.training} {seed}{begun_from} {material.digest} {later}"
+    return hashlib.sha256(told.encode()).hexdigest()

@@ -1,5 +1,7 @@
 """The rows that a fit learns from and those, later, that it is judged by: what they must be."""
 
+from datetime import datetime
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,16 +22,26 @@ def check_parts(task: Task, train: pa.Table, validation: pa.Table) -> None:
     """Refuse labels of another kind, labels that are all alike, and validation that is not later than training."""
     check_labels(task, train, purpose="training")
     check_labels(task, validation, purpose="validation")
-    if not task.can_learn(train[LABEL].to_numpy()):
+    check_differ(task, train[LABEL].to_numpy(), num_rows=train.num_rows)
+    check_later(validation, than=pc.max(train[EVENT_AT]).as_py())
+
+
+def check_differ(task: Task, labels: NDArray[np.float64], *, num_rows: int) -> None:
+    """Refuse labels that are all alike; of many rows each label once suffices."""
+    if not task.can_learn(labels):
         needed = "both 0 and 1 must occur" if task.kind == "binary" else "at least two different ones must occur"
         raise TrainingError(
-            f"The labels of {train.num_rows:,} training rows are all {task.value(train[LABEL][0].as_py())}; {needed}. "
+            f"The labels of {num_rows:,} training rows are all {task.value(float(labels[0]))}; {needed}. "
             "Train on a longer span, or mend the label."
         )
-    last, first = pc.max(train[EVENT_AT]).as_py(), pc.min(validation[EVENT_AT]).as_py()
-    if first < last:
+
+
+def check_later(validation: pa.Table, *, than: datetime) -> None:
+    """Refuse validation rows from before training rows end."""
+    first = pc.min(validation[EVENT_AT]).as_py()
+    if first < than:
         raise TrainingError(
-            f"Validation rows begin at {first}, before training rows end at {last}; "
+            f"Validation rows begin at {first}, before training rows end at {than}; "
             "a score on them would not tell how the network does later. Split with rows.split_by_time."
         )
 

@@ -1,10 +1,12 @@
 """Which rows a fit learns from, in an order that depends on nothing but the rows."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from heliostat import vectors
-from heliostat.columns import Vector, normalise
+from heliostat.columns import Column, Vector, normalise
 from heliostat.errors import TrainingError
 from heliostat.workload import Workload
 
@@ -29,8 +31,8 @@ def split_by_time(table: pa.Table, *, share: float) -> tuple[pa.Table, pa.Table]
     return earlier, later
 
 
-def ordered(table: pa.Table, workload: Workload, *, purpose: str) -> pa.Table:
-    """Key, event time, label and normalised inputs, sorted, so that the order of arrival changes nothing.
+def named(table: pa.Table, columns: Sequence[Column], *, purpose: str) -> pa.Table:
+    """Key, event time, label and normalised inputs of each row.
 
     Raises TrainingError when there are no rows, or rows without a label.
     """
@@ -44,10 +46,19 @@ def ordered(table: pa.Table, workload: Workload, *, purpose: str) -> pa.Table:
         raise TrainingError(
             f"{labels.null_count:,} of {table.num_rows:,} {purpose} rows have no label; give only rows with one."
         )
-    inputs = normalise(table, workload.columns)
+    inputs = normalise(table, columns)
     rows = pa.table({KEY: table[KEY], EVENT_AT: table[EVENT_AT], LABEL: labels})
     for name in inputs.column_names:
         rows = rows.append_column(name, inputs[name])
+    return rows
+
+
+def ordered(table: pa.Table, workload: Workload, *, purpose: str) -> pa.Table:
+    """Key, event time, label and normalised inputs, sorted, so that the order of arrival changes nothing.
+
+    Raises TrainingError when there are no rows, or rows without a label.
+    """
+    rows = named(table, workload.columns, purpose=purpose)
     # All columns: two rows that tie on every one of them are the same row, so their order cannot matter.
     lengths = {column.name: column.length for column in workload.columns if isinstance(column, Vector)}
     sorted_by = rows

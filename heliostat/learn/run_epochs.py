@@ -9,6 +9,7 @@ import torch
 from heliostat.errors import TrainingError
 from heliostat.learn.epochs import Learner
 from heliostat.learn.examples import Examples
+from heliostat.learn.material import Material
 from heliostat.learn.start import Start
 from heliostat.learn.state import EpochScores, FitState, Tensors, optimizer_tensors, restore_optimizer
 
@@ -52,7 +53,7 @@ def load_weights(learner: Learner, weights: Tensors) -> None:
 
 
 def run(
-    learner: Learner, state: FitState, *, seen: Examples, unseen: Examples | None, on_epoch: OnEpoch | None
+    learner: Learner, state: FitState, *, material: Material, unseen: Examples | None, on_epoch: OnEpoch | None
 ) -> FitState:
     """The fit after its last epoch; `on_epoch` is told where it stands, as `fit` promises."""
     training = learner.workload.training
@@ -64,10 +65,12 @@ def run(
             if on_epoch is not None:
                 on_epoch(replace(_stored(learner, begun), num_steps=num_steps, loss_total=loss_total))
 
-        train_loss = learner.run_epoch(epoch, seen, first_step=state.num_steps, total=state.loss_total, on_pause=pause)
+        train_loss = learner.run_epoch(
+            epoch, material.feed, first_step=state.num_steps, total=state.loss_total, on_pause=pause
+        )
         later_loss = train_loss if unseen is None else learner.mean_loss(unseen)
         scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
-        _check_finite(scores, learner, epoch=epoch, seen=seen, unseen=unseen)
+        _check_finite(scores, learner, epoch=epoch, seen=material.seen, unseen=unseen)
         state = _after_epoch(learner, state, scores=scores)
         if on_epoch is not None:
             on_epoch(state)

@@ -1,8 +1,10 @@
 """The batches of an epoch in an order that follows from its seeds alone, and one worker's share of each."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,31 @@ class Share:
     examples: Examples
     weight: float
     num_rows: int
+
+
+class Feed(Protocol):
+    """Where the batches of every epoch come from."""
+
+    def num_batches(self, batch_rows: int) -> int:
+        """How many batches of about so many rows an epoch has: the same in every epoch."""
+
+    def shares(self, *, seeds: Sequence[int], batch_rows: int, first_step: int = 0) -> Iterator[tuple[int, Share]]:
+        """Number and share of each batch from `first_step` on: all rows once, in batches of nearly equal size."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Examples that all lie in memory: any row may come next to any other."""
+
+    examples: Examples
+
+    def num_batches(self, batch_rows: int) -> int:
+        """As many as hold all rows."""
+        return math.ceil(self.examples.num_rows / batch_rows)
+
+    def shares(self, *, seeds: Sequence[int], batch_rows: int, first_step: int = 0) -> Iterator[tuple[int, Share]]:
+        """All rows once, shuffled."""
+        return shares(self.examples, seeds=seeds, num_batches=self.num_batches(batch_rows), first_step=first_step)
 
 
 def shares(

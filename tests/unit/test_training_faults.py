@@ -20,6 +20,7 @@ from heliostat.learn.fit import fit, refit
 from heliostat.learn.objective import BinaryObjective
 from heliostat.learn.prepare import UNKNOWN_CODE, Preparation
 from heliostat.learn.rows import ordered, split_by_time
+from heliostat.learn.shares import InMemory
 from tests.toy import Network, encode, workload
 from tests.toy_rows import labelled_rows
 
@@ -234,7 +235,7 @@ def test_where_no_step_looks_at_its_loss_the_end_of_the_epoch_still_names_the_ro
     learner = Learner(
         broken, QUICK.model(seen.origin.preparation.sizes), objective=BinaryObjective(), seed=1, device="cpu:0"
     )
-    loss = learner.run_epoch(0, seen)
+    loss = learner.run_epoch(0, InMemory(seen))
     assert np.isnan(loss)
     assert f"encode gives inf in 'numbers' for {row}, the first of 1 " in learner.not_finite(loss, seen, epoch=0)
 

@@ -1,0 +1,174 @@
+"""Rows that are read again in every epoch, a window at a time, so that memory does not grow with the table."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from heliostat.columns import Column
+from heliostat.learn import parallel, pieces
+from heliostat.learn.examples import Examples, Origin
+from heliostat.learn.pieces import Window
+from heliostat.learn.prepare import UNKNOWN_CODE, Preparation, Prepared
+from heliostat.learn.rows import EVENT_AT, KEY, LABEL, named
+from heliostat.learn.shares import HIDDEN_SHARE, Share
+from heliostat.records import Piece
+
+PIECES_AT_ONCE = 64
+Read = Callable[[Sequence[Piece]], pa.Table]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portion:
+    """What one worker gets of a window: the rows of some lanes."""
+
+    window: Window
+    lanes: tuple[int, ...]
+
+    @property
+    def num_rows(self) -> int:
+        """The rows of these lanes."""
+        return sum(pieces.num_rows(self.window.lanes[lane]) for lane in self.lanes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """Reads and prepares one portion, in any process: rows in the order in which batches take them."""
+
+    read: Read
+    columns: tuple[Column, ...]
+    preparation: Preparation
+    seeds: tuple[int, ...]
+
+    def __call__(self, portion: Portion) -> pa.Table:
+        """Key, event time and label of each row, and its prepared columns."""
+        window, lanes = portion.window, portion.lanes
+        rows = named(self.read([one for lane in lanes for one in window.lanes[lane]]), self.columns, purpose="training")
+        batch = {name: values.copy() for name, values in self.preparation.prepare(rows).items()}
+        hidden = pieces.hidden_in(window, lanes, seeds=self.seeds, num_columns=len(batch), share=HIDDEN_SHARE)
+        for column, values in enumerate(batch.values()):
+            if values.dtype.kind in "iu":
+                values[hidden[:, column]] = UNKNOWN_CODE
+        order = pieces.order_in(window, lanes, seeds=self.seeds)
+        prepared = {name: _to_arrow(values[order]) for name, values in batch.items()}
+        return pa.table({**_columns(rows.select([KEY, EVENT_AT, LABEL]).take(pa.array(order))), **prepared})
+
+
+Deliver = Callable[[Sequence[Portion], Load], Iterator[pa.Table]]
+"""Loads portions, one after the other in this order, each as one table or several; wherever it likes."""
+
+
+def here(portions: Sequence[Portion], load: Load) -> Iterator[pa.Table]:
+    """Loads each portion in this process, when it is wanted."""
+    return map(load, portions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streamed:
+    """Labelled rows in order of time, as pieces of files that `read` reads; `digest` names their content.
+
+    `deliver` is how the prepared rows of an epoch come to the worker that learns from them.
+    """
+
+    pieces: tuple[Piece, ...]
+    read: Read
+    digest: str
+    deliver: Deliver = here
+
+    @cached_property
+    def num_rows(self) -> int:
+        """How many there are."""
+        return pieces.num_rows(self.pieces)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """All rows in order of time, some at a time."""
+        for first in range(0, len(self.pieces), PIECES_AT_ONCE):
+            yield self.read(self.pieces[first : first + PIECES_AT_ONCE])
+
+    def drawn(self, most: int) -> pa.Table:
+        """At most so many rows, at even distances."""
+        return drawn(self.tables(), stride=max(1, -(-self.num_rows // most)))
+
+
+def drawn(tables: Iterator[pa.Table], *, stride: int) -> pa.Table:
+    """Every row whose number is a multiple of `stride`."""
+    found, num_before = [], 0
+    for table in tables:
+        places = np.arange(-num_before % stride, table.num_rows, stride)
+        found.append(table.take(pa.array(places)))
+        num_before += table.num_rows
+    return pa.concat_tables(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """The batches of streamed rows; with `num_lanes` the same ones for any number of workers up to so many."""
+
+    rows: Streamed
+    columns: tuple[Column, ...]
+    preparation: Preparation
+    num_lanes: int
+
+    def num_batches(self, batch_rows: int) -> int:
+        """How many batches of about so many rows an epoch has."""
+        return pieces.num_batches(self.rows.pieces, batch_rows)
+
+    def shares(self, *, seeds: Sequence[int], batch_rows: int, first_step: int = 0) -> Iterator[tuple[int, Share]]:
+        """Number and share of each batch from `first_step` on; of windows before that nothing is read."""
+        lanes = tuple(range(parallel.own_rank(), self.num_lanes, parallel.num_ranks()))
+        found = pieces.windows(self.rows.pieces, seeds=seeds, batch_rows=batch_rows, num_lanes=self.num_lanes)
+        left = [Portion(window=one, lanes=lanes) for one in found if one.first_batch + one.num_batches > first_step]
+        load = Load(read=self.rows.read, columns=self.columns, preparation=self.preparation, seeds=tuple(seeds))
+        tables = self.rows.deliver(left, load)
+        for portion in left:
+            for number, share in self._parted(portion, _gathered(tables, portion.num_rows)):
+                if number >= first_step:
+                    yield number, share
+
+    def _parted(self, portion: Portion, table: pa.Table) -> Iterator[tuple[int, Share]]:
+        window = portion.window
+        sizes, totals = window.batch_sizes(portion.lanes), window.batch_sizes(range(self.num_lanes))
+        examples, end = _examples(table, self.preparation), 0
+        for number, (size, total) in enumerate(zip(sizes.tolist(), totals.tolist(), strict=True)):
+            start, end = end, end + size
+            weight = size * parallel.num_ranks() / total
+            part = examples.part(start, end)
+            yield window.first_batch + number, Share(examples=part, weight=weight, num_rows=total)
+
+
+def _gathered(tables: Iterator[pa.Table], num_rows: int) -> pa.Table:
+    """The next tables that have so many rows together."""
+    found: list[pa.Table] = []
+    while sum(table.num_rows for table in found) < num_rows:
+        found.append(next(tables))
+    return pa.concat_tables(found).combine_chunks()
+
+
+def _examples(table: pa.Table, preparation: Preparation) -> Examples:
+    origin = Origin(rows=table.select([KEY, EVENT_AT]), preparation=preparation)
+    labels = table[LABEL].to_numpy()
+    names = [name for name in table.column_names if name not in (KEY, EVENT_AT, LABEL)]
+    batch: Prepared = {name: _to_numpy(table[name]) for name in names}
+    return Examples(batch=batch, labels=labels, positions=np.arange(table.num_rows), origin=origin)
+
+
+def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _to_arrow(values: NDArray[np.generic]) -> pa.Array:
+    """A prepared column, NaN staying NaN; one of several numbers a row as lists of that length."""
+    flat = pa.array(values.reshape(-1))
+    return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def _to_numpy(values: pa.ChunkedArray) -> NDArray[np.generic]:
+    """Copied, as `encode` may write to what it is given; but not vectors, which are large and may be read alone."""
+    if not pa.types.is_fixed_size_list(values.type):
+        return np.array(values.to_numpy())
+    flat = values.combine_chunks().flatten().to_numpy()
+    kept = flat if flat.dtype == np.float32 else np.array(flat)
+    return np.asarray(kept).reshape(len(values), values.type.list_size)
