@@ -53,6 +53,10 @@ TUNE_CPUS_PER_TRIAL = 0.5
 TUNE_CPUS_KEPT_FREE = 0.5
 # A cluster full of small replicas has no whole CPU free for a read, and would wait for one for ever.
 INGEST_READ_CPUS = 0.25
+# What a training worker's rows are read and prepared with while it learns, so many at once; and the rows of a run are
+# put in order with.
+SHARD_READ_CPUS, SHARD_READERS = 0.25, 2
+STAGE_CPUS = 0.25
 # Far below a CPU, so that both fit beside the replicas of a small cluster; what they get there, the scheduler decides.
 SCORE_READ_CPUS = 0.25
 SCORE_ACTOR_CPUS = 0.25

@@ -5,8 +5,7 @@ A row counts only once it is due: rows whose label merely arrived early are a bi
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import cast
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +28,7 @@ INGESTED = "ingest"  # who told the labels that came with their rows
 DELAY_HISTORY, NUM_DELAY_DAYS, NUM_DELAY_ROWS = timedelta(days=180), 30, 2000
 
 
-def joined(
+def joined(  # noqa: PLR0913 (a span of two tables, as it was known once)
     lake: Lake,
     name: str,
     columns: Sequence[Column],
@@ -40,19 +39,22 @@ def joined(
     versions: Mapping[str, int] | None = None,
     shut_out: Sequence[Mapping[str, str]] = (),
     task: Task = BINARY,
+    labels_until: date | None = None,
 ) -> pa.Table:
     """Predictions with `since` <= event_at < `until`, each with its label as it was known by `known_by` (or null).
 
-    Labels that a source told in a span that `shut_out` names (source, since, until) count as not told.
+    Labels that a source told in a span that `shut_out` names (source, since, until) count as not told. With
+    `labels_until` those of later days are not read: a label that names an id lies on the day inside it.
     """
     pinned = versions or {}
     days = [("event_date", ">=", since.date()), ("event_date", "<=", until.date())]
     predictions = lake.read(
         name, "predictions", where=days, version=pinned.get("predictions"), schema=prediction_schema(columns, task=task)
     )
-    labels = lake.read(
-        name, "labels", where=[("event_date", ">=", since.date())], version=pinned.get("labels"), schema=label_schema()
-    )
+    told = [("event_date", ">=", since.date())]
+    if labels_until is not None:
+        told.append(("event_date", "<=", labels_until))
+    labels = lake.read(name, "labels", where=told, version=pinned.get("labels"), schema=label_schema())
     kept = without(labels, shut_out)
     return outcomes.join(_between(predictions, "event_at", since, until), kept, known_by=known_by).table
 
@@ -196,22 +198,28 @@ def training_rows(
     as_of: datetime,
     versions: Mapping[str, int] | None = None,
     shut_out: Sequence[Mapping[str, str]] = (),
+    days: tuple[date, date] | None = None,
 ) -> pa.Table:
     """Every labelled row that was due and known before `as_of`, by event time: key, event_at, label, columns.
 
     From raw and, for what was answered since, from predictions with their labels. `versions` pins table versions.
+    With `days` only rows with events from the first to the last of them: not for labels that name keys, which may be of
+    any day.
     Columns that a row is older than hold what the workload's earlier revisions say of them.
     """
     columns = _of_all_times(workload)
     names = ["key", "event_at", "due_at", "label", "label_known_at", *(column.name for column in columns)]
     pinned = versions or {}
-    raw = lake.read(workload.name, "raw", version=pinned.get("raw"), schema=raw_schema(columns))
+    first, last = days or (date(1970, 1, 1), as_of.date())
+    where = [("event_date", ">=", first), ("event_date", "<=", last)] if days else []
+    raw = lake.read(workload.name, "raw", where=where, version=pinned.get("raw"), schema=raw_schema(columns))
     answered_rows = joined(
         lake,
         workload.name,
         columns,
-        since=datetime(1970, 1, 1, tzinfo=as_of.tzinfo),
-        until=as_of,
+        since=datetime.combine(first, time(), as_of.tzinfo),
+        until=min(as_of, datetime.combine(last + timedelta(days=1), time(), as_of.tzinfo)),
+        labels_until=last if days else None,
         known_by=as_of,
         versions=versions,
         shut_out=shut_out,
@@ -249,15 +257,14 @@ def answered(lake: Lake, workload: Workload, *, since: datetime) -> pa.Table:
     return rows.filter(pc.is_valid(rows["label"])).sort_by([("event_at", "ascending"), ("key", "ascending")])
 
 
-def holdout_since(rows: pa.Table, span: timedelta) -> datetime:
+def holdout_since(newest_at: datetime | None, span: timedelta) -> datetime:
     """Where the hold-out starts: the newest row that is due, less `span`; labels come late, so rows are the measure."""
-    newest = pc.max(rows["event_at"]).as_py()
-    if newest is None:
+    if newest_at is None:
         raise TrainingError(
             "No row has a label that was due and known by then, so nothing can be learned or judged. "
             "Ingest more, or choose a later instant."
         )
-    return cast(datetime, newest) - span
+    return newest_at - span
 
 
 def parted(rows: pa.Table, *, at: datetime) -> tuple[pa.Table, pa.Table]:

@@ -142,6 +142,12 @@ class Workload:
                 f"Workload {self.name!r} has a quantity as its label, whose scale every fit learns anew; leave "
                 "warm_start out."
             )
+        if self.training.stream and ("trees" in self.kinds or self.due_time is None):
+            raise WorkloadError(
+                f"Workload {self.name!r} asks for Training(stream=True), and "
+                + ("trees need all rows at once" if self.due_time is not None else "has no due_time")
+                + ": only networks are streamed, on rows that tell when they are due; leave stream out."
+            )
         refuse_unfit_inputs(self.name, self.columns, inputs=self.inputs, combine=self.combine, task=self.task)
         refuse_unfit(self.columns, self.earlier, current=self.revision)
         refuse_untold(self.name, self.watching, triggers=self.retrain_on)

@@ -2,19 +2,17 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import ray
 import ray.train
 import ray.train.torch
 from numpy.typing import NDArray
 
-from heliostat import cohorts
-from heliostat.declared.tuning import Configuration
 from heliostat.errors import ContractError, TrainingError, WorkloadError
 from heliostat.govern.quarantine import may_have_taught
 from heliostat.learn import bundle, parallel, source_code
@@ -23,40 +21,29 @@ from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
 from heliostat.learn.start import Start
+from heliostat.learn.streamed import here
 from heliostat.learn.tuned import configured
 from heliostat.metrics import Metric, stored
 from heliostat.store.bundles import read_bundle, write_bundle
-from heliostat.store.lake import Lake
 from heliostat.watch.profile import Profile
 from heliostat.workload import Workload, load
+from jobs import _shards, _staging
 from jobs._contest import Contest, Version
-from jobs._inputs import Pinned, with_inputs
+from jobs._fit_run import FitRun, known_rows
 from jobs._progress import Progress
 from jobs._step_metrics import watched
-from jobs._windows import REFIT, Candidate, Parts, candidates, holdout_at, parts, warm_candidate
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitRun:
-    """One run, as every worker gets it."""
-
-    run_id: str
-    module: str
-    lake_uri: str
-    bundles_uri: str
-    as_of: datetime
-    onset_at: datetime | None
-    code_revision: str
-    tables: Mapping[str, int | None]
-    inputs: Pinned = field(default_factory=dict)  # the versions of other workloads that old rows are put to
-    shut_out: Sequence[Mapping[str, str]] = ()  # labels that are not learned from: source, since, until
-    is_in_doubt: bool = False
-    num_recent: int | None = None  # rows of the recent window; None: no such candidate
-    champion: Mapping[str, Any] | None = None  # the fields of a `Version`: what candidates have to beat, if any
-    configuration: Configuration = field(default_factory=dict)  # tuned settings, in place of the declared ones
-    tuned_by: Mapping[str, str] = field(default_factory=dict)  # the run and trial that found them; empty: the champion
-    only: str | None = None  # the one candidate to fit
-    events_dir: str | None = None  # where TensorBoard finds the steps of a fit; None: nobody watches
+from jobs._timeline import Earlier, Rows
+from jobs._windows import (
+    REFIT,
+    Candidate,
+    Parts,
+    candidates,
+    holdout_at,
+    parts,
+    shown,
+    streamed_parts,
+    warm_candidate,
+)
 
 
 def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -85,18 +72,19 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     """
     started_s = time.monotonic()
     workload = configured(load(run.module), run.configuration)
-    rows = known_rows(run, workload)
+    rows: Rows = known_rows(run, workload) if run.rows_dir is None else _staging.opened(run)
     progress = Progress.resumed()
+    until = holdout_at(workload, rows, run.onset_at)
     contest = Contest(
         workload,
-        rows,
+        rows if isinstance(rows, pa.Table) else rows.rows(rows.before(until), rows.num_rows),
         champion=None if run.champion is None else Version(**run.champion),
-        holdout_at=holdout_at(workload, rows, run.onset_at),
+        holdout_at=until,
     )
     start = _start(run, workload)
     planned = candidates(
         workload,
-        contest.rows_before,
+        contest.rows_before if isinstance(rows, pa.Table) else Earlier(rows, rows.before(until)),
         as_of=run.as_of,
         onset_at=run.onset_at,
         num_recent=run.num_recent if run.is_in_doubt else None,
@@ -115,7 +103,7 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
             print(f"candidate {candidate.name} is left out: a shorter window surely beats the champion", flush=True)
             continue
         if candidate.name not in progress.done:
-            chosen = parts(workload, rows, candidate, holdout_at=contest.holdout_at)
+            chosen = _parts(workload, rows, candidate, holdout_at=contest.holdout_at)
             progress.finish(candidate.name, _fit_judged(run, workload, chosen, progress, candidate=candidate))
         contest.add(candidate, progress.done[candidate.name])
         if not contest.is_open:
@@ -140,17 +128,10 @@ def _start(run: FitRun, workload: Workload) -> Start | None:
     return start
 
 
-def known_rows(run: FitRun, workload: Workload) -> pa.Table:
-    """The rows that a run may learn from and judge by, in the tables that it was started with."""
-    pinned = {name: version for name, version in run.tables.items() if version is not None}
-    known = cohorts.training_rows(Lake(run.lake_uri), workload, as_of=run.as_of, versions=pinned, shut_out=run.shut_out)
-    return with_inputs(known, workload, run.inputs)
-
-
 def _finish_again(
     run: FitRun,
     workload: Workload,
-    rows: pa.Table,
+    rows: Rows,
     progress: Progress,
     *,
     contest: Contest,
@@ -158,9 +139,17 @@ def _finish_again(
 ) -> None:
     again = f"{candidate.name}{REFIT}"
     if again not in progress.done:
-        chosen = parts(workload, rows, candidate, holdout_at=contest.holdout_at)
+        chosen = _parts(workload, rows, candidate, holdout_at=contest.holdout_at)
         judged = progress.done[candidate.name]
         progress.finish(again, _fit_again(run, workload, chosen, progress, candidate=candidate, judged=judged))
+
+
+def _parts(workload: Workload, rows: Rows, candidate: Candidate, *, holdout_at: datetime) -> Parts:
+    if isinstance(rows, pa.Table):
+        return parts(workload, rows, candidate, holdout_at=holdout_at)
+    # Without Ray, as in a test of one process, there is nobody to read ahead.
+    deliver = _shards.delivered if ray.is_initialized() else here
+    return streamed_parts(workload, rows, candidate, holdout_at=holdout_at, deliver=deliver)
 
 
 def _fit_judged(
@@ -188,10 +177,9 @@ def _fit_judged(
         {f"validation_{metric.name}": _score(workload, metric, labels, answers) for metric in workload.scored_by}
     )
     lineage = _lineage(run, fitted, chosen, name=candidate.name, start=candidate.start)
-    rows = pa.concat_tables([chosen.train, chosen.validation])
     later_loss = fitted.history[fitted.best_epoch].validation_loss
     print(f"candidate {candidate.name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
-    return _write(run, workload, fitted, rows, lineage=lineage, scores=scores)
+    return _write(run, workload, fitted, shown(chosen.before), lineage=lineage, scores=scores)
 
 
 def _score(workload: Workload, metric: Metric, labels: NDArray[np.float64], answers: NDArray[np.float64]) -> float:
@@ -235,7 +223,7 @@ def _fit_again(
             )
     lineage = {**_lineage(run, fitted, chosen, name=name, start=candidate.start), "refit_of": judged["candidate"]}
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
-    return _write(run, workload, fitted, chosen.all, lineage=lineage, scores=judged["scores"])
+    return _write(run, workload, fitted, shown(chosen.all), lineage=lineage, scores=judged["scores"])
 
 
 def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str, start: Start | None) -> dict[str, Any]:

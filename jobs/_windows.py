@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from heliostat import cohorts
 from heliostat.errors import TrainingError
 from heliostat.govern.candidates import windows
-from heliostat.learn.rows import split_by_time
 from heliostat.learn.start import Start
+from heliostat.learn.streamed import Deliver, Streamed
+from heliostat.learn.summary import MOST_DRAWN
+from heliostat.store.staged import Staged, read_pieces
 from heliostat.workload import Workload
+from jobs._timeline import Rows, Timeline, split_row, timeline
 
 WARM = "warm"  # the candidate that goes on from the champion
 ALL, REFIT = "all", "-refit"  # the name of all history, and what is added where a candidate is fitted again
@@ -35,33 +37,38 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The rows of one candidate: fitted on `train`, chosen and calibrated on `validation`; `all`: the hold-out too."""
+    """The rows of one candidate: fitted on `train`, chosen and calibrated on `validation`; `all`: the hold-out too.
 
-    train: pa.Table
+    What comes `before` the hold-out is both.
+    """
+
+    train: pa.Table | Streamed
     validation: pa.Table
-    all: pa.Table
+    before: pa.Table | Streamed
+    all: pa.Table | Streamed
     holdout_since: datetime
 
 
-def holdout_at(workload: Workload, rows: pa.Table, onset_at: datetime | None = None) -> datetime:
+def holdout_at(workload: Workload, rows: Rows, onset_at: datetime | None = None) -> datetime:
     """Where the hold-out begins: the newest declared span, shorter after a change, so that there is something to learn.
 
     Then it is a third of the rows since, but not fewer than `Loop(min_holdout_rows)`.
     """
-    usual = cohorts.holdout_since(rows, workload.loop.holdout_span)
+    known = timeline(rows)
+    newest = known.at(known.num_rows - 1) if known.num_rows else None
+    usual = cohorts.holdout_since(newest, workload.loop.holdout_span)
     if onset_at is None:
         return usual
-    _, since = cohorts.parted(rows, at=onset_at)
-    size = max(workload.loop.min_holdout_rows, since.num_rows // HOLDOUT_PART)
-    if size >= rows.num_rows:
+    num_since = known.num_rows - known.before(onset_at)
+    size = max(workload.loop.min_holdout_rows, num_since // HOLDOUT_PART)
+    if size >= known.num_rows:
         return usual
-    later: datetime = rows["event_at"][rows.num_rows - size].as_py()
-    return max(usual, later)
+    return max(usual, known.at(known.num_rows - size))
 
 
 def candidates(
     workload: Workload,
-    rows: pa.Table,
+    rows: pa.Table | Timeline,
     *,
     as_of: datetime,
     onset_at: datetime | None,
@@ -76,17 +83,18 @@ def candidates(
     The declared windows are always tried; the rows since a change and the recent ones where they are other rows; a
     `warm` one first, where its rows are enough.
     """
+    known = timeline(rows)
     declared = [_window(span, as_of) for span in workload.training.windows]
     extra = [] if onset_at is None else [Candidate(name=f"since-{onset_at:%Y-%m-%d}", since=onset_at)]
-    if num_recent is not None and num_recent < rows.num_rows:
-        since = rows["event_at"][rows.num_rows - num_recent].as_py()
+    if num_recent is not None and num_recent < known.num_rows:
+        since = known.at(known.num_rows - num_recent)
         extra.append(Candidate(name=f"recent-{num_recent}", since=since))
-    sizes = {one.name: _num_rows(rows, one) for one in [*declared, *extra]}
-    kept = [name for name, _ in windows(sizes, can_learn=lambda size: _can_learn(workload, rows, size))]
+    sizes = {one.name: _num_rows(known, one) for one in [*declared, *extra]}
+    kept = [name for name, _ in windows(sizes, can_learn=lambda size: _can_learn(workload, known, size))]
     found = [*declared, *(one for one in extra if one.name in kept)]
     if is_contest:
         found.sort(key=lambda one: sizes[one.name])
-    quickest = [] if warm is None or not _can_learn(workload, rows, _num_rows(rows, warm)) else [warm]
+    quickest = [] if warm is None or not _can_learn(workload, known, _num_rows(known, warm)) else [warm]
     return quickest + [_of_kind(candidate, kind) for kind in workload.kinds for candidate in found]
 
 
@@ -97,16 +105,50 @@ def warm_candidate(start: Start, *, since: datetime) -> Candidate:
 
 def parts(workload: Workload, rows: pa.Table, candidate: Candidate, *, holdout_at: datetime) -> Parts:
     """The candidate's span, parted by time: training, the newest share as validation, then the hold-out."""
-    if candidate.since is not None:
-        _, rows = cohorts.parted(rows, at=candidate.since)
-    usable, _ = cohorts.parted(rows, at=holdout_at)
-    if usable.num_rows < MIN_ROWS:
+    first, later, holdout = _bounds(workload, timeline(rows), candidate, holdout_at=holdout_at)
+    return Parts(
+        train=rows.slice(first, later - first),
+        validation=rows.slice(later, holdout - later),
+        before=rows.slice(first, holdout - first),
+        all=rows.slice(first),
+        holdout_since=holdout_at,
+    )
+
+
+def streamed_parts(
+    workload: Workload, rows: Staged, candidate: Candidate, *, holdout_at: datetime, deliver: Deliver
+) -> Parts:
+    """The same parts of rows that are too many for memory; of the validation rows at most MOST_DRAWN, evenly drawn."""
+    first, later, holdout = _bounds(workload, rows, candidate, holdout_at=holdout_at)
+
+    def span(start: int, end: int) -> Streamed:
+        read = partial(read_pieces, folder=rows.folder)
+        return Streamed(pieces=rows.pieces(start, end), read=read, digest=rows.digest(start, end), deliver=deliver)
+
+    return Parts(
+        train=span(first, later),
+        validation=span(later, holdout).drawn(MOST_DRAWN),
+        before=span(first, holdout),
+        all=span(first, rows.num_rows),
+        holdout_since=holdout_at,
+    )
+
+
+def shown(rows: pa.Table | Streamed) -> pa.Table:
+    """All rows, or of streamed ones at most MOST_DRAWN at even distances: what a profile is made of."""
+    return rows.drawn(MOST_DRAWN) if isinstance(rows, Streamed) else rows
+
+
+def _bounds(workload: Workload, rows: Timeline, candidate: Candidate, *, holdout_at: datetime) -> tuple[int, int, int]:
+    """The rows of a candidate: its first, the first to validate with, and the first of the hold-out."""
+    first = 0 if candidate.since is None else rows.before(candidate.since)
+    holdout = rows.before(holdout_at)
+    if holdout - first < MIN_ROWS:
         raise TrainingError(
-            f"Candidate {candidate.name!r} has {usable.num_rows} labelled rows before the hold-out that starts at "
-            f"{holdout_at:%Y-%m-%d}; at least {MIN_ROWS} are needed. Ingest more, or train at a later instant."
+            f"Candidate {candidate.name!r} has {max(0, holdout - first)} labelled rows before the hold-out that starts "
+            f"at {holdout_at:%Y-%m-%d}; at least {MIN_ROWS} are needed. Ingest more, or train at a later instant."
         )
-    train, validation = split_by_time(usable, share=workload.training.validation_share)
-    return Parts(train=train, validation=validation, all=rows, holdout_since=holdout_at)
+    return first, split_row(rows, first, holdout, share=workload.training.validation_share), holdout
 
 
 def is_all_history(name: str) -> bool:
@@ -114,19 +156,17 @@ def is_all_history(name: str) -> bool:
     return name.removesuffix(REFIT).rpartition("-")[2] == ALL
 
 
-def _num_rows(rows: pa.Table, candidate: Candidate) -> int:
-    if candidate.since is not None:
-        _, rows = cohorts.parted(rows, at=candidate.since)
-    return int(rows.num_rows)
+def _num_rows(rows: Timeline, candidate: Candidate) -> int:
+    return rows.num_rows if candidate.since is None else rows.num_rows - rows.before(candidate.since)
 
 
-def _can_learn(workload: Workload, rows: pa.Table, size: int) -> bool:
+def _can_learn(workload: Workload, rows: Timeline, size: int) -> bool:
     """Whether the newest rows are enough, and their labels differ in what is trained on."""
     if size < MIN_ROWS:
         return False
-    train, _ = split_by_time(rows.slice(rows.num_rows - size), share=workload.training.validation_share)
-    labels: NDArray[np.float64] = train["label"].to_numpy()
-    return len(np.unique(labels)) > 1
+    first = rows.num_rows - size
+    later = split_row(rows, first, rows.num_rows, share=workload.training.validation_share)
+    return rows.labels_differ(first, later)
 
 
 def _of_kind(candidate: Candidate, kind: str) -> Candidate:

@@ -8,7 +8,7 @@ A run has a name; the same name again goes on where the last attempt stopped, an
 
 import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from heliostat.declared.training import Training
 from heliostat.declared.tuning import Value
 from heliostat.errors import HeliostatError, TrainingError
 from heliostat.learn.tuned import kept
-from jobs import _entry, _room
+from jobs import _entry, _room, _staging
 from jobs._contest import Version
 from jobs._elastic import RoomTrainer
-from jobs._fitting import FitRun, fit_candidates
+from jobs._fit_run import FitRun
+from jobs._fitting import fit_candidates
 from jobs._judging import fitted_until
 from jobs._pinned import champions
 from jobs._progress import CPU_S
@@ -35,6 +36,7 @@ from jobs._windows import is_all_history
 
 MAX_WORKER_FAILURES = 5
 EVENTS_DIR = "tensorboard"
+ROWS_DIR = "rows"
 RUN_COST = "run_cost"
 
 
@@ -65,7 +67,7 @@ def fit_run(job: _entry.Job, run: FitRun) -> list[int]:
 
     What it cost is in the journal: CPU-seconds of the workers' last attempt.
     """
-    fitted, cpu_s = _run_train(job, run)
+    fitted, cpu_s = _run_streamed(job, run) if job.workload.training.stream else _run_train(job, run)
     now = datetime.now(UTC)
     cost = {"run": run.run_id, "cpu_s": round(cpu_s, 3), "num_fits": len(fitted)}
     job.catalog.append(RUN_COST, job.workload.name, cost, by=job.by, at=now)
@@ -155,6 +157,16 @@ def _first_rows(job: _entry.Job) -> int | None:
     """How many rows the first version learned from: once that was enough, so it is what recent means."""
     versions = job.catalog.versions(job.workload.name)
     return int(versions[0].lineage["num_rows"]) if versions else None
+
+
+def _run_streamed(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], float]:
+    """The same where workers stream their rows: put in order first, once for all workers and attempts."""
+    run = replace(run, rows_dir=str(job.settings.runs_dir / ROWS_DIR / run.run_id))
+    staged = _staging.stage(run, job.workload)
+    print(f"{staged.num_rows:,} rows are in order, in {len(staged.files)} files", flush=True)
+    found = _run_train(job, run)
+    _staging.unstage(run)
+    return found
 
 
 def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], float]:

@@ -28,7 +28,7 @@ from heliostat.learn.room import Demand
 from heliostat.learn.tuned import declared_point
 from heliostat.workload import Workload
 from jobs import _entry, _tuning, _tuning_plot, _tuning_text
-from jobs._fitting import FitRun, known_rows
+from jobs._fit_run import FitRun, known_rows
 from jobs._tuning_search import FillingScheduler, FillingSearch, Room, domain
 from jobs._windows import Candidate, Parts, candidates, holdout_at, parts
 from jobs.train import EVENTS_DIR, FitFailedError, fit_run, started

@@ -19,6 +19,9 @@ class Training:
     has instructions for it; `compile` is worth its minute where the same network is fitted for long. With `warm_start`
     each turn has one candidate more, which goes on from the champion, on the rows since those that it learned from.
 
+    With `stream` the rows go through Ray Data to the workers, in every epoch anew, and none holds more than a few
+    windows of them: for tables that outgrow a worker's memory.
+
     Probabilities of two values are made to mean what they say by a line through the logits, with `isotonic` by any
     rising curve. What is fitted again on all rows takes that over; without `carry_shift` a line leaves only what makes
     answers less sure, because the newest rows, which said the rest, are then among those that it learned from (a curve
@@ -44,6 +47,7 @@ class Training:
     isotonic: bool = False
     carry_shift: bool = True
     keep_best: bool = True
+    stream: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.fewest_workers < 1:

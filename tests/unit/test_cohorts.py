@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from heliostat import cohorts
@@ -95,7 +96,7 @@ def test_a_cohort_holds_what_fell_due_in_its_span_labelled_or_not(lake):
 
 def test_the_hold_out_is_counted_from_the_newest_row_that_is_due(lake):
     rows = cohorts.training_rows(lake, toy.workload, as_of=START + 26 * HOUR)
-    at = cohorts.holdout_since(rows, 90 * timedelta(minutes=1))
+    at = cohorts.holdout_since(pc.max(rows["event_at"]).as_py(), 90 * timedelta(minutes=1))
     before, after = cohorts.parted(rows, at=at)
     assert _keys(after) == ["new-1", "new-2"]
     assert before.num_rows + after.num_rows == rows.num_rows
@@ -104,7 +105,7 @@ def test_the_hold_out_is_counted_from_the_newest_row_that_is_due(lake):
 def test_no_matured_row_is_said_so(lake):
     rows = cohorts.training_rows(lake, toy.workload, as_of=START - 100 * HOUR)
     with pytest.raises(TrainingError, match="Ingest more"):
-        cohorts.holdout_since(rows, HOUR)
+        cohorts.holdout_since(pc.max(rows["event_at"]).as_py(), HOUR)
 
 
 def test_a_label_that_comes_after_its_cohort_was_judged_is_learned_from_and_judges_nothing_again(lake):

@@ -1,0 +1,36 @@
+"""A worker's shard of an epoch: Ray Data reads and prepares its windows ahead, in order, while the worker learns.
+
+Ray Train's own split deals blocks to whichever worker asks, drops what does not divide, and begins anew after a
+restart. Which rows a worker gets here was decided before, so each has a dataset of its own that begins where it stands.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+from ray.data import DataContext
+
+from cluster import resources
+from heliostat.learn.streamed import Load, Portion
+
+
+def delivered(portions: Sequence[Portion], load: Load) -> Iterator[pa.Table]:
+    """The prepared rows of each portion, in this order; a few portions are made ahead."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    items = [{"portion": portion} for portion in portions]
+    rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        partial(_loaded, load=load),
+        batch_size=1,
+        batch_format="numpy",
+        num_cpus=resources.SHARD_READ_CPUS,
+        concurrency=resources.SHARD_READERS,
+    )
+    yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+
+
+def _loaded(batch: dict[str, np.ndarray], *, load: Load) -> Iterator[pa.Table]:
+    return (load(portion) for portion in batch["portion"])
