@@ -132,9 +132,9 @@ class Workload:
         self._refuse_twice_named()
         refuse_unfit_judging(self.name, self.task, metrics=self.metrics, gates=self.gates, triggers=self.retrain_on)
         refuse_unfit_default(self.name, self.task, self.serving.default)
-        if self.task.kind != "binary" and self.training.isotonic:
+        if self.task.kind == "quantity" and self.training.isotonic:
             raise WorkloadError(
-                f"Workload {self.name!r} asks for Training(isotonic=True), which is for labels of two values; "
+                f"Workload {self.name!r} asks for Training(isotonic=True), which is for labels of two or more values; "
                 "leave it out."
             )
         if self.task.kind == "quantity" and self.training.warm_start:

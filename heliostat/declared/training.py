@@ -23,9 +23,9 @@ class Training:
     windows of them: for tables that outgrow a worker's memory.
 
     Probabilities of two values are made to mean what they say by a line through the logits, with `isotonic` by any
-    rising curve. What is fitted again on all rows takes that over; without `carry_shift` a line leaves only what makes
-    answers less sure, because the newest rows, which said the rest, are then among those that it learned from (a curve
-    is taken over whole).
+    rising curve; those of several classes by a temperature, or by a curve for each class. What is fitted again on all
+    rows takes that over; without `carry_shift` a line leaves only what makes answers less sure, because the newest
+    rows, which said the rest, are then among those that it learned from (a curve is taken over whole).
     """
 
     epochs: int = 5

@@ -36,7 +36,7 @@ class ClassesCalibration:
         weight = block_weight([slopes], blocks)
 
         def loss(scale: float) -> float:
-            likelihood = _log_sum_exp(scale * logits) - scale * own
+            likelihood = log_sum_exp(scale * logits) - scale * own
             return float(weight * likelihood.sum() + PRIOR_STRENGTH / 2 * (scale - 1) ** 2)
 
         # The loss is convex in the scale, so the golden section cannot miss its lowest point.
@@ -70,6 +70,7 @@ def softmax(logits: Values) -> Values:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _log_sum_exp(logits: Values) -> Values:
+def log_sum_exp(logits: Values) -> Values:
+    """The logarithm of each row's sum of exponentials."""
     highest = logits.max(axis=1)
     return np.asarray(highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1)))

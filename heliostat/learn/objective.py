@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from heliostat.learn.calibrate import Calibration
 from heliostat.learn.calibrate_classes import ClassesCalibration
+from heliostat.learn.calibrate_classes_isotonic import IsotonicClassesCalibration
 from heliostat.learn.calibrate_isotonic import IsotonicCalibration
 from heliostat.learn.calibrate_quantity import QuantityCalibration
 from heliostat.tasks import ClassesTask, QuantityTask, Task
@@ -86,9 +87,10 @@ class BinaryObjective:
 
 @dataclass(frozen=True)
 class ClassesObjective:
-    """One logit a class."""
+    """One logit a class; its calibration is a temperature, or a rising curve for each class."""
 
     num_classes: int
+    isotonic: bool = False
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -110,8 +112,9 @@ class ClassesObjective:
         return labels
 
     def calibration(self, outputs: Values, labels: Values, *, blocks: Blocks) -> Calibrated:
-        """A temperature."""
-        return ClassesCalibration.fit(outputs, labels, blocks=blocks)
+        """A temperature, or rising curves."""
+        kind = IsotonicClassesCalibration if self.isotonic else ClassesCalibration
+        return kind.fit(outputs, labels, blocks=blocks)
 
 
 @dataclass(frozen=True)
@@ -148,10 +151,10 @@ def outputs_of(task: Task) -> tuple[int, ...]:
 
 
 def objective_of(task: Task, labels: Values, *, isotonic: bool = False) -> Objective:
-    """What a fit to rows with these labels aims at; `isotonic` is how two values are calibrated."""
+    """What a fit to rows with these labels aims at; `isotonic` is how probabilities are calibrated."""
     match task:
         case ClassesTask():
-            return ClassesObjective(task.shape[0])
+            return ClassesObjective(task.shape[0], isotonic=isotonic)
         case QuantityTask():
             return QuantityObjective(task, centre=float(labels.mean()), scale=float(labels.std()) or 1.0)
         case _:
@@ -162,7 +165,8 @@ def calibration_from_json(task: Task, text: str) -> Calibrated:
     """The calibration that `to_json` wrote for a model of this task."""
     match task:
         case ClassesTask():
-            return ClassesCalibration.from_json(text)
+            is_curves = "curves" in json.loads(text)
+            return IsotonicClassesCalibration.from_json(text) if is_curves else ClassesCalibration.from_json(text)
         case QuantityTask():
             return QuantityCalibration.from_json(text)
         case _:

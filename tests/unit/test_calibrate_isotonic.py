@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heliostat import Classes, Trees
+from heliostat import Quantity, Trees
 from heliostat.errors import WorkloadError
 from heliostat.learn import bundle
 from heliostat.learn.calibrate import Calibration
@@ -100,11 +100,11 @@ def test_a_bundle_answers_as_its_fit_did_to_the_last_bit_and_the_refit_keeps_the
         )
 
 
-def test_other_kinds_of_label_are_refused_where_they_are_declared():
-    cause = toy_kinds.cause
-    assert isinstance(cause.label, Classes)
+def test_quantities_are_refused_where_they_are_declared():
+    wear = toy_kinds.wear
+    assert isinstance(wear.label, Quantity)
     with pytest.raises(WorkloadError, match="isotonic=True"):
-        replace(cause, training=replace(cause.training, isotonic=True))
+        replace(wear, training=replace(wear.training, isotonic=True))
 
 
 def test_a_large_hold_out_that_is_told_apart_without_fault_leaves_the_middle_open():
