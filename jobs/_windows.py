@@ -9,8 +9,9 @@ import pyarrow as pa
 from heliostat import cohorts
 from heliostat.errors import TrainingError
 from heliostat.govern.candidates import windows
+from heliostat.learn.portions import Deliver
 from heliostat.learn.start import Start
-from heliostat.learn.streamed import Deliver, Streamed
+from heliostat.learn.streamed import Streamed
 from heliostat.learn.summary import MOST_DRAWN
 from heliostat.store.staged import Staged, read_pieces
 from heliostat.workload import Workload

@@ -164,7 +164,11 @@ def _run_streamed(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], f
     run = replace(run, rows_dir=str(job.settings.runs_dir / ROWS_DIR / run.run_id))
     staged = _staging.stage(run, job.workload)
     print(f"{staged.num_rows:,} rows are in order, in {len(staged.files)} files", flush=True)
-    found = _run_train(job, run)
+    try:
+        found = _run_train(job, run)
+    except FitFailedError:
+        _staging.unstage(run)
+        raise
     _staging.unstage(run)
     return found
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from heliostat.learn import parallel
 from heliostat.learn.examples import Examples
 from heliostat.learn.objective import Objective, objective_of
 from heliostat.learn.parts import check_labels
@@ -83,7 +84,7 @@ def _streamed(workload: Workload, rows: Streamed, start: Start | None) -> Materi
             rows=rows,
             columns=tuple(workload.columns),
             preparation=preparation,
-            num_lanes=workload.training.most_workers,
+            num_lanes=max(workload.training.most_workers, parallel.num_ranks()),
         ),
         seen=Examples.of(summary.drawn, preparation),
         preparation=preparation,

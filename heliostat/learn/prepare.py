@@ -22,6 +22,9 @@ UNKNOWN_CODE = 0
 MISSING_CODE = 1
 FIRST_LEVEL_CODE = 2
 RARE_BELOW = 10  # a level, or a missing value, seen in fewer training rows teaches a network nothing
+# So many values of every category are hidden in every batch, so that "unknown" is a trained code even where training
+# saw no rare level.
+HIDDEN_SHARE = 0.03
 FEW_ROWS = 128  # up to here one look-up a row is quicker than finding the distinct values first
 NUM_SPANS = 32
 FORMAT = 1

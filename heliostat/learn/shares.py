@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 
 from heliostat.learn import parallel
 from heliostat.learn.examples import Examples
-from heliostat.learn.prepare import UNKNOWN_CODE
+from heliostat.learn.prepare import HIDDEN_SHARE, UNKNOWN_CODE
 
-# So many values of every category are hidden in every batch, so that "unknown" is a trained code even where training
-# saw no rare level.
-HIDDEN_SHARE = 0.03
 # Taking many rows in one go takes as long as taking a batch; more of them would take more memory.
 ROWS_AT_ONCE = 8192
 

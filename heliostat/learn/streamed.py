@@ -1,6 +1,6 @@
 """Rows that are read again in every epoch, a window at a time, so that memory does not grow with the table."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,56 +9,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat.columns import Column
+from heliostat.errors import TrainingError
 from heliostat.learn import parallel, pieces
 from heliostat.learn.examples import Examples, Origin
-from heliostat.learn.pieces import Window
-from heliostat.learn.prepare import UNKNOWN_CODE, Preparation, Prepared
-from heliostat.learn.rows import EVENT_AT, KEY, LABEL, named
-from heliostat.learn.shares import HIDDEN_SHARE, Share
+from heliostat.learn.portions import Deliver, Load, Portion, Read
+from heliostat.learn.prepare import Preparation, Prepared
+from heliostat.learn.rows import EVENT_AT, KEY, LABEL
+from heliostat.learn.shares import Share
 from heliostat.records import Piece
 
 PIECES_AT_ONCE = 64
-Read = Callable[[Sequence[Piece]], pa.Table]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Portion:
-    """What one worker gets of a window: the rows of some lanes."""
-
-    window: Window
-    lanes: tuple[int, ...]
-
-    @property
-    def num_rows(self) -> int:
-        """The rows of these lanes."""
-        return sum(pieces.num_rows(self.window.lanes[lane]) for lane in self.lanes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """Reads and prepares one portion, in any process: rows in the order in which batches take them."""
-
-    read: Read
-    columns: tuple[Column, ...]
-    preparation: Preparation
-    seeds: tuple[int, ...]
-
-    def __call__(self, portion: Portion) -> pa.Table:
-        """Key, event time and label of each row, and its prepared columns."""
-        window, lanes = portion.window, portion.lanes
-        rows = named(self.read([one for lane in lanes for one in window.lanes[lane]]), self.columns, purpose="training")
-        batch = {name: values.copy() for name, values in self.preparation.prepare(rows).items()}
-        hidden = pieces.hidden_in(window, lanes, seeds=self.seeds, num_columns=len(batch), share=HIDDEN_SHARE)
-        for column, values in enumerate(batch.values()):
-            if values.dtype.kind in "iu":
-                values[hidden[:, column]] = UNKNOWN_CODE
-        order = pieces.order_in(window, lanes, seeds=self.seeds)
-        prepared = {name: _to_arrow(values[order]) for name, values in batch.items()}
-        return pa.table({**_columns(rows.select([KEY, EVENT_AT, LABEL]).take(pa.array(order))), **prepared})
-
-
-Deliver = Callable[[Sequence[Portion], Load], Iterator[pa.Table]]
-"""Loads portions, one after the other in this order, each as one table or several; wherever it likes."""
 
 
 def here(portions: Sequence[Portion], load: Load) -> Iterator[pa.Table]:
@@ -143,7 +103,10 @@ def _gathered(tables: Iterator[pa.Table], num_rows: int) -> pa.Table:
     """The next tables that have so many rows together."""
     found: list[pa.Table] = []
     while sum(table.num_rows for table in found) < num_rows:
-        found.append(next(tables))
+        table = next(tables, None)
+        if table is None:
+            raise TrainingError(f"Of {num_rows:,} rows of a window {sum(map(len, found)):,} came; start the run again.")
+        found.append(table)
     return pa.concat_tables(found).combine_chunks()
 
 
@@ -153,16 +116,6 @@ def _examples(table: pa.Table, preparation: Preparation) -> Examples:
     names = [name for name in table.column_names if name not in (KEY, EVENT_AT, LABEL)]
     batch: Prepared = {name: _to_numpy(table[name]) for name in names}
     return Examples(batch=batch, labels=labels, positions=np.arange(table.num_rows), origin=origin)
-
-
-def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
-    return dict(zip(table.column_names, table.columns, strict=True))
-
-
-def _to_arrow(values: NDArray[np.generic]) -> pa.Array:
-    """A prepared column, NaN staying NaN; one of several numbers a row as lists of that length."""
-    flat = pa.array(values.reshape(-1))
-    return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
 def _to_numpy(values: pa.ChunkedArray) -> NDArray[np.generic]:

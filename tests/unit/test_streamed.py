@@ -15,9 +15,10 @@ from heliostat.learn import pieces, streamed, summary
 from heliostat.learn.fit import fit, refit
 from heliostat.learn.network import tensor
 from heliostat.learn.pieces import windows
+from heliostat.learn.portions import Portion
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import named, ordered, split_by_time
-from heliostat.learn.streamed import Portion, Stream, Streamed
+from heliostat.learn.streamed import Stream, Streamed
 from heliostat.records import Piece
 from tests.toy import workload
 from tests.toy_rows import labelled_rows
