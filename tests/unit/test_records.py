@@ -7,6 +7,7 @@ import pytest
 from heliostat import records
 from heliostat.answer_jobs import AnswerJob
 from heliostat.bulk.pinning import Pin
+from heliostat.store.staged import StagedFile
 
 NOW = datetime(2013, 3, 1, 12, 30, 1, 250, tzinfo=UTC)
 EXAMPLES = [
@@ -56,6 +57,8 @@ EXAMPLES = [
         expires_at=NOW,
     ),
     Pin(workload="toy", number=1, bundle_uri="/bundles/1", bundle_hash="abc"),
+    records.Piece(file="2024-01-01.arrow", batch=3, start=0, num_rows=1024),
+    StagedFile(name="2024-01-01.arrow", num_rows=5000, first_at=NOW, last_at=NOW, digest="d"),
 ]
 
 
