@@ -16,7 +16,9 @@ class Loop:
     `max_model_ms`, unless the champion takes nearly as long. For `probation` after its promotion, labels that come late
     for rows of the trial may undo it.
 
-    With `follow_ups`, turns at growing numbers of labelled rows since a change stand in for `Growth` after it. The
+    With `follow_ups`, turns at growing numbers of labelled rows since a change stand in for `Growth` after it. With
+    `max_follow_up_rows` too, the first comes after so many labelled rows at most, and so do others while a turn shows
+    that the world still moves; a turn that shows it where nobody had seen a change is followed up as well. The
     last `max_archived` champions compete in every turn that something besides growth asked for. With `economics` a turn
     starts only when it is worth its run.
 
@@ -32,6 +34,7 @@ class Loop:
     cooldown: timedelta = timedelta(days=14)
     max_turns: int | None = None
     follow_ups: bool = False
+    max_follow_up_rows: int | None = None
     max_archived: int = 4
     economics: Economics | None = None
     min_holdout_rows: int = 200
@@ -48,6 +51,8 @@ class Loop:
     def __post_init__(self) -> None:
         if min(self.cooldown, self.shadow_span, self.canary_span, self.probation) < timedelta(0):
             raise WorkloadError(f"{self}: cooldown, shadow_span, canary_span and probation must not be negative.")
+        if self.max_follow_up_rows is not None and self.max_follow_up_rows < 1:
+            raise WorkloadError(f"{self}: max_follow_up_rows must be above zero; None sets no limit.")
         if not self.max_model_ms > 0:
             raise WorkloadError(f"{self}: max_model_ms must be above zero.")
         if self.max_estimated_loss is not None and not self.max_estimated_loss > 0:

@@ -11,7 +11,8 @@ GROWTH = 4  # the next turn comes when the rows since the change are so many tim
 class FollowUps:
     """Counts labelled rows since a change, and says when to turn again; a turn in between counts as one.
 
-    Distances grow while nothing more is won by turning; a turn that won much keeps the distance: the world still moves.
+    Distances grow while nothing more is won by turning; while the world still moves they stay. The first one, and those
+    while it moves, are at most `max_rows` long where that is given: what moves slowly was seen late, on many rows.
     """
 
     is_following: bool = False
@@ -22,14 +23,20 @@ class FollowUps:
         """A change was seen; the distances begin with the end of the turn that follows."""
         return FollowUps(is_following=True)
 
-    def turned(self, num_rows: int, *, is_moving: bool) -> "FollowUps":
-        """A turn ended with so many labelled rows since the change; whether its winner won much by them."""
+    @classmethod
+    def of_turn(cls, *, max_rows: int) -> "FollowUps":
+        """A turn saw the world move, which nobody had said: the distances begin with its end."""
+        return FollowUps(is_following=True, last_rows=0, next_rows=max_rows)
+
+    def turned(self, num_rows: int, *, is_moving: bool, max_rows: int | None = None) -> "FollowUps":
+        """A turn ended with so many labelled rows since the change; whether it showed that the world still moves."""
         if not self.is_following:
             return self
-        is_first = self.last_rows is None
-        distance = num_rows - (self.last_rows or 0)
-        next_rows = num_rows + distance if is_moving and not is_first else GROWTH * max(num_rows, 1)
-        return replace(self, next_rows=next_rows, last_rows=num_rows)
+        is_first, is_kept = self.last_rows is None, is_moving and self.last_rows is not None
+        distance = num_rows - (self.last_rows or 0) if is_kept else GROWTH * max(num_rows, 1) - num_rows
+        if max_rows is not None and (is_first or is_moving):
+            distance = min(distance, max_rows)
+        return replace(self, next_rows=num_rows + distance, last_rows=num_rows)
 
     def due(self, num_rows: int) -> str | None:
         """The reason to turn again when there are enough rows since the change; None before."""

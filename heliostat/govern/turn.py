@@ -138,7 +138,11 @@ class LoopState:
         record = course.record
         is_in_vain = record.outcome in ("held", "rolled_back")
         self._world = self._world.turned(
-            is_in_vain=is_in_vain, is_moving=record.is_moving, is_returned=record.is_returned
+            is_in_vain=is_in_vain,
+            is_moving=record.is_moving,
+            is_returned=record.is_returned,
+            started_at=record.started_at,
+            max_rows=self._loop.max_follow_up_rows if self._loop.follow_ups else None,
         )
         assert record.ended_at is not None  # set together with the outcome
         rests_until = record.ended_at + self._world.rest(self._loop.cooldown)

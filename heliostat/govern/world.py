@@ -62,19 +62,30 @@ class World:
         """A turn has begun and settles what was in doubt."""
         return replace(self, is_in_doubt=False)
 
-    def turned(self, *, is_in_vain: bool, is_moving: bool, is_returned: bool = False) -> "World":
-        """A turn ended; in vain when it was held or taken back, moving when its winner won much.
+    def turned(
+        self,
+        *,
+        is_in_vain: bool,
+        is_moving: bool,
+        is_returned: bool = False,
+        started_at: datetime | None = None,
+        max_rows: int | None = None,
+    ) -> "World":
+        """A turn ended; in vain when it was held or taken back, moving when it showed that the world still moves.
 
-        An earlier champion that returned and stayed has learned its world already: nothing is to be followed up.
+        An earlier champion that returned and stayed has learned its world already: nothing is to be followed up. With
+        `max_rows` follow-ups are at most so far apart at first and while the world moves, and a turn that was
+        `started_at` and saw it move, which nobody had said, begins them.
         """
-        is_settled = is_returned and not is_in_vain
-        return replace(
-            self,
-            follow_ups=FollowUps()
-            if is_settled
-            else self.follow_ups.turned(self.num_since_change, is_moving=is_moving),
-            num_in_vain=self.num_in_vain + 1 if is_in_vain else 0,
-        )
+        counted = replace(self, num_in_vain=self.num_in_vain + 1 if is_in_vain else 0)
+        if is_returned and not is_in_vain:
+            return replace(counted, follow_ups=FollowUps())
+        if is_moving and max_rows is not None and not self.follow_ups.is_following:
+            return replace(
+                counted, changed_at=started_at, num_since_change=0, follow_ups=FollowUps.of_turn(max_rows=max_rows)
+            )
+        followed = self.follow_ups.turned(self.num_since_change, is_moving=is_moving, max_rows=max_rows)
+        return replace(counted, follow_ups=followed)
 
     def rest(self, cooldown: timedelta) -> timedelta:
         """How long a reason that led to a turn in vain is not heard again: it doubles with every such turn."""

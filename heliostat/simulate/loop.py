@@ -149,7 +149,7 @@ class Loop:
                 attempt=command.attempt,
                 candidate=None if found.champion is None else found.champion.number,
                 verdict=found.verdict,
-                is_moving=found.sure_gain > self._margin,
+                is_moving=max(found.sure_gain, found.sure_decay) > self._margin,
                 gain=found.gain,
                 num_labels=found.num_labels,
                 num_fits=found.num_fits,

@@ -18,6 +18,27 @@ def test_while_turns_win_much_the_distance_stays():
     assert found.due(500) is not None
 
 
+def test_what_was_seen_late_is_followed_up_after_a_limit_and_what_was_seen_at_once_after_few_rows():
+    late = FollowUps().started().turned(1000, is_moving=False, max_rows=700)
+    assert (late.due(1699), late.due(1700) is not None) == (None, True)
+    at_once = FollowUps().started().turned(100, is_moving=False, max_rows=700)
+    assert (at_once.due(399), at_once.due(400) is not None) == (None, True)
+
+
+def test_a_limit_holds_while_the_world_moves_and_not_after():
+    first = FollowUps().started().turned(1000, is_moving=False, max_rows=700)
+    moving = first.turned(3000, is_moving=True, max_rows=700)
+    assert (moving.due(3699), moving.due(3700) is not None) == (None, True)
+    calm = first.turned(3000, is_moving=False, max_rows=700)
+    assert (calm.due(11_999), calm.due(12_000) is not None) == (None, True)
+
+
+def test_a_turn_that_saw_the_world_move_is_followed_up_after_the_limit():
+    found = FollowUps.of_turn(max_rows=700)
+    assert (found.due(699), found.due(700) is not None) == (None, True)
+    assert found.turned(700, is_moving=True, max_rows=700).due(1400) is not None
+
+
 def test_without_a_change_there_are_no_follow_ups():
     assert FollowUps().turned(100, is_moving=True).due(10**9) is None
 

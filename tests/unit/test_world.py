@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from heliostat import Loop
-from heliostat.gates import Hold
+from heliostat.gates import Hold, Promote
 from heliostat.govern.commands import Ended, Submit
 from heliostat.govern.events import Asked, Matured, RunEnded, Ticked
 from heliostat.govern.follow_ups import FollowUps
@@ -76,6 +76,44 @@ def test_a_champion_of_the_past_that_returned_is_not_followed_up():
     world = replace(World(), follow_ups=FollowUps().started(), num_since_change=100)
     assert world.turned(is_in_vain=False, is_moving=True, is_returned=True).follow_ups.due(10**6) is None
     assert world.turned(is_in_vain=True, is_moving=True, is_returned=True).follow_ups.due(10**6) is not None
+
+
+def ended(turn: int, at: datetime, *, is_moving: bool) -> RunEnded:
+    return RunEnded(at=at, turn=turn, attempt=1, candidate=2, verdict=Promote(("better",)), is_moving=is_moving)
+
+
+def test_a_turn_that_sees_the_world_move_is_a_change_where_follow_ups_have_a_limit():
+    loop = replace(LOOP, max_follow_up_rows=500)
+    state, _ = loop_after(asked("age"), ended(1, START, is_moving=True), loop=loop)
+    assert (state.world.changed_at, state.world.num_since_change) == (START, 0)
+    later = START + 9 * DAY
+    assert state.handle(Matured(at=later, num_since_change=499)) == []
+    [submit] = state.handle(Matured(at=later, num_since_change=500))
+    assert (submit.onset_at, submit.is_in_doubt) == (START, True)
+
+
+@pytest.mark.parametrize(
+    ("loop", "is_moving"),
+    [
+        (LOOP, True),
+        (replace(LOOP, max_follow_up_rows=500), False),
+        (replace(LOOP, max_follow_up_rows=500, follow_ups=False), True),
+    ],
+    ids=["no limit", "calm", "no follow-ups"],
+)
+def test_a_turn_begins_no_follow_ups_where_it_saw_nothing_or_nobody_asked(loop, is_moving):
+    state, _ = loop_after(asked("age"), ended(1, START, is_moving=is_moving), loop=loop)
+    assert state.world.changed_at is None
+    assert state.handle(Matured(at=START + 9 * DAY, num_since_change=10**6)) == []
+
+
+def test_the_onset_of_a_change_stays_while_its_turns_see_the_world_move():
+    loop = replace(LOOP, max_follow_up_rows=500)
+    events = asked("decay"), Matured(at=START, num_since_change=1000), ended(1, START, is_moving=True)
+    state, _ = loop_after(*events, loop=loop)
+    assert state.world.changed_at == START - 3 * DAY
+    [submit] = state.handle(Matured(at=START + 9 * DAY, num_since_change=1500))
+    assert submit.onset_at == START - 3 * DAY
 
 
 def test_the_rest_of_a_reason_doubles_with_every_turn_in_vain_and_has_an_end():
