@@ -22,7 +22,7 @@ from serve_apps.desk import ActorDesk
 from serve_apps.endpoints import http_app
 from serve_apps.fellows import follow, num_running
 from serve_apps.http import HttpApp
-from serve_apps.protocols import express_replica
+from serve_apps.protocols import accepting, express_replica
 from serve_apps.protocols.grpc_calls import GrpcCalls, InferenceService
 from serve_apps.scaling import replica_options
 from serve_apps.together.composed import predictor_of
@@ -46,6 +46,7 @@ class Replica(InferenceService):
     def __serve_build_asgi_app__(self) -> HttpApp:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
         config = self._predictor.config
+        accepting.install()
         desk = ActorDesk(config.workload)
         app = http_app(self._predictor, desk, desk)
         # One that asks other workloads calls them by Serve's handles, whose context only Serve's own way makes.

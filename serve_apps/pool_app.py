@@ -17,6 +17,7 @@ from heliostat.serving.combining import Reply
 from heliostat.settings import Settings
 from serve_apps.app import MAX_ONGOING_REQUESTS, SHUTDOWN_TIMEOUT_S
 from serve_apps.desk import ActorDesk
+from serve_apps.protocols import accepting
 from serve_apps.protocols.grpc_calls import InferenceService
 from serve_apps.together.peers import Asked, HandlePeers
 from serve_apps.together.pool import Pool
@@ -34,6 +35,7 @@ class PoolReplica(InferenceService):
 
     def __serve_build_asgi_app__(self) -> Pool:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
+        accepting.install()
         return self._pool
 
     async def answer_peer(self, workload: str, asked: Asked) -> Reply:
