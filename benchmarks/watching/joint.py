@@ -102,17 +102,18 @@ def cost() -> dict[str, dict[str, float]]:
     plain, paired = (Profile.fit(reference, COLUMNS, answers, window=DAY, together=names) for names in ((), NAMES))
     commit, told = reference.slice(0, COMMIT_ROWS), answers[:COMMIT_ROWS]
     counts = paired.count(commit, told)
-    plain_us, paired_us = (_us(lambda one=one: one.count(commit, told)) / COMMIT_ROWS for one in (plain, paired))
+    plain_us, paired_us = (us(lambda one=one: one.count(commit, told)) / COMMIT_ROWS for one in (plain, paired))
     return {
         "ten columns together: counting adds, microseconds a row (commits of 250)": {"": paired_us - plain_us},
-        "comparing a window, microseconds": {"": _us(lambda: paired.compare_together(counts))},
+        "comparing a window, microseconds": {"": us(lambda: paired.compare_together(counts))},
         "counts of a window, kB stored": {
             "": (len(json.dumps(counts.to_json())) - len(json.dumps(plain.count(commit, told).to_json()))) / 1e3
         },
     }
 
 
-def _us(work: Callable[[], object]) -> float:
+def us(work: Callable[[], object]) -> float:
+    """CPU-microseconds of a piece of work, the mean of many."""
     work()
     started_s = time.process_time()
     for _ in range(NUM_COMMITS):
