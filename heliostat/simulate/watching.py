@@ -39,7 +39,8 @@ class Watched:
             return []
         rows = np.arange(self._counted_until, self._stream.rows_at(step))
         self._counted_until = self._stream.rows_at(step)
-        self._windows.add(self._told(rows), self._stream.task.output(self._answers[rows]))
+        answers = self._answers[rows]
+        self._windows.add(self._told(rows), self._stream.task.output(answers), answers=answers)
         return self._windows.close(instant(step))
 
     def matured(self, step: int) -> CohortMatured | None:
@@ -75,7 +76,7 @@ class Watched:
         rows = self._stream.usable(step)[-min(champion.num_rows, PROFILE_ROWS) :]
         answers = champion.model.answers(self._stream.take(rows))
         profile = Profile.fit(self._told(rows), self._stream.columns, answers, task=self._stream.task, window=WINDOW)
-        return Windows(profile, version=champion.number, span=WINDOW)
+        return Windows(profile, version=champion.number, span=WINDOW, task=self._stream.task)
 
     def _told(self, rows: Index) -> pa.Table:
         """Inputs with the day on which they were asked."""

@@ -30,9 +30,15 @@ def finite(values: pa.ChunkedArray) -> NDArray[np.float64]:
     return numbers[np.isfinite(numbers)]
 
 
-def confidence(probabilities: pa.Array) -> pa.ChunkedArray:
-    """The probability of the likelier answer."""
-    return pa.chunked_array([pc.max_element_wise(probabilities, pc.subtract(1.0, probabilities))])
+def confidence(output: pa.Array, sureness: NDArray[np.float64] | None) -> pa.ChunkedArray:
+    """The probability of the likeliest answer: as told, or that of two values from the output alone."""
+    if sureness is not None:
+        return pa.chunked_array([pa.array(sureness, pa.float64())])
+    if not pa.types.is_floating(output.type):
+        raise ContractError(
+            f"The confidence of answers of {output.type} cannot be told from them; give how sure they are (`sureness`)."
+        )
+    return pa.chunked_array([pc.max_element_wise(output, pc.subtract(1.0, output))])
 
 
 def _coded(bins: Bins, values: pa.ChunkedArray) -> Codes:
@@ -44,6 +50,7 @@ def codes_of(
     table: pa.Table,
     answers: pa.Array,
     *,
+    sureness: NDArray[np.float64] | None = None,
     coded: Callable[[Bins, pa.ChunkedArray], Codes] = _coded,
 ) -> dict[str, Codes]:
     """The bin of each row by the name of its bins, of which the last are the answers'; ContractError when one lacks."""
@@ -51,7 +58,7 @@ def codes_of(
         raise ContractError(f"{table.num_rows} rows need as many answers; got {len(answers)}.")
     *inputs, output = bins
     codes = {
-        one.name: coded(one, confidence(answers) if one.name == CONFIDENCE else column_of(table, one.source))
+        one.name: coded(one, confidence(answers, sureness) if one.name == CONFIDENCE else column_of(table, one.source))
         for one in inputs
     }
     return codes | {output.name: output.codes(pa.chunked_array([answers]))}

@@ -63,11 +63,12 @@ class Profile:
         """
         bins: list[Bins] = [one for column in columns for one in fit_bins(column, column_of(table, column.name))]
         output = task.output(answers)
-        if task.output_name == OUTPUT:
-            bins.append(NumberBins.fit(CONFIDENCE, confidence(output)))
+        sureness = task.sureness(answers)
+        if sureness is not None:
+            bins.append(NumberBins.fit(CONFIDENCE, confidence(output, sureness)))
         of_output = CategoryBins if pa.types.is_string(output.type) else NumberBins
         bins.append(of_output.fit(task.output_name, pa.chunked_array([output])))
-        codes = codes_of(tuple(bins), table, output, coded=reference_codes)
+        codes = codes_of(tuple(bins), table, output, sureness=sureness, coded=reference_codes)
         reference = tally(tuple(bins), codes)
         extents = [
             Extent.fit(one.name, column_of(table, one.name)) for one in columns if isinstance(one, Number | Category)
@@ -114,13 +115,19 @@ class Profile:
         return tuple(one for one in self.bins if isinstance(one, NumberBins | CategoryBins) and one.name in names)
 
     def count(
-        self, table: pa.Table, output: pa.Array | Values, *, unsent: Mapping[str, NDArray[np.bool_]] | None = None
+        self,
+        table: pa.Table,
+        output: pa.Array | Values,
+        *,
+        unsent: Mapping[str, NDArray[np.bool_]] | None = None,
+        sureness: Values | None = None,
     ) -> Counts:
         """How normalised rows and the task's output for them fill the bins; ContractError when a column is absent.
 
-        The cells that `unsent` marks, by column, are counted in no bin.
+        The cells that `unsent` marks, by column, are counted in no bin. How sure the answers are (`Task.sureness`) is
+        needed of classes; probabilities of two values say it themselves.
         """
-        codes, skipped = codes_of(self.bins, table, pa.array(output)), unsent or {}
+        codes, skipped = codes_of(self.bins, table, pa.array(output), sureness=sureness), unsent or {}
         outside = {one.name: one.unseen(column_of(table, one.name)) for one in self.extents}
         unseen = {
             name: int((mask & ~skipped[name]).sum() if name in skipped else mask.sum())

@@ -81,12 +81,13 @@ class Windows:
 
         `unsent` marks cells by column that no caller said: they count nowhere. Where rows have `version` and
         `degraded`, only the watched version's own answers are asked what they expect: of probabilities of two values
-        the output is enough, of other kinds `answers` are needed.
+        the output is enough, of other kinds `answers` are needed, and of classes for their confidence too.
         """
         own = self._own(table)
         event_at = table.column("event_at").cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
         places = np.asarray(event_at) // (self._span // MICROSECOND)
         told = pa.array(output)
+        sureness = None if answers is None else self._task.sureness(answers)
         for place in np.unique(places).tolist():
             since, rows = EPOCH + place * self._span, places == place
             if self._is_forgotten(since):
@@ -94,7 +95,8 @@ class Windows:
                 continue
             here = {name: cells[rows] for name, cells in (unsent or {}).items()}
             mask = pa.array(rows)
-            counted = self._profile.count(table.filter(mask), told.filter(mask), unsent=here)
+            sure = None if sureness is None else sureness[rows]
+            counted = self._profile.count(table.filter(mask), told.filter(mask), unsent=here, sureness=sure)
             self._counts[since] = self._counts.get(since, self._profile.empty) + counted
             if self._profile.is_of_probabilities:
                 answered = AnswerTally.of(told.filter(pa.array(rows & own)).to_numpy(zero_copy_only=False))

@@ -15,6 +15,7 @@ from heliostat.metrics import accuracy, log_loss, macro_f1, mae, mse, r2, rmse
 from heliostat.tasks import repeated, task_of
 from heliostat.tasks.expected import BETS, expected, expected_of_classes
 from heliostat.triggers import Decay, Slack
+from heliostat.watch.coding import CONFIDENCE
 from heliostat.watch.decay import watched, wealth_limit
 from heliostat.watch.events import CohortScore
 from heliostat.watch.profile import Profile
@@ -223,10 +224,28 @@ def test_answers_that_move_to_another_class_are_drift_of_the_output():
     _, answers = colours(2000)
     table = pa.table({"x": np.zeros(2000)})
     profile = Profile.fit(table, [], answers, task=task)
-    same = profile.compare(profile.count(table, task.output(colours(2000, seed=1)[1])))
-    moved = profile.compare(profile.count(table, task.output(answers * [1.0, 1.0, 5.0])))
+    likely = answers * [1.0, 1.0, 5.0]
+    likely /= likely.sum(axis=1, keepdims=True)
+    same, moved = (
+        profile.compare(profile.count(table, task.output(one), sureness=task.sureness(one)))
+        for one in (colours(2000, seed=1)[1], likely)
+    )
     assert same["probabilities"].effect < 0.02
+    assert same[CONFIDENCE].effect < 0.02
     assert moved["probabilities"].effect > 0.25
+
+
+def test_classes_that_are_answered_less_surely_are_drift_of_the_confidence_alone():
+    task = task_of(COLOURS)
+    _, answers = colours(4000)
+    unsure = answers**0.3 / (answers**0.3).sum(axis=1, keepdims=True)
+    table = pa.table({"x": np.zeros(4000)})
+    profile = Profile.fit(table, [], answers, task=task)
+    found = profile.compare(profile.count(table, task.output(unsure), sureness=task.sureness(unsure)))
+    assert found[CONFIDENCE].effect > 0.25
+    assert found["probabilities"].effect < 0.02
+    with pytest.raises(ContractError, match="sureness"):
+        profile.count(table, task.output(unsure))
 
 
 def test_a_default_must_be_an_answer_of_its_kind():
