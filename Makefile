@@ -25,6 +25,10 @@ test-schema: setup   ## many made-up requests against the OpenAPI document, path
 test-training: setup   ## searches on a cluster of their own, networks compiled and laid out over workers (minutes)
 	@.venv/bin/python -m pytest tests/training -q
 
+.PHONY: test-planted
+test-planted: setup   ## a bad model, a slow one and poisoned labels, planted on a cluster of their own (minutes)
+	@.venv/bin/python -m pytest tests/planted -q
+
 check: setup   ## ruff (lint and format), mypy, import-linter
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
