@@ -69,6 +69,15 @@ def test_a_planted_poisoned_batch_is_neither_learned_from_nor_judged_by(installa
     assert released["shut_out"] == []
 
 
+@pytest.mark.ray
+def test_a_period_of_planted_models_can_be_compared_with_what_else_could_have_been_done(installation, played):
+    result = installation.run("replay", MODULE, "--since", SINCE, "--until", UNTIL, "--compare")
+    # Nothing planted answered more than its part of a trial, and the first version knows all there is to know.
+    assert result["turns"]["loop"] == result["turns"]["even"] == len(played["turns"])
+    assert result["score"]["loop"] > result["score"]["never"] - 0.05
+    assert set(result["score"]) >= {"never", "loop", "even", "schedule_5%", "schedule_20%_recent"}
+
+
 def told(installation: Installation) -> None:
     """Answers to rows of April, whose labels one key tells as they are and another the other way round."""
     rows = [
