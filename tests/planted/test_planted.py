@@ -3,6 +3,8 @@
 None of them reaches full traffic, and the journal says why.
 """
 
+from pathlib import Path
+
 import httpx
 import pyarrow.compute as pc
 import pytest
@@ -20,7 +22,8 @@ NUM_ROWS = 240
 def played(installation: Installation) -> dict:
     """The turns of five weeks, in two of which something was planted."""
     installation.bring_up_once(MODULE, since=SINCE)
-    result = installation.run("replay", MODULE, "--since", SINCE, "--until", UNTIL)
+    replay = installation.start_job("replay", MODULE, "--since", SINCE, "--until", UNTIL)
+    result = installation.result(replay, timeout_s=900.0)
     assert result["num_failed"] == 0
     return {
         "turns": installation.in_catalog(f"catalog.get_state({NAME!r}, 'turns')")["turns"],
@@ -53,8 +56,8 @@ def test_a_planted_bad_model_and_a_planted_slow_one_never_reach_full_traffic(ins
 @pytest.mark.ray
 @pytest.mark.usefixtures("played")
 def test_a_planted_poisoned_batch_is_neither_learned_from_nor_judged_by(installation, wait_until):
-    installation.run("keys", MODULE, "--create", "mallory", "--role", "caller")
-    told(installation)
+    made = installation.run("keys", MODULE, "--create", "mallory", "--role", "caller")
+    told(installation, mallory=Path(made["file"]).read_text().strip())
     lake = Lake(installation.settings.lake_uri)
     wait_until(lambda: "http/mallory" in lake.read(NAME, "labels", schema=label_schema())["source"].to_pylist(), 60)
     result = installation.run("retrain", MODULE, "--as-of", LATER, "--run", "planted", "--in-doubt")
@@ -64,7 +67,7 @@ def test_a_planted_poisoned_batch_is_neither_learned_from_nor_judged_by(installa
     assert {span["source"] for span in shut_out} == {"http/mallory"}
     # The newest week is what was just told: with the poisoned half of it nobody could be that good.
     assert result["scores"]["log_loss"] < 0.3
-    assert 150 < result["holdout_rows"] < 150 + NUM_ROWS // 2
+    assert NUM_ROWS // 3 < result["holdout_rows"] < NUM_ROWS
     released = installation.run("quarantine", MODULE, "--release", "http/mallory")
     assert released["shut_out"] == []
 
@@ -78,7 +81,7 @@ def test_a_period_of_planted_models_can_be_compared_with_what_else_could_have_be
     assert set(result["score"]) >= {"never", "loop", "even", "schedule_5%", "schedule_20%_recent"}
 
 
-def told(installation: Installation) -> None:
+def told(installation: Installation, *, mallory: str) -> None:
     """Answers to rows of April, whose labels one key tells as they are and another the other way round."""
     rows = [
         {
@@ -93,16 +96,17 @@ def told(installation: Installation) -> None:
         for number in range(NUM_ROWS)
     ]
     address = f"http://127.0.0.1:{installation.settings.ports.http}/{NAME}"
-    answer = post(installation, f"{address}/v1/predict", "caller", {"rows": rows})
-    for place, key in enumerate(("caller", "mallory")):
+    caller = installation.key("caller")
+    answer = post(f"{address}/v1/predict", caller, {"rows": rows})
+    for place, key in enumerate((caller, mallory)):
         labels = [
             {"id": identifier, "value": int((row["load_percent"] > 50) != bool(place)), "at": row["checked_by"]}
             for identifier, row in list(zip(answer["ids"], rows, strict=True))[place::2]
         ]
-        post(installation, f"{address}/v1/labels", key, {"labels": labels})
+        post(f"{address}/v1/labels", key, {"labels": labels})
 
 
-def post(installation: Installation, url: str, key: str, document: dict) -> dict:
+def post(url: str, key: str, document: dict) -> dict:
     """The answer to what the holder of a key sends."""
-    headers = {"Authorization": f"Bearer {installation.key(key)}"}
+    headers = {"Authorization": f"Bearer {key}"}
     return httpx.post(url, json=document, headers=headers, timeout=60.0).raise_for_status().json()
