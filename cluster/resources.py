@@ -53,9 +53,9 @@ TUNE_CPUS_PER_TRIAL = 0.5
 TUNE_CPUS_KEPT_FREE = 0.5
 # A cluster full of small replicas has no whole CPU free for a read, and would wait for one for ever.
 INGEST_READ_CPUS = 0.25
-# What a training worker's rows are read and prepared with while it learns, so many at once; and the rows of a run are
-# put in order with.
-SHARD_READ_CPUS, SHARD_READERS = 0.25, 2
+# So many tasks at once read and prepare a training worker's rows while it learns. They ask for no CPU: workers may have
+# taken all, and would wait for their rows for ever. The rows of a run are put in order before there are workers.
+SHARD_READ_CPUS, SHARD_READERS = 0.0, 2
 STAGE_CPUS = 0.25
 # Far below a CPU, so that both fit beside the replicas of a small cluster; what they get there, the scheduler decides.
 SCORE_READ_CPUS = 0.25
