@@ -1,11 +1,11 @@
 """Memory of a training worker, and how much of an epoch it computes, with rows in memory and with streamed rows.
 
-    python -m benchmarks.training_streamed [--rows 300000] [--times 8] [--epochs 1]
+    python -m benchmarks.training_streamed [--rows 300000] [--times 8] [--epochs 2]
 
 Rows of the toy are put on files once. Then a process of its own for each fit: "memory" reads all rows and fits,
 "streamed" gets its windows from Ray Data, whose tasks are other processes. A process says the most memory that it ever
-held, what of that one held that had loaded everything and fitted nothing, and the share of an epoch in which it did not
-wait for rows; the first window is waited for while Ray Data starts.
+held, what of that it held once it had loaded everything and fitted nothing, and the share of each epoch in which it did
+not wait for rows; in the first, Ray Data starts.
 """
 
 import argparse
@@ -98,9 +98,12 @@ def fitted(folder: str, kind: str, epochs: int) -> dict[str, object]:
     known_s = time.perf_counter() - started_s
     feed = Watched(material.feed)
     learner = Learner(own, model(material.preparation.sizes), objective=material.objective, seed=0, device="cpu")
-    started_s = time.perf_counter()
-    losses = [learner.run_epoch(epoch, feed) for epoch in range(epochs)]
-    epochs_s = time.perf_counter() - started_s
+    losses, epoch_s, waited_s = [], [], []
+    for epoch in range(epochs):
+        started_s, before_s = time.perf_counter(), feed.waited_s
+        losses.append(learner.run_epoch(epoch, feed))
+        epoch_s.append(time.perf_counter() - started_s)
+        waited_s.append(feed.waited_s - before_s)
     ray.shutdown()
     return {
         "kind": kind,
@@ -108,10 +111,9 @@ def fitted(folder: str, kind: str, epochs: int) -> dict[str, object]:
         "before_mib": before,
         "peak_mib": mebibytes(),
         "pass_before_s": round(known_s, 2),
-        "epoch_s": round(epochs_s / epochs, 2),
+        "epoch_s": [round(each, 2) for each in epoch_s],
         "first_batch_s": [round(each, 2) for each in feed.first_s],
-        "busy_share": round(1 - feed.waited_s / epochs_s, 4),
-        "busy_share_after_first": round(1 - (feed.waited_s - sum(feed.first_s)) / (epochs_s - sum(feed.first_s)), 4),
+        "busy_share": [round(1 - waited / whole, 4) for waited, whole in zip(waited_s, epoch_s, strict=True)],
         "loss": round(losses[-1], 4),
     }
 
@@ -149,7 +151,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--times", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--folder")
     parser.add_argument("--kind", choices=["rows", "memory", "streamed"])
     main(parser.parse_args())
