@@ -25,14 +25,11 @@ loop              the monitor, the state machine and the gates of the live loop,
                     cooldown  2% of the rows between the end of a turn and the next; doubled by every turn in a row
                               that promoted nothing
                     follow-up turns after a decay, each when rows since the change are four times as many as at the
-                              last turn, or at the same distance again where the last turn showed that the world still
-                              moves: it won more than the margin, or the champion did worse than on its own hold-out
-                              by more than the margin, surely; then, and the first time, after 12.5% of the rows at
-                              most; also after any other turn that showed it; none after an earlier champion returned
+                              last turn, or at the same distance again where the last turn won more than the margin;
+                              none after an earlier champion returned
                     a turn    fits all history, the rows since the last change where there was one, and as many rows as
-                              the first model had (but for where no change is known and the champion does no worse
-                              than on its own hold-out), the shortest first (of several only 30 trees of 100 each, and
-                              all only for the one that leads then); what reaches before a change is left out where rows
+                              the first model had, the shortest first (of several only 30 trees of 100 each, and all
+                              only for the one that leads then); what reaches before a change is left out where rows
                               since it surely beat the champion, but all history is fitted where the champion learned
                               from less; unless growth alone asked up to eight earlier champions compete, and one that
                               is as good as in its time returns without a fit; all are judged on the newest rows that

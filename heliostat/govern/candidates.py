@@ -76,10 +76,9 @@ def sure_gain(losses: Values, champion: Values, blocks: Blocks) -> float:
     return gain if math.isfinite(gain) else -math.inf
 
 
-def decay(score: float, error: float, *, reference: float, reference_error: float) -> tuple[float, float]:
-    """By how much a row the champion's loss on a new hold-out exceeds that on its own: on average, and surely (95%)."""
-    mean = score - reference
-    return mean, mean - NORMAL_95 * math.hypot(error, reference_error)
+def sure_decay(score: float, error: float, *, reference: float, reference_error: float) -> float:
+    """By how much a row the champion's loss on a new hold-out surely (one-sided 95%) exceeds that on its own."""
+    return score - reference - NORMAL_95 * math.hypot(error, reference_error)
 
 
 def num_choosing(num_rows: int, *, split: float | None, at_least: int) -> int:

@@ -30,7 +30,7 @@ class Policy:
     growth_share: float = 0.5  # error falls with a power of the rows, so turns belong at growing distances
     age_share: float = 0.2  # of the stream: where nothing is seen to change, four turns of what is left at most
     cooldown_share: float = 0.02  # of the stream
-    follow_up_share: float | None = 0.125  # of the stream, at most, between follow-ups while the world moves
+    follow_up_share: float | None = None  # of the stream, at most, between follow-ups while the world moves
     decay_share: float = 0.03  # of what the best constant answer costs: less is not worth a turn
     score_margin: float = 0.05  # of the score: a fall that needs no fine measure
     holdout_split: float | None = None

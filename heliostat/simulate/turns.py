@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat.gates import Hold, Promote, decide
-from heliostat.govern.candidates import ALL, RECENT, SINCE, best, can_win, decay, num_choosing, returns, windows
+from heliostat.govern.candidates import ALL, RECENT, SINCE, best, can_win, num_choosing, returns, sure_decay, windows
 from heliostat.govern.evidence import evidence
 from heliostat.simulate.judged import Champion, Judged, Trial, TurnResult
 from heliostat.simulate.judging import Judging
@@ -88,10 +88,9 @@ class Trainer:
     ) -> TurnResult:
         """One turn at the end of a step; `change_row` is the first row after a change, where one is known.
 
-        In doubt (something asked besides growth) earlier champions in `archive` compete. Recent rows are tried without
-        an alarm too, where the champion does worse than in its time: a world that moves slowly gives none. What cannot
-        win is not fitted: nothing where an archived champion is as good as it ever was, all history not where a shorter
-        window surely beats the champion already.
+        In doubt (something asked besides growth) earlier champions in `archive` compete. Recent rows are always tried:
+        a world that moves slowly gives no alarm. What cannot win is not fitted: nothing where an archived champion is
+        as good as it ever was, all history not where a shorter window surely beats the champion already.
         """
         rows = self._stream.usable(step)
         holdout = self._holdout(rows, champion, change_row=change_row)
@@ -99,7 +98,6 @@ class Trainer:
             why = f"{len(holdout)} new rows are left to judge on, {self._policy.min_holdout_rows} are needed"
             return TurnResult(verdict=Hold((why,)), champion=None, num_fits=0, num_labels=len(rows))
         trial = self._trial(holdout, champion)
-        mean_decay, sure_decay = self._decay(champion, trial)
         found = self._tried(
             step,
             champion,
@@ -107,10 +105,9 @@ class Trainer:
             rows=rows,
             holdout=holdout,
             change_row=change_row,
-            is_calm=change_row is None and mean_decay <= 0,
             archive=archive if is_in_doubt else (),
         )
-        return replace(found, sure_decay=sure_decay)
+        return replace(found, sure_decay=self._sure_decay(champion, trial))
 
     def _tried(
         self,
@@ -121,7 +118,6 @@ class Trainer:
         rows: Index,
         holdout: Index,
         change_row: int | None,
-        is_calm: bool,
         archive: Sequence[Champion],
     ) -> TurnResult:
         """What came of the candidates on one trial."""
@@ -137,7 +133,7 @@ class Trainer:
                     gain=returned.gain,
                     is_returned=True,
                 )
-        spans = self._spans(rows[rows < holdout[0]], change_row=change_row, is_calm=is_calm)
+        spans = self._spans(rows[rows < holdout[0]], change_row=change_row)
         winner, num_fits, trial = self._raced(spans, trial, change_row=change_row, knows_all=champion.name == ALL)
         if winner is None:
             why = f"fewer than {MIN_LABELLED} rows of both kinds before the hold-out"
@@ -156,13 +152,13 @@ class Trainer:
             gain=winner.gain,
         )
 
-    def _decay(self, champion: Champion, trial: Trial) -> tuple[float, float]:
-        """How much worse a row the champion does than in its time, on average and surely; who knows, without that."""
+    def _sure_decay(self, champion: Champion, trial: Trial) -> float:
+        """By how much a row the champion surely does worse than on the hold-out that it was judged on."""
         known = champion.reference
         if known is None:
-            return math.inf, -math.inf
+            return -math.inf
         now = loss_reference(trial.labels, trial.answers, blocks=_blocks(len(trial.labels)), task=self._task)
-        return decay(now.score, now.standard_error, reference=known.score, reference_error=known.standard_error)
+        return sure_decay(now.score, now.standard_error, reference=known.score, reference_error=known.standard_error)
 
     def _trial(self, holdout: Index, champion: Champion) -> Trial:
         labels, table = self._stream.labels[holdout], self._stream.take(holdout)
@@ -242,12 +238,12 @@ class Trainer:
         size = max(self._policy.min_holdout_rows, min(len(new), num_since) // HOLDOUT_PART)
         return new[-min(size, self._policy.max_holdout_rows, len(new)) :] if len(new) else new
 
-    def _spans(self, rows: Index, *, change_row: int | None, is_calm: bool) -> list[tuple[str, Index]]:
+    def _spans(self, rows: Index, *, change_row: int | None) -> list[tuple[str, Index]]:
         """Named training rows, the shortest first."""
         wanted = {
             ALL: len(rows),
             SINCE: None if change_row is None else int((rows >= change_row).sum()),
-            RECENT: None if is_calm else min(self._policy.window_rows, len(rows)),
+            RECENT: min(self._policy.window_rows, len(rows)),
         }
         found = windows(wanted, can_learn=lambda size: self._can_learn(rows[-size:]))
         return [(name, rows[-size:]) for name, size in found]
