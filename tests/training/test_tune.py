@@ -12,7 +12,7 @@ import pytest
 
 from cluster import submit
 from cluster.environment import client_environment
-from cluster.processes import cluster_pids, command_of
+from tests.training.conftest import driver_pid
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "tests.toy_tuned"
@@ -48,17 +48,11 @@ def ended_trials(installation, job: str) -> list[str]:
     return [line for line in submit.logs(installation.settings, job).splitlines() if re.match(r"trial \d+ of", line)]
 
 
-def driver_pid(installation) -> int:
-    found = [pid for pid in cluster_pids(installation.settings.home) if "-m jobs.tune" in command_of(pid)]
-    assert found, "the driver runs"
-    return max(found)
-
-
 @pytest.mark.ray
 def test_a_search_whose_driver_was_killed_goes_on_and_ends_in_a_version_that_says_its_trial(ready, wait_until):
     first = ready.start_job("tune", MODULE, "--as-of", AS_OF, "--run", "killed")
     wait_until(lambda: len(ended_trials(ready, first)) >= 2, 180)
-    os.kill(driver_pid(ready), signal.SIGKILL)
+    os.kill(driver_pid(ready, "tune"), signal.SIGKILL)
     wait_until(lambda: submit.state(ready.settings, first).has_ended, 60)
     again = ready.start_job("tune", MODULE, "--as-of", AS_OF, "--run", "killed")
     result = ready.result(again)
