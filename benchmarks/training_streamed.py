@@ -28,6 +28,7 @@ from benchmarks.training import BATCH_ROWS, encode, model
 from cluster.environment import performance_environment
 from heliostat import Training
 from heliostat.learn.epochs import Learner
+from heliostat.learn.examples import Examples
 from heliostat.learn.material import material_of
 from heliostat.learn.shares import Feed, Share
 from heliostat.learn.streamed import Streamed
@@ -68,6 +69,9 @@ class Watched:
                 self.first_s.append(waited_s)
             is_first = False
             yield share
+
+    def parts(self) -> Iterator[Examples]:
+        return self.feed.parts()
 
 
 def put_on_files(folder: str, num_rows: int) -> None:

@@ -54,6 +54,12 @@ class Training:
             raise WorkloadError(f"{self}: epochs, batch_size, learning_rate and num_workers must be above 0.")
         if self.fewest_workers > self.most_workers:
             raise WorkloadError(f"{self}: num_workers=(fewest, most) must rise.")
+        least = (4 if self.stream else 2) * self.most_workers
+        if self.most_workers > 1 and self.batch_size < least:
+            raise WorkloadError(
+                f"{self}: each of {self.most_workers} workers needs rows of every batch; give a batch_size of "
+                f"{least} or more, or fewer workers."
+            )
         if min(each for each in (self.accumulate, self.patience, self.checkpoint_steps) if each is not None) < 1:
             raise WorkloadError(f"{self}: accumulate, patience and checkpoint_steps must be above 0.")
         if not 0 < self.validation_share < 0.5:

@@ -182,9 +182,13 @@ class Learner:
         with torch.inference_mode():
             return self._forward(self.module, self._encoded(examples), examples)
 
-    def not_finite(self, loss: float, examples: Examples, *, epoch: int) -> str:
-        """One sentence on why the loss of these examples is not a finite number; the fit is over."""
-        why = not_finite.reason(self.workload, self.module, examples, loss=self.loss)
+    def not_finite(self, loss: float, examples: Examples, *, epoch: int, among: Feed | None = None) -> str:
+        """One sentence on why the loss of these examples is not a finite number; the fit is over.
+
+        `among` has all rows where the examples are only some of them.
+        """
+        parts = iter([examples]) if among is None else among.parts()
+        why = not_finite.reason(self.workload, self.module, examples, parts=parts, loss=self.loss)
         return f"In epoch {epoch + 1} the loss became {loss}: {why}"
 
     def _set_learning_rate(self, progress: float) -> None:

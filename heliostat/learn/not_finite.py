@@ -1,6 +1,6 @@
 """Why a loss is not a finite number: the row that makes it so, or weights that were driven too far."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -15,16 +15,16 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 CHUNK_ROWS = 8192
 
 
-def reason(workload: Workload, module: nn.Module, examples: Examples, *, loss: Loss) -> str:
+def reason(workload: Workload, module: nn.Module, examples: Examples, *, parts: Iterator[Examples], loss: Loss) -> str:
     """What is to blame, and what to do next; examples as they were learned from, the network on any device.
 
-    Rows are put to a fresh network too: in one that learned from a row with nan, every row gives nan.
+    `parts` are all rows that it learned from, of which the examples may be only some. Rows are put to a fresh network
+    too: in one that learned from a row with nan, every row gives nan.
     """
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         fresh = workload.model(examples.origin.preparation.sizes).eval()
         current = module.to("cpu").eval()
-        for start in range(0, examples.num_rows, CHUNK_ROWS):
-            chunk = examples.take(np.arange(start, min(start + CHUNK_ROWS, examples.num_rows)))
+        for chunk in _chunks(parts):
             encoded = workload.encode(chunk.batch)
             found = _bad_row(workload, chunk, encoded, fresh(encoded)) or _bad_loss(
                 workload, chunk, current(encoded), loss
@@ -32,6 +32,12 @@ def reason(workload: Workload, module: nn.Module, examples: Examples, *, loss: L
             if found is not None:
                 return found
     return _driven_too_far(workload, examples)
+
+
+def _chunks(parts: Iterator[Examples]) -> Iterator[Examples]:
+    for part in parts:
+        for start in range(0, part.num_rows, CHUNK_ROWS):
+            yield part.take(np.arange(start, min(start + CHUNK_ROWS, part.num_rows)))
 
 
 def _bad_row(workload: Workload, chunk: Examples, encoded: Encoded, logits: torch.Tensor) -> str | None:

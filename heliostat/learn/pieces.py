@@ -3,6 +3,7 @@
 Pieces are shuffled; so many as make a window are read together, and its rows shuffled. All follows from the seeds.
 """
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -70,9 +71,7 @@ def windows(pieces: Sequence[Piece], *, seeds: Sequence[int], batch_rows: int, n
     return [
         Window(
             number=number,
-            lanes=tuple(
-                tuple(shuffled[firsts[number] + lane : firsts[number + 1] : num_lanes]) for lane in range(num_lanes)
-            ),
+            lanes=_lanes(shuffled[first:end], num_lanes),
             first_batch=batches[number],
             num_batches=batches[number + 1] - batches[number],
         )
@@ -87,6 +86,20 @@ def _cut(pieces: Sequence[Piece], most_rows: int) -> list[Piece]:
         for piece in pieces
         for start in range(piece.start, piece.start + piece.num_rows, most_rows)
     ]
+
+
+def _lanes(pieces: Sequence[Piece], num_lanes: int) -> tuple[tuple[Piece, ...], ...]:
+    """Each piece to the lane that has the fewest rows so far, so that every lane has half the mean or more.
+
+    Dealt by turns, a lane could get short pieces alone, and some batches nothing of it.
+    """
+    found: list[list[Piece]] = [[] for _ in range(num_lanes)]
+    rows_by_lane = [(0, lane) for lane in range(num_lanes)]
+    for piece in pieces:
+        held, lane = heapq.heappop(rows_by_lane)
+        found[lane].append(piece)
+        heapq.heappush(rows_by_lane, (held + piece.num_rows, lane))
+    return tuple(map(tuple, found))
 
 
 def order_in(window: Window, lanes: Sequence[int], *, seeds: Sequence[int]) -> NDArray[np.int64]:

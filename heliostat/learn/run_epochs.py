@@ -70,7 +70,7 @@ def run(
         )
         later_loss = train_loss if unseen is None else learner.mean_loss(unseen)
         scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
-        _check_finite(scores, learner, epoch=epoch, seen=material.seen, unseen=unseen)
+        _check_finite(scores, learner, epoch=epoch, material=material, unseen=unseen)
         state = _after_epoch(learner, state, scores=scores)
         if on_epoch is not None:
             on_epoch(state)
@@ -83,11 +83,12 @@ def _has_settled(state: FitState, patience: int | None) -> bool:
 
 
 def _check_finite(
-    scores: EpochScores, learner: Learner, *, epoch: int, seen: Examples, unseen: Examples | None
+    scores: EpochScores, learner: Learner, *, epoch: int, material: Material, unseen: Examples | None
 ) -> None:
-    for loss, examples in ((scores.train_loss, seen), (scores.validation_loss, unseen or seen)):
-        if not math.isfinite(loss):
-            raise TrainingError(learner.not_finite(loss, examples, epoch=epoch))
+    if not math.isfinite(scores.train_loss):
+        raise TrainingError(learner.not_finite(scores.train_loss, material.seen, epoch=epoch, among=material.feed))
+    if unseen is not None and not math.isfinite(scores.validation_loss):
+        raise TrainingError(learner.not_finite(scores.validation_loss, unseen, epoch=epoch))
 
 
 def _after_epoch(learner: Learner, state: FitState, *, scores: EpochScores) -> FitState:

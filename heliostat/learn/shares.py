@@ -35,6 +35,9 @@ class Feed(Protocol):
     def shares(self, *, seeds: Sequence[int], batch_rows: int, first_step: int = 0) -> Iterator[tuple[int, Share]]:
         """Number and share of each batch from `first_step` on: all rows once, in batches of nearly equal size."""
 
+    def parts(self) -> Iterator[Examples]:
+        """All rows, some at a time, to look for one among them."""
+
 
 @dataclass(frozen=True)
 class InMemory:
@@ -49,6 +52,10 @@ class InMemory:
     def shares(self, *, seeds: Sequence[int], batch_rows: int, first_step: int = 0) -> Iterator[tuple[int, Share]]:
         """All rows once, shuffled."""
         return shares(self.examples, seeds=seeds, num_batches=self.num_batches(batch_rows), first_step=first_step)
+
+    def parts(self) -> Iterator[Examples]:
+        """All of them at once."""
+        yield self.examples
 
 
 def shares(

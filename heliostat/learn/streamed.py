@@ -14,7 +14,7 @@ from heliostat.learn import parallel, pieces
 from heliostat.learn.examples import Examples, Origin
 from heliostat.learn.portions import Deliver, Load, Portion, Read
 from heliostat.learn.prepare import Preparation, Prepared
-from heliostat.learn.rows import EVENT_AT, KEY, LABEL
+from heliostat.learn.rows import EVENT_AT, KEY, LABEL, named
 from heliostat.learn.shares import Share
 from heliostat.records import Piece
 
@@ -88,6 +88,11 @@ class Stream:
                 if number >= first_step:
                     yield number, share
 
+    def parts(self) -> Iterator[Examples]:
+        """All rows in order of time, read in this process."""
+        for table in self.rows.tables():
+            yield Examples.of(named(table, self.columns, purpose="training"), self.preparation)
+
     def _parted(self, portion: Portion, table: pa.Table) -> Iterator[tuple[int, Share]]:
         window = portion.window
         sizes, totals = window.batch_sizes(portion.lanes), window.batch_sizes(range(self.num_lanes))
@@ -102,11 +107,12 @@ class Stream:
 def _gathered(tables: Iterator[pa.Table], num_rows: int) -> pa.Table:
     """The next tables that have so many rows together."""
     found: list[pa.Table] = []
-    while sum(table.num_rows for table in found) < num_rows:
-        table = next(tables, None)
-        if table is None:
-            raise TrainingError(f"Of {num_rows:,} rows of a window {sum(map(len, found)):,} came; start the run again.")
+    num_found = 0
+    while num_found < num_rows and (table := next(tables, None)) is not None:
         found.append(table)
+        num_found += table.num_rows
+    if num_found != num_rows:
+        raise TrainingError(f"Of {num_rows:,} rows of a window {num_found:,} came; start the run again.")
     return pa.concat_tables(found).combine_chunks()
 
 

@@ -116,6 +116,15 @@ def test_num_workers_may_be_a_span():
     assert (Training(num_workers=3).fewest_workers, Training(num_workers=3).most_workers) == (3, 3)
 
 
+def test_a_batch_has_rows_for_every_worker():
+    assert Training(batch_size=1).batch_size == 1
+    assert Training(batch_size=8, num_workers=(1, 4)).most_workers == 4
+    with pytest.raises(WorkloadError, match="each of 5 workers needs rows of every batch; give a batch_size of 10"):
+        Training(batch_size=8, num_workers=5)
+    with pytest.raises(WorkloadError, match="give a batch_size of 16"):
+        Training(batch_size=8, num_workers=4, stream=True)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"accumulate": 0}, {"patience": 0}, {"checkpoint_steps": 0}, {"num_workers": (4, 1)}]
 )

@@ -12,6 +12,7 @@ import torch
 from heliostat import Batch, Number, Quantity, Text, Vector, Workload
 from heliostat.errors import TrainingError
 from heliostat.learn import pieces, streamed, summary
+from heliostat.learn.epochs import Learner
 from heliostat.learn.fit import fit, refit
 from heliostat.learn.network import tensor
 from heliostat.learn.pieces import windows
@@ -152,12 +153,32 @@ def test_blocks_may_come_cut_in_any_way(small_windows):
     assert batches(replace(feed, rows=replace(feed.rows, deliver=in_crumbs))) == batches(feed)
 
 
+def test_rows_that_do_not_end_where_a_window_does_end_the_fit(small_windows):
+    def in_one(portions, load):
+        yield pa.concat_tables([load(portion) for portion in portions])
+
+    feed = stream()
+    with pytest.raises(TrainingError, match=r"rows of a window 1,\d+ came"):
+        batches(replace(feed, rows=replace(feed.rows, deliver=in_one)))
+
+
 def test_few_rows_among_many_workers_are_cut_until_each_has_some():
     feed = stream(TRAIN.slice(0, 120), num_lanes=16)
     (window,) = windows(feed.rows.pieces, seeds=[0], batch_rows=64, num_lanes=16)
     assert min(pieces.num_rows(lane) for lane in window.lanes) > 0
     with pytest.raises(TrainingError, match="12 rows cannot be parted among up to 16 workers"):
         windows(cut(TRAIN.slice(0, 12)).pieces, seeds=[0], batch_rows=64, num_lanes=16)
+
+
+def test_no_worker_gets_short_pieces_alone():
+    # As an epoch of rows in two files has them, each with a short end.
+    ends = [Piece(file=name, batch=32, start=0, num_rows=3) for name in "ab"]
+    given = [*(Piece(file="a", batch=n, start=0, num_rows=1024) for n in range(32)), *ends]
+    for epoch in range(200):
+        (window,) = windows(given, seeds=[0, epoch], batch_rows=512, num_lanes=16)
+        rows = [pieces.num_rows(lane) for lane in window.lanes]
+        assert min(rows) >= np.mean(rows) / 2
+        assert min(window.batch_sizes([lane]).min() for lane in range(16)) > 0
 
 
 def test_what_is_known_of_all_rows_is_what_a_fit_in_memory_knows():
@@ -269,6 +290,23 @@ def test_a_refit_of_streamed_rows_is_fitted_to_all_of_them(small_windows):
     again = refit(QUICK, cut(rows), num_epochs=2, calibration=first.calibration, seed=1)
     assert (again.num_rows, again.best_epoch) == (rows.num_rows, 1)
     assert again.last_event_at == max(rows["event_at"].to_pylist())
+
+
+def test_a_row_that_makes_the_loss_nan_is_named_though_it_was_not_drawn(small_windows, monkeypatch):
+    load = TRAIN["load_percent"].to_numpy().copy()
+    load[778] = 99.75  # no other row has it
+    odd = TRAIN.set_column(TRAIN.schema.get_field_index("load_percent"), "load_percent", pa.array(load))
+
+    def encode(batch: Batch):
+        encoded = dict(workload.encode(batch))
+        encoded["numbers"][torch.from_numpy(batch["load_percent"] == 99.75)] = float("nan")
+        return encoded
+
+    monkeypatch.setattr(summary, "MOST_DRAWN", 60)
+    # As on a GPU, where no step waits for its loss.
+    monkeypatch.setattr(Learner, "_refuse_not_finite", lambda *_, **__: None)
+    with pytest.raises(TrainingError, match=f"encode gives nan in 'numbers' for the row with key '{odd['key'][778]}'"):
+        fit(replace(QUICK, encode=encode), cut(odd), LATER, seed=1)
 
 
 def test_streamed_labels_that_are_all_alike_or_none_of_the_kind_are_refused():
