@@ -210,6 +210,7 @@ def training_rows(
     columns = _of_all_times(workload)
     names = ["key", "event_at", "due_at", "label", "label_known_at", *(column.name for column in columns)]
     pinned = versions or {}
+    as_of = as_of.astimezone(UTC)  # days, by which tables are parted, are those of UTC
     first, last = days or (date(1970, 1, 1), as_of.date())
     where = [("event_date", ">=", first), ("event_date", "<=", last)] if days else []
     raw = lake.read(workload.name, "raw", where=where, version=pinned.get("raw"), schema=raw_schema(columns))
@@ -217,8 +218,8 @@ def training_rows(
         lake,
         workload.name,
         columns,
-        since=datetime.combine(first, time(), as_of.tzinfo),
-        until=min(as_of, datetime.combine(last + timedelta(days=1), time(), as_of.tzinfo)),
+        since=datetime.combine(first, time(), UTC),
+        until=min(as_of, datetime.combine(last + timedelta(days=1), time(), UTC)),
         labels_until=last if days else None,
         known_by=as_of,
         versions=versions,

@@ -46,12 +46,12 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def instant(text: str) -> datetime:
-    """An ISO 8601 date or time; without an offset it is UTC."""
+    """An ISO 8601 date or time, in UTC; without an offset it is UTC."""
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2013-03-01 or 2013-03-01T06:00") from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def run(work: Callable[[Job], Result], arguments: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from datetime import timedelta, timezone
 
 import pyarrow.compute as pc
 import pytest
@@ -29,7 +30,8 @@ def run(first_run, tmp_path_factory):
     return made
 
 
-def test_the_rows_of_days_put_together_are_all_rows(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("offset_hours", [0, 2, -5])
+def test_the_rows_of_days_put_together_are_all_rows(run, tmp_path, monkeypatch, offset_hours):
     lake = Lake(str(tmp_path / "lake"))
     middle = rows_of(since=None, until=AS_OF)["event_at"][500].as_py()
     ingest(lake, until=middle)
@@ -37,7 +39,8 @@ def test_the_rows_of_days_put_together_are_all_rows(run, tmp_path, monkeypatch):
     answer(lake, answered)
     tell(lake, answered)
     tables = {name: lake.version("toy", name) for name in ("raw", "predictions", "labels")}
-    own = replace(run, lake_uri=lake.uri, tables=tables, rows_dir=str(tmp_path / "rows"))
+    as_of = AS_OF.astimezone(timezone(timedelta(hours=offset_hours)))
+    own = replace(run, lake_uri=lake.uri, tables=tables, as_of=as_of, rows_dir=str(tmp_path / "rows"))
     monkeypatch.setattr(_staging, "MOST_ROWS", 100)
     staged = _staging.stage(own, toy_stream.workload, spread=_staging.here)
     assert len(staged.files) > 5
