@@ -21,13 +21,13 @@ from heliostat.learn.objective import objective_of
 from heliostat.learn.parts import days
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import LABEL, ordered
-from heliostat.learn.state import FitState
+from heliostat.learn.state import FitState, Tensors
 from heliostat.learn.tuned import configured
 from heliostat.metrics import Metric
 from heliostat.workload import Workload, load
 
 LOSS = "validation_loss"
-SCORE = "score"  # what trials are compared by: of the epoch with the lowest loss so far, as a fit keeps it
+SCORE = "score"  # what trials are compared by: of the epoch that a fit would keep if it ended now
 EPOCHS = "epochs"
 ERROR = "error"
 STATE_FILE = "fit.safetensors"
@@ -77,7 +77,8 @@ def _fit_network(workload: Workload, metric: Metric | None, train: pa.Table, val
         if state.num_steps:
             return  # trials are told, and paused, between epochs
         losses = asdict(state.history[-1])
-        score = state.history[state.best_epoch].validation_loss if scored is None else scored(state)
+        counted, weights = state.kept(best=workload.training.keep_best)
+        score = state.history[counted].validation_loss if scored is None else scored(weights)
         with tempfile.TemporaryDirectory() as name:
             (Path(name) / STATE_FILE).write_bytes(state.to_bytes())
             checkpoint = tune.Checkpoint.from_directory(name)
@@ -88,18 +89,19 @@ def _fit_network(workload: Workload, metric: Metric | None, train: pa.Table, val
 
 
 class _Scored:
-    """The metric of a network's calibrated answers on the later rows, at its best epoch."""
+    """The metric of a network's calibrated answers on the later rows."""
 
     def __init__(self, workload: Workload, metric: Metric, train: pa.Table, validation: pa.Table) -> None:
         self._workload, self._metric = workload, metric
         seen = ordered(train, workload, purpose="training")
         rows = ordered(validation, workload, purpose="validation")
         self._preparation = Preparation.fit(seen, workload.columns)
-        self._objective = objective_of(workload.task, seen[LABEL].to_numpy())
+        isotonic = workload.training.isotonic
+        self._objective = objective_of(workload.task, seen[LABEL].to_numpy(), isotonic=isotonic)
         self._examples, self._blocks = Examples.of(rows, self._preparation), days(rows)
 
-    def __call__(self, state: FitState) -> float:
-        answers = NetworkAnswers(self._workload, self._preparation, state.best_weights)
+    def __call__(self, weights: Tensors) -> float:
+        answers = NetworkAnswers(self._workload, self._preparation, weights)
         logits = answers.logits(answers.encode(self._examples.batch), num_rows=self._examples.num_rows)
         calibration = self._objective.calibration(logits, self._examples.labels, blocks=self._blocks)
         return self._metric(self._examples.labels, calibration.answers(logits))

@@ -24,6 +24,7 @@ from ray.tune.search import ConcurrencyLimiter
 
 from cluster import resources
 from heliostat.declared.tuning import Tuning
+from heliostat.errors import TrainingError
 from heliostat.learn.room import Demand
 from heliostat.learn.tuned import declared_point
 from heliostat.workload import Workload
@@ -44,7 +45,7 @@ def tune_workload(job: _entry.Job) -> _entry.Result:
     run = replace(started(job, run_id=run_id, as_of=job.options.as_of, verb="tune"), configuration={})
     try:
         result = _searched(job, run, tuning)
-    except FitFailedError as error:
+    except TrainingError as error:
         failed = {"run": run_id, "error": str(error)}
         job.catalog.end_run(run_id, status="failed", result=failed, by=job.by, at=datetime.now(UTC))
         raise
@@ -189,7 +190,12 @@ def _fit_best(job: _entry.Job, run: FitRun, best: dict[str, Any], *, candidate: 
     }
     start_run = partial(job.catalog.start_run, run_id, job.workload.name, job="train", params=params, by=job.by)
     start_run(at=datetime.now(UTC))
-    versions = fit_run(job, own)
+    try:
+        versions = fit_run(job, own)
+    except FitFailedError as error:
+        failed = {"run": run_id, "error": str(error)}
+        job.catalog.end_run(run_id, status="failed", result=failed, by=job.by, at=datetime.now(UTC))
+        raise
     result = {"run": run_id, "versions": versions}
     job.catalog.end_run(run_id, status="succeeded", result=result, by=job.by, at=datetime.now(UTC))
     return versions

@@ -1,0 +1,34 @@
+"""One trial of a search for networks, without Ray: its last score is that of the fit that a run would make of it."""
+
+from dataclasses import replace
+
+import pytest
+from ray import tune
+
+from heliostat import Training
+from heliostat.learn import bundle
+from heliostat.learn.fit import fit
+from heliostat.learn.rows import ordered, split_by_time
+from heliostat.metrics import log_loss
+from jobs import _tuning
+from tests.toy_rows import labelled_rows
+from tests.toy_tuned import workload
+
+TRAIN, LATER = split_by_time(labelled_rows("2024-01", "2024-02", rows_per_part=600), share=0.2)
+
+
+@pytest.mark.parametrize("given", [{}, {"isotonic": True}, {"keep_best": False}])
+@pytest.mark.parametrize("metric", [None, log_loss])
+def test_a_trial_scores_what_a_run_would_keep(monkeypatch, given, metric):
+    own = replace(workload, training=Training(epochs=8, learning_rate=0.1, batch_size=32, **given))
+    scores = []
+    monkeypatch.setattr(tune, "report", lambda values, **_: scores.append(values[_tuning.SCORE]))
+    monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
+    _tuning._fit_network(own, metric, TRAIN, LATER, "cpu")
+    fitted = fit(own, TRAIN, LATER, seed=own.training.seed)
+    assert fitted.history[-1].validation_loss > min(each.validation_loss for each in fitted.history)
+    expected = fitted.history[fitted.best_epoch].validation_loss
+    if metric is not None:
+        rows = ordered(LATER, own, purpose="validation")
+        expected = metric(rows["label"].to_numpy(), bundle.served(own, fitted).answers(rows))
+    assert scores[-1] == pytest.approx(expected, abs=1e-5)
