@@ -3,7 +3,6 @@
 A task holds the rows of some days: memory is bounded by what MOST_ROWS rows take, or the largest day.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
@@ -16,7 +15,7 @@ import ray.data
 from ray.data import DataContext
 
 from cluster import resources
-from heliostat.errors import TrainingError
+from heliostat.errors import HeliostatError, TrainingError
 from heliostat.learn.tuned import configured
 from heliostat.store import staged
 from heliostat.store.lake import Lake
@@ -33,6 +32,7 @@ WRITTEN = pa.schema(
         ("first_at", pa.string()),
         ("last_at", pa.string()),
         ("digest", pa.string()),
+        ("error", pa.string()),
     ]
 )
 Days = tuple[date, date]
@@ -55,12 +55,16 @@ def here(spans: Sequence[Days], run: FitRun) -> Iterator[dict[str, Any]]:
 
 
 def stage(run: FitRun, workload: Workload, *, spread: Spread = by_ray_data) -> Staged:
-    """The rows of a run as files; those of an earlier attempt of that name where they are whole."""
+    """The rows of a run as files; those of an earlier attempt of that name where they are whole.
+
+    TrainingError where there are none, or they cannot be read.
+    """
     folder = _folder(run)
     found = staged.opened(folder)
     if found is not None:
         return found
-    files = [StagedFile.from_json(row) for row in spread(_spans(run, workload), run)]
+    spans = _spans(run, workload)
+    files = [_file(row) for row in spread(spans, run)] if spans else []
     if not files:
         raise TrainingError(
             "No row has a label that was due and known by then, so nothing can be learned or judged. "
@@ -79,7 +83,7 @@ def opened(run: FitRun) -> Staged:
 
 def unstage(run: FitRun) -> None:
     """Removes the files of a run that is over."""
-    shutil.rmtree(_folder(run), ignore_errors=True)
+    staged.remove(_folder(run))
 
 
 def _folder(run: FitRun) -> str:
@@ -105,8 +109,18 @@ def _spans(run: FitRun, workload: Workload) -> list[Days]:
 
 def _written(batch: dict[str, np.ndarray], *, run: FitRun) -> pa.Table:
     (first,), (last,) = batch["first"], batch["last"]
-    file = _write(run, (date.fromisoformat(first), date.fromisoformat(last)))
-    return pa.Table.from_pylist(_rows(file), schema=WRITTEN)
+    try:
+        found = _rows(_write(run, (date.fromisoformat(first), date.fromisoformat(last))))
+    except HeliostatError as error:  # told, not raised: Ray Data puts an error of its own in its place
+        found = [{"error": str(error)}]
+    return pa.Table.from_pylist(found, schema=WRITTEN)
+
+
+def _file(row: dict[str, Any]) -> StagedFile:
+    """What a task has written."""
+    if row.get("error") is not None:
+        raise TrainingError(row["error"])
+    return StagedFile.from_json({name: value for name, value in row.items() if name != "error"})
 
 
 def _rows(file: StagedFile | None) -> list[dict[str, Any]]:

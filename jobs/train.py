@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 
@@ -22,6 +23,8 @@ from heliostat.declared.training import Training
 from heliostat.declared.tuning import Value
 from heliostat.errors import HeliostatError, TrainingError
 from heliostat.learn.tuned import kept
+from heliostat.store import staged
+from heliostat.workload import Workload
 from jobs import _entry, _room, _staging
 from jobs._contest import Version
 from jobs._elastic import RoomTrainer
@@ -161,16 +164,34 @@ def _first_rows(job: _entry.Job) -> int | None:
 
 def _run_streamed(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], float]:
     """The same where workers stream their rows: put in order first, once for all workers and attempts."""
-    run = replace(run, rows_dir=str(job.settings.runs_dir / ROWS_DIR / run.run_id))
-    staged = _staging.stage(run, job.workload)
-    print(f"{staged.num_rows:,} rows are in order, in {len(staged.files)} files", flush=True)
-    try:
-        found = _run_train(job, run)
-    except FitFailedError:
+    root = job.settings.runs_dir / ROWS_DIR
+    run = replace(run, rows_dir=str(root / run.run_id))
+    with staged.held(str(root / run.run_id)):
+        for name in staged.sweep(str(root), now=datetime.now(UTC)):
+            print(f"removed the rows of {name}, which was killed and not started again", flush=True)
+        _room.say_if_full(num_cpus=resources.STAGE_CPUS)
+        try:
+            rows = _staged(run, job.workload)
+            print(f"{rows.num_rows:,} rows are in order, in {len(rows.files)} files", flush=True)
+            found = _run_train(job, run)
+        except FitFailedError:
+            _staging.unstage(run)
+            raise
         _staging.unstage(run)
-        raise
-    _staging.unstage(run)
     return found
+
+
+def _staged(run: FitRun, workload: Workload) -> staged.Staged:
+    try:
+        return _staging.stage(run, workload)
+    except HeliostatError as error:
+        raise FitFailedError(str(error)) from error
+    except RayError as error:
+        said = str(error).strip().splitlines()[-1:] or ["no message"]
+        raise FitFailedError(
+            f"The rows of the run {run.run_id!r} could not be put in order ({type(error).__name__}: {said[0]}). "
+            "See the Jobs page of the Ray dashboard, and start it again under the same name."
+        ) from error
 
 
 def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], float]:

@@ -4,11 +4,13 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import ray
 import ray.train
 import ray.train.torch
 from ray.train import Checkpoint
 
-from jobs import _progress
+from cluster import submit
+from jobs import _progress, train
 
 
 class Killed(BaseException):
@@ -44,3 +46,22 @@ class Attempts:
     def _checkpoint(self):
         stored = sorted(self._storage.glob("checkpoint-*"))
         return Checkpoint.from_directory(stored[-1]) if stored else None
+
+
+class HereTrainer:
+    """Ray Train, as far as the job touches it: the one worker runs in this process."""
+
+    def __init__(self, work, *, train_loop_config, **_):
+        self.work, self.config = work, train_loop_config
+
+    def fit(self):
+        return SimpleNamespace(return_value=self.work(self.config), metrics={"cpu_s": 1.5})
+
+
+def train_here(monkeypatch) -> None:
+    """A job of training does all in this process: no cluster, no package of the code."""
+    monkeypatch.setattr(train, "RoomTrainer", HereTrainer)
+    monkeypatch.setattr(ray, "cluster_resources", dict)
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 8.0})
+    monkeypatch.setattr(submit, "code_package", lambda: None)
+    monkeypatch.setattr(submit, "code_revision", lambda _: "abc")

@@ -4,6 +4,7 @@ What is replaced is Ray: how an actor is found by name, Serve's declaration and 
 catalog on SQLite, the lake, the bundles, the actors' own classes.
 """
 
+import argparse
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,6 +17,8 @@ from actors.watch import Watch
 from cluster import applications, names, submit
 from heliostat.settings import Settings
 from heliostat.store.lake import Lake
+from heliostat.workload import load
+from jobs import _entry
 from tests.toy_quick import workload
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -103,3 +106,16 @@ def _replace_jobs(stage: Stage, monkeypatch) -> None:
     monkeypatch.setattr(submit, "submit", submit_job)
     monkeypatch.setattr(submit, "state", lambda _, submission_id: stage.job_by_id.get(submission_id))
     monkeypatch.setattr(submit, "stop", lambda _, submission_id: stage.end_job(submission_id, "STOPPED"))
+
+
+def job_of(stage: Stage, module: str, **options) -> _entry.Job:
+    """A job that the administrator starts on this stage, with these options."""
+    given = {"by": "admin", "onset": None, "in_doubt": False, **options}
+    return _entry.Job(
+        settings=stage.settings,
+        module=module,
+        workload=load(module),
+        lake=stage.lake,
+        catalog=stage.catalog,
+        options=argparse.Namespace(**given),
+    )

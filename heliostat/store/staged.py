@@ -3,12 +3,15 @@
 The list of the files is written last: a folder without it holds nothing.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import cast
@@ -21,6 +24,7 @@ from heliostat.records import PIECE_ROWS, Piece, Record
 
 LIST = "staged.json"
 INSTANT = pa.timestamp("us", tz="UTC")
+ABANDONED_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +127,61 @@ def opened(folder: str) -> Staged | None:
     if not path.exists():
         return None
     return Staged(folder=folder, files=tuple(StagedFile.from_json(each) for each in json.loads(path.read_text())))
+
+
+def remove(folder: str) -> None:
+    """The folder is gone; killed meanwhile, it holds nothing that `opened` would find."""
+    (Path(folder) / LIST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def held(folder: str) -> Iterator[None]:
+    """No `sweep` removes the folder meanwhile; it is made where it is not there."""
+    place = _made(folder)
+    while not _is_held(place, folder):  # removed by a sweep between the two calls
+        os.close(place)
+        place = _made(folder)
+    try:
+        yield
+    finally:
+        os.close(place)
+
+
+def sweep(root: str, *, now: datetime) -> list[str]:
+    """Removes, and names, the folders below `root` that nobody holds and nobody wrote to for ABANDONED_AFTER."""
+    found = []
+    for folder in sorted(each for each in Path(root).glob("*") if each.is_dir()):
+        with suppress(FileNotFoundError):  # by another sweep
+            place = os.open(folder, os.O_RDONLY)
+            try:
+                if now.timestamp() - os.stat(place).st_mtime > ABANDONED_AFTER.total_seconds() and _is_free(place):
+                    remove(str(folder))
+                    found.append(folder.name)
+            finally:
+                os.close(place)
+    return found
+
+
+def _made(folder: str) -> int:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return os.open(folder, os.O_RDONLY)
+
+
+def _is_held(place: int, folder: str) -> bool:
+    with suppress(OSError):  # a file system without locks; a sweep gets none there either
+        fcntl.flock(place, fcntl.LOCK_SH)
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(place), os.stat(folder))
+    return False
+
+
+def _is_free(place: int) -> bool:
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def read_pieces(pieces: Sequence[Piece], *, folder: str) -> pa.Table:

@@ -1,35 +1,22 @@
 """A training job that cannot succeed: one sentence to the user and in the journal, and nothing else is touched."""
 
-import argparse
 import json
 from dataclasses import asdict, replace
-from types import SimpleNamespace
 
 import pytest
 import ray
 from ray.train import TrainingFailedError
 
-from cluster import submit
 from heliostat.errors import TrainingError
-from heliostat.workload import load
-from jobs import _entry, retrain, train
+from heliostat.store.lake import Lake
+from jobs import retrain, train, tune
 from jobs._fitting import fit_candidates
 from tests.integration.conftest import AS_OF
-from tests.ray_train import Attempts
-from tests.stage import set_up
+from tests.ray_train import Attempts, train_here
+from tests.stage import job_of, set_up
 
 SAID = r"encode failed with ValueError: the scale ends at 94.9 on the row with key '2024-0\d-\d+' at 2024-\S+ "
 WHERE = r"\(tests/toy_broken.py, line 12\). Mend it there, and train under a new name \(--run\)."
-
-
-class HereTrainer:
-    """Ray Train, as far as the job touches it: the one worker runs in this process."""
-
-    def __init__(self, work, *, train_loop_config, **_):
-        self.work, self.config = work, train_loop_config
-
-    def fit(self):
-        return SimpleNamespace(return_value=self.work(self.config), metrics={"cpu_s": 1.5})
 
 
 @pytest.fixture
@@ -38,25 +25,12 @@ def stage(tmp_path, monkeypatch, first_run):
     first_run.register(stage.catalog)
     stage.catalog.promote("toy", 2, reasons=(), inputs={}, by="admin", at=AS_OF)
     Attempts(tmp_path / "checkpoints", monkeypatch)
-    monkeypatch.setattr(train, "RoomTrainer", HereTrainer)
-    monkeypatch.setattr(ray, "cluster_resources", dict)
-    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 8.0})
-    monkeypatch.setattr(submit, "code_package", lambda: None)
-    monkeypatch.setattr(submit, "code_revision", lambda _: "abc")
+    train_here(monkeypatch)
     return stage
 
 
 def job(stage, module, **options):
-    return _entry.Job(
-        settings=stage.settings,
-        module=module,
-        workload=load(module),
-        lake=stage.lake,
-        catalog=stage.catalog,
-        options=argparse.Namespace(
-            by="admin", as_of=AS_OF, **{"run": "broken", "onset": None, "in_doubt": False, **options}
-        ),
-    )
+    return job_of(stage, module, **{"as_of": AS_OF, "run": "broken", **options})
 
 
 def test_a_failed_run_ends_with_the_sentence_and_the_champion_is_untouched(stage):
@@ -107,3 +81,27 @@ class LostError(TrainingFailedError):
 def test_what_ray_gives_up_for_is_one_sentence(cause, pattern):
     with pytest.raises(TrainingError, match=pattern):
         raise train.FitFailedError(train.given_up("broken", LostError(cause)))
+
+
+def test_a_search_without_rows_ends_with_the_sentence(stage):
+    stage.lake = Lake(stage.settings.lake_uri)  # nothing was ingested
+    with pytest.raises(TrainingError, match="No row has a label that was due") as caught:
+        tune.tune_workload(job(stage, "tests.toy_tuned", run="search"))
+    run = stage.catalog.run("search")
+    assert (run.status, run.result) == ("failed", {"run": "search", "error": str(caught.value)})
+
+
+def test_a_search_whose_best_cannot_be_trained_ends_both_runs(stage, monkeypatch):
+    def fails(job, run):
+        raise train.FitFailedError("the node has too little memory")
+
+    best = {"trial": 1, "score": 0.5, "epochs": 1, "configuration": {"model.width": 4}, "error": None}
+    monkeypatch.setattr(tune, "_search", lambda *_: [])
+    monkeypatch.setattr(tune, "_ranked", lambda *_: [best])
+    monkeypatch.setattr(tune, "_report", lambda *_: {})
+    monkeypatch.setattr(tune, "fit_run", fails)
+    own = job(stage, "tests.toy_tuned", run="search")
+    with pytest.raises(train.FitFailedError):
+        tune.tune_workload(replace(own, workload=replace(own.workload, name="toy")))
+    ended = [stage.catalog.run(name) for name in ("search", "search-best")]
+    assert [(run.status, run.result["error"]) for run in ended] == [("failed", "the node has too little memory")] * 2
