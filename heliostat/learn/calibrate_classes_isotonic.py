@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heliostat.learn.calibrate_classes import ClassesCalibration, log_sum_exp
-from heliostat.learn.calibrate_isotonic import IsotonicCalibration
+from heliostat.learn.calibrate_isotonic import PRIOR_ROWS, IsotonicCalibration
 
 Values = NDArray[np.float64]
 
@@ -30,9 +30,15 @@ class IsotonicClassesCalibration:
         """A temperature, as most rows want it, then a curve for each class; no rows, no change."""
         scale = ClassesCalibration.fit(logits, labels, blocks=blocks).scale
         margins = against_rest(scale * logits)
+        num_classes = logits.shape[1]
+        # Of many classes each has few rows, and most rows say of it that it is unlikely: what they err by there adds
+        # up over the classes. For two this is what two values have.
+        prior_rows = PRIOR_ROWS * num_classes / 2
         curves = [
-            IsotonicCalibration.fit(margins[:, place], (labels == place).astype(np.float64), blocks=blocks)
-            for place in range(logits.shape[1])
+            IsotonicCalibration.fit(
+                margins[:, place], (labels == place).astype(np.float64), blocks=blocks, prior_rows=prior_rows
+            )
+            for place in range(num_classes)
         ]
         return cls(scale=scale, curves=tuple(curves))
 

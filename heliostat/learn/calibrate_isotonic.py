@@ -33,10 +33,17 @@ class IsotonicCalibration:
     scale: float
 
     @classmethod
-    def fit(cls, logits: Values, labels: Values, *, blocks: NDArray[np.int64] | None = None) -> "IsotonicCalibration":
+    def fit(
+        cls,
+        logits: Values,
+        labels: Values,
+        *,
+        blocks: NDArray[np.int64] | None = None,
+        prior_rows: float = PRIOR_ROWS,
+    ) -> "IsotonicCalibration":
         """The rising curve nearest to the labels and to the most likely line; no rows, no change.
 
-        `blocks` numbers the block (the day) of each row, as for the line.
+        `blocks` numbers the block (the day) of each row, as for the line; at each place the line counts `prior_rows`.
         """
         if not len(logits):
             return cls(logits=(0.0,), margins=(0.0,), scale=1.0)
@@ -46,7 +53,7 @@ class IsotonicCalibration:
         found = _pooled(
             np.concatenate([logits, places]),
             np.concatenate([labels, line.answers(places)]),
-            np.concatenate([weights, np.full(PRIOR_PLACES, PRIOR_ROWS)]),
+            np.concatenate([weights, np.full(PRIOR_PLACES, prior_rows)]),
         )
         knots, probabilities = np.array(found).T
         # Many rows that are all told apart round the mean of a pool to 1, whose logit has no end.

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow.compute as pc
+import pytest
 
 from heliostat.intake import take
 from heliostat.learn import bundle
@@ -51,6 +52,16 @@ def test_few_rows_hardly_bend_it_and_none_leave_the_logits_alone():
     assert np.abs(few.answers(logits) - ClassesCalibration.fit(logits, labels).answers(logits)).max() < 0.15
     none = IsotonicClassesCalibration.fit(np.zeros((0, 3)), np.zeros(0))
     np.testing.assert_allclose(none.answers(logits), softmax(logits), atol=1e-9)
+
+
+@pytest.mark.parametrize("num_classes", [3, 10, 50])
+def test_where_logits_are_right_already_curves_cost_little_however_many_classes_there_are(num_classes):
+    random = np.random.default_rng(5)
+    logits = random.normal(0, 1.5, (6000, num_classes))
+    labels = (random.random((6000, 1)) > softmax(logits).cumsum(axis=1)).sum(axis=1).clip(0, num_classes - 1)
+    found = IsotonicClassesCalibration.fit(logits[:1000], labels[:1000].astype(np.float64))
+    later, outcomes = logits[1000:], labels[1000:]
+    assert loss(outcomes, found.answers(later)) < loss(outcomes, softmax(later)) + 0.03
 
 
 def test_json_gives_an_equal_calibration_back_that_answers_the_same_in_any_batch():
