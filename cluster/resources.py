@@ -56,7 +56,8 @@ INGEST_READ_CPUS = 0.25
 # So many tasks at once read and prepare a training worker's rows while it learns. They ask for no CPU: workers may have
 # taken all, and would wait for their rows for ever. The rows of a run are put in order before there are workers.
 SHARD_READ_CPUS, SHARD_READERS = 0.0, 2
-STAGE_CPUS = 0.25
+# Of the tasks that put rows in order so many run at once, however many CPUs there are: each holds some days in memory.
+STAGE_CPUS, STAGE_TASKS = 0.25, 8
 # Far below a CPU, so that both fit beside the replicas of a small cluster; what they get there, the scheduler decides.
 SCORE_READ_CPUS = 0.25
 SCORE_ACTOR_CPUS = 0.25

@@ -1,6 +1,7 @@
 """The rows of a run written to files in order of time, by Ray Data, for workers that stream them.
 
-A task holds the rows of some days: memory is bounded by what MOST_ROWS rows take, or the largest day.
+A task holds the rows of some days: memory is bounded by what MOST_ROWS rows take, or the largest day, for each of the
+few tasks that run at once.
 """
 
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import ray.data
-from ray.data import DataContext
+from ray.data import TaskPoolStrategy
 
 from cluster import resources
 from heliostat.errors import HeliostatError, TrainingError
@@ -41,10 +42,13 @@ Spread = Callable[[Sequence[Days], FitRun], Iterable[dict[str, Any]]]
 
 def by_ray_data(spans: Sequence[Days], run: FitRun) -> Iterable[dict[str, Any]]:
     """The written files of all spans, written anywhere in the cluster."""
-    DataContext.get_current().execution_options.preserve_order = True
     items = [{"first": first.isoformat(), "last": last.isoformat()} for first, last in spans]
     written = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        partial(_written, run=run), batch_size=1, batch_format="numpy", num_cpus=resources.STAGE_CPUS
+        partial(_written, run=run),
+        batch_size=1,
+        batch_format="numpy",
+        num_cpus=resources.STAGE_CPUS,
+        compute=TaskPoolStrategy(size=min(resources.STAGE_TASKS, len(items))),
     )
     return written.iter_rows()
 
