@@ -19,8 +19,9 @@ class Training:
     has instructions for it; `compile` is worth its minute where the same network is fitted for long. With `warm_start`
     each turn has one candidate more, which goes on from the champion, on the rows since those that it learned from.
 
-    With `stream` the rows go through Ray Data to the workers, in every epoch anew, and none holds more than a few
-    windows of them: for tables that outgrow a worker's memory.
+    With `stream` the rows go through Ray Data to the workers, in every epoch anew. A worker holds a few windows of
+    them, those drawn to know all by, and the hold-out: for tables that outgrow its memory. Every worker must have rows
+    of every batch: `batch_size` is at least two for each of the most workers, four with `stream`.
 
     Probabilities of two values are made to mean what they say by a line through the logits, with `isotonic` by any
     rising curve; those of several classes by a temperature, or by a curve for each class. What is fitted again on all

@@ -149,13 +149,17 @@ def held(folder: str) -> Iterator[None]:
 
 
 def sweep(root: str, *, now: datetime) -> list[str]:
-    """Removes, and names, the folders below `root` that nobody holds and nobody wrote to for ABANDONED_AFTER."""
+    """Removes, and names, the folders in `root` that nobody holds and nobody wrote to for ABANDONED_AFTER.
+
+    Left alone is a folder with others in it, which may be held.
+    """
     found = []
     for folder in sorted(each for each in Path(root).glob("*") if each.is_dir()):
         with suppress(FileNotFoundError):  # by another sweep
             place = os.open(folder, os.O_RDONLY)
             try:
-                if now.timestamp() - os.stat(place).st_mtime > ABANDONED_AFTER.total_seconds() and _is_free(place):
+                is_old = now.timestamp() - os.stat(place).st_mtime > ABANDONED_AFTER.total_seconds()
+                if is_old and not any(each.is_dir() for each in folder.iterdir()) and _is_free(place):
                     remove(str(folder))
                     found.append(folder.name)
             finally:

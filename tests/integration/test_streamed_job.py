@@ -92,14 +92,16 @@ def test_what_a_task_says_is_the_sentence_of_the_run(stage, attempts, monkeypatc
 def test_rows_of_a_run_that_was_killed_and_never_started_again_are_removed(stage, attempts, capsys):
     root = stage.settings.runs_dir / train.ROWS_DIR
     an_hour, two_days = timedelta(hours=1), timedelta(days=2)
-    for name, age in (("killed", two_days), ("alive", two_days), ("fresh", an_hour)):
+    for name, age in (("killed", two_days), ("alive", two_days), ("fresh", an_hour), ("team/alive", two_days)):
         (root / name).mkdir(parents=True)
         (root / name / "2024-01-01.arrow").write_text("rows")
         changed_s = (datetime.now(UTC) - age).timestamp()
         os.utime(root / name, (changed_s, changed_s))
-    with staged.held(str(root / "alive")):
+        os.utime((root / name).parent, (changed_s, changed_s))
+    with staged.held(str(root / "alive")), staged.held(str(root / "team" / "alive")):
         train.train(job(stage))
-    assert rows_left(stage) == ["alive", "fresh"]
+    assert rows_left(stage) == ["alive", "fresh", "team"]
+    assert (root / "team" / "alive" / "2024-01-01.arrow").exists()
     assert "removed the rows of killed" in capsys.readouterr().out
 
 
