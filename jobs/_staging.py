@@ -115,8 +115,11 @@ def _written(batch: dict[str, np.ndarray], *, run: FitRun) -> pa.Table:
     (first,), (last,) = batch["first"], batch["last"]
     try:
         found = _rows(_write(run, (date.fromisoformat(first), date.fromisoformat(last))))
-    except HeliostatError as error:  # told, not raised: Ray Data puts an error of its own in its place
+    # Told, not raised: Ray Data puts an error of its own in its place.
+    except HeliostatError as error:
         found = [{"error": str(error)}]
+    except (OSError, MemoryError) as error:
+        found = [{"error": f"The rows of {first} to {last} could not be put on files: {type(error).__name__}: {error}"}]
     return pa.Table.from_pylist(found, schema=WRITTEN)
 
 

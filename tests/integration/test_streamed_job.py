@@ -77,12 +77,22 @@ def test_rows_that_cannot_be_put_in_order_end_the_run_with_the_sentence(stage, a
     assert (rows_left(stage), stage.catalog.versions("toy")) == ([], before)
 
 
-def test_what_a_task_says_is_the_sentence_of_the_run(stage, attempts, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TrainingError("Version 3 of 'other' reads ['speed']."), r"^Version 3 of 'other' reads \['speed'\]\.$"),
+        (
+            OSError(28, "No space left"),
+            r"^The rows of 2024-01-01 to \S+ could not be put on files: OSError: .* space left$",
+        ),
+    ],
+)
+def test_what_a_task_says_is_the_sentence_of_the_run(stage, attempts, monkeypatch, error, said):
     def fails(run, days):
-        raise TrainingError("Version 3 of 'other' reads ['speed'].")
+        raise error
 
     monkeypatch.setattr(_staging, "_write", fails)
-    with pytest.raises(train.FitFailedError, match=r"^Version 3 of 'other' reads \['speed'\]\.$"):
+    with pytest.raises(train.FitFailedError, match=said):
         train.train(job(stage))
     assert stage.catalog.run("streamed").status == "failed"
     result = retrain.retrain(job(stage, run="turn"))
