@@ -36,7 +36,8 @@ class FollowUps:
         distance = num_rows - (self.last_rows or 0) if is_kept else GROWTH * max(num_rows, 1) - num_rows
         if max_rows is not None and (is_first or is_moving):
             distance = min(distance, max_rows)
-        return replace(self, next_rows=num_rows + distance, last_rows=num_rows)
+        # Without a row more there is nothing to look at again, however near the turns are.
+        return replace(self, next_rows=num_rows + max(distance, 1), last_rows=num_rows)
 
     def due(self, num_rows: int) -> str | None:
         """The reason to turn again when there are enough rows since the change; None before."""

@@ -18,6 +18,11 @@ def test_while_turns_win_much_the_distance_stays():
     assert found.due(500) is not None
 
 
+def test_while_the_world_moves_a_turn_without_a_row_more_is_followed_up_after_one():
+    found = FollowUps().started().turned(100, is_moving=True).turned(100, is_moving=True)
+    assert (found.due(100), found.due(101) is not None) == (None, True)
+
+
 def test_what_was_seen_late_is_followed_up_after_a_limit_and_what_was_seen_at_once_after_few_rows():
     late = FollowUps().started().turned(1000, is_moving=False, max_rows=700)
     assert (late.due(1699), late.due(1700) is not None) == (None, True)

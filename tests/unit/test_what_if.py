@@ -20,8 +20,11 @@ LOOP = Loop(cooldown=6 * DAY, canary_shares=(), follow_ups=True)
 TRIGGERS = ("decay", "growth", "age")
 
 
-def lived(seed: int, loop: Loop = LOOP) -> Past:
-    """A year of the loop under `loop`: asks by chance, runs that end by chance after up to three days."""
+def lived(seed: int, loop: Loop = LOOP, *, moving: float = 0.0, rows_per_day: float = 0.0) -> Past:
+    """A year of the loop under `loop`: asks by chance, runs that end by chance after up to three days.
+
+    A share `moving` of the turns sees the world move.
+    """
     chance, state = random.Random(seed), LoopState(loop)
     asks: list[Asked] = []
     turns = []
@@ -41,7 +44,7 @@ def lived(seed: int, loop: Loop = LOOP) -> Past:
         since_change = at - (state.world.changed_at or at)
         commands += state.handle(Matured(at=at, num_since_change=10 * since_change.days))
         if running is not None and at >= running[1]:
-            commands += _ended(state, running[0], at, chance)
+            commands += _ended(state, running[0], at, chance, is_moving=moving > 0 and chance.random() < moving)
             running = None
         commands += state.handle(Ticked(at=at))
         for command in commands:
@@ -50,16 +53,17 @@ def lived(seed: int, loop: Loop = LOOP) -> Past:
             if isinstance(command, Ended):
                 turns.append(command.record)
         state.finish()
-    return Past(asks=asks, turns=turns)
+    return Past(asks=asks, turns=turns, rows_per_day=rows_per_day)
 
 
-def _ended(state: LoopState, run: Submit, at: datetime, chance: random.Random) -> list:
+def _ended(state: LoopState, run: Submit, at: datetime, chance: random.Random, *, is_moving: bool) -> list:
     if chance.random() < 0.1:
         lost = [RunLost(at=at, turn=run.turn, attempt=attempt, why="its job is gone") for attempt in (1, 2, 3)]
         return [command for event in lost for command in state.handle(event)]
     kind = chance.choice([Promote, Hold])
+    verdict = kind((f"run {run.turn}",))
     return state.handle(
-        RunEnded(at=at, turn=run.turn, attempt=1, candidate=run.turn, verdict=kind((f"run {run.turn}",)))
+        RunEnded(at=at, turn=run.turn, attempt=1, candidate=run.turn, verdict=verdict, is_moving=is_moving)
     )
 
 
@@ -71,6 +75,16 @@ def test_the_same_policy_gives_the_same_turns(seed):
     told = [(one.record.started_at, one.record.ended_at, one.record.reasons, one.outcome) for one in found]
     assert told[: len(past.turns)] == [(one.started_at, one.ended_at, one.reasons, one.outcome) for one in past.turns]
     assert not any(one.is_assumed for one in found[: len(past.turns)])
+
+
+@pytest.mark.parametrize("max_rows", [None, 50])
+@pytest.mark.parametrize("seed", range(10))
+def test_the_same_policy_gives_the_same_turns_where_the_world_moved_and_traffic_is_known(seed, max_rows):
+    loop = replace(LOOP, max_follow_up_rows=max_rows)
+    past = lived(seed, loop, moving=0.7, rows_per_day=10.0)
+    found = what_if(past, loop)
+    told = [(one.record.started_at, one.record.ended_at, {*one.record.reasons}, one.outcome) for one in found]
+    assert told[: len(past.turns)] == [(one.started_at, one.ended_at, {*one.reasons}, one.outcome) for one in past.turns]
 
 
 def test_the_same_policy_repeats_turns_that_were_tried_on_live_rows_with_their_outcome():
