@@ -27,9 +27,11 @@ class LabelCounts:
     """Labels by what became of them, of days that are settled, and what came for those days later.
 
     A day of predictions settles a week after the last of their labels fell due. Before `settled_until` every day is,
-    and labels up to the version `read_until` of their table have been looked at.
+    and labels up to the version `read_until` of their table have been looked at. Labels of days before `begun_on` are
+    not counted: what became of them nobody looked at.
     """
 
+    begun_on: date | None = None
     settled_until: date | None = None
     read_until: int | None = None
     newest_known_at: datetime | None = None
@@ -38,12 +40,18 @@ class LabelCounts:
     def begun(self, predictions: pa.Table, *, read_until: int | None) -> "LabelCounts":
         """Counting from the first day of these predictions on."""
         first_at = pc.min(predictions["event_at"]).as_py()
-        return self if first_at is None else replace(self, settled_until=first_at.date(), read_until=read_until)
+        if first_at is None:
+            return self
+        return replace(self, begun_on=first_at.date(), settled_until=first_at.date(), read_until=read_until)
 
     def heard(self, labels: pa.Table, *, read_until: int | None) -> "LabelCounts":
         """With labels that were added to the table: those of settled days are too old, all others wait."""
         known_at = [self.newest_known_at, pc.max(labels["known_at"]).as_py()]
-        is_old = pc.less(labels["event_date"], pa.scalar(self.settled_until, pa.date32()))
+        dates, begun_on, settled_until = labels["event_date"], self.begun_on or date.min, self.settled_until
+        is_old = pc.and_(
+            pc.greater_equal(dates, pa.scalar(begun_on, pa.date32())),
+            pc.less(dates, pa.scalar(settled_until, pa.date32())),
+        )
         num_old = pc.sum(pc.and_(is_old, pc.is_valid(labels["id"]))).as_py() or 0
         num_keyed = pc.sum(pc.is_null(labels["id"])).as_py() or 0
         return replace(
@@ -70,6 +78,7 @@ class LabelCounts:
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them."""
         return {
+            "begun_on": None if self.begun_on is None else self.begun_on.isoformat(),
             "settled_until": None if self.settled_until is None else self.settled_until.isoformat(),
             "read_until": self.read_until,
             "newest_known_at": None if self.newest_known_at is None else self.newest_known_at.isoformat(),
@@ -79,8 +88,9 @@ class LabelCounts:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "LabelCounts":
         """What `to_json` wrote."""
-        settled_until, newest = value["settled_until"], value["newest_known_at"]
+        begun_on, settled_until, newest = value.get("begun_on"), value["settled_until"], value["newest_known_at"]
         return cls(
+            begun_on=None if begun_on is None else date.fromisoformat(begun_on),
             settled_until=None if settled_until is None else date.fromisoformat(settled_until),
             read_until=value["read_until"],
             newest_known_at=None if newest is None else datetime.fromisoformat(newest),

@@ -141,6 +141,16 @@ def test_a_label_of_a_settled_day_is_too_old_and_one_by_key_is_told_as_such(lake
     assert lake.counts.newest_known_at == START + timedelta(hours=600)
 
 
+def test_labels_of_days_before_counting_began_are_not_called_too_old(tmp_path):
+    found, later = Followed(str(tmp_path)), predictions(4, day=20)
+    found.tell("predictions", predictions(4, day=19))  # answered before anybody counted
+    found.tell("predictions", later)
+    assert found.look(after=21 * DAY, rows=later) == {}
+    found.tell("labels", labels((0, 1, 30), day=19))
+    assert found.look(after=21 * DAY) == {}
+    assert found.counts.newest_known_at == START + 19 * DAY + timedelta(hours=30)
+
+
 def test_without_knowing_how_long_labels_take_no_day_settles_and_a_long_pause_is_made_up_for_in_parts(lake):
     lake.tell("labels", TOLD)
     assert lake.look(after=100 * DAY, wait=None) == {}
