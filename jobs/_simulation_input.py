@@ -1,5 +1,7 @@
 """Reads the table of a simulation: Parquet, CSV or Feather, told by the file's ending."""
 
+import codecs
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from heliostat.errors import ContractError
 from heliostat.simulate.inputs import is_text
 
 COMMA, SEMICOLON, TAB = ",", ";", "\t"
+UTF_8 = "utf8"
+QUOTED = re.compile('"[^"]*"')
 
 
 def _parquet(path: Path) -> pa.Table:
@@ -17,29 +21,49 @@ def _parquet(path: Path) -> pa.Table:
 
 
 def _csv(path: Path) -> pa.Table:
-    """A CSV file with commas, semicolons or tabs, whichever its first line has most of.
+    """A CSV file with commas, semicolons or tabs, whichever its first line has most of outside quotes.
 
     Programs that write semicolons often write 1,5 for 1.5: that reading is taken where it gives more numbers.
     """
-    with pa.input_stream(str(path)) as file:
-        first_line = file.read(1 << 16).partition(b"\n")[0].decode("latin-1")
+    with _opened(path) as file:
+        start = file.read(1 << 16)
+    encoding = "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else UTF_8
+    text = start.decode("latin-1" if encoding == UTF_8 else encoding, errors="ignore")
+    first_line = QUOTED.sub("", text).partition("\n")[0]
     delimiter = max(COMMA, SEMICOLON, TAB, key=first_line.count)
-    plain = _delimited(path, delimiter, decimal_point=".")
+    plain = _delimited(path, delimiter, decimal_point=".", encoding=encoding)
     if delimiter == COMMA or not _num_texts(plain):
         return plain
-    with_commas = _delimited(path, delimiter, decimal_point=COMMA)
+    with_commas = _delimited(path, delimiter, decimal_point=COMMA, encoding=encoding)
     return with_commas if _num_texts(with_commas) < _num_texts(plain) else plain
 
 
-def _delimited(path: Path, delimiter: str, *, decimal_point: str) -> pa.Table:
+def _opened(path: Path) -> pa.NativeFile:
+    is_packed = path.suffix.lower() == ".gz"
+    return pa.input_stream(str(path), compression="gzip" if is_packed else None)
+
+
+def _delimited(path: Path, delimiter: str, *, decimal_point: str, encoding: str) -> pa.Table:
     """Empty fields are missing in texts too; what is no UTF-8 is read byte by byte, which keeps texts apart."""
-    parse = csv.ParseOptions(delimiter=delimiter)
-    convert = csv.ConvertOptions(strings_can_be_null=True, decimal_point=decimal_point)
-    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
-    if any(pa.types.is_binary(field.type) for field in table.schema):
-        read = csv.ReadOptions(encoding="latin-1")
-        table = csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
+    with _opened(path) as file:
+        table = csv.read_csv(
+            file,
+            read_options=csv.ReadOptions(encoding=encoding),
+            parse_options=csv.ParseOptions(delimiter=delimiter),
+            convert_options=csv.ConvertOptions(strings_can_be_null=True, decimal_point=decimal_point),
+        )
+    if encoding == UTF_8 and not _is_utf_8(table):
+        return _delimited(path, delimiter, decimal_point=decimal_point, encoding="latin-1")
     return table
+
+
+def _is_utf_8(table: pa.Table) -> bool:
+    """Whether all names and texts could be read."""
+    try:
+        names = table.column_names
+    except UnicodeDecodeError:
+        return False
+    return not any(pa.types.is_binary(table.schema.field(place).type) for place in range(len(names)))
 
 
 def _num_texts(table: pa.Table) -> int:
@@ -70,7 +94,7 @@ def read(path: Path) -> pa.Table:
     reader = next((found for ending, found in READER_BY_ENDING.items() if name.endswith(ending)), _parquet)
     try:
         return reader(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, UnicodeError, OSError) as error:
         first_line = str(error).splitlines()[0].rstrip(".")
         kind = reader.__name__.lstrip("_").upper() if reader is _csv else reader.__name__.lstrip("_").capitalize()
         raise ContractError(

@@ -17,6 +17,10 @@ NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 MIN_NUMBERS_SHARE = 0.9  # of the values of a text column: the others stand for missing ones
 MAX_MARKS = 3  # "?", "-", "none": more are words
 TRIED_VALUES = 100
+TEXT_KINDS = (
+    pa.timestamp("us"),
+    pa.timestamp("us", tz="UTC"),
+)  # of instants as text: Arrow reads one of them at a time
 MIN_KEY_SHARE = 0.9  # of values that are different: such a text names the row
 
 
@@ -84,12 +88,12 @@ def _are_instants(values: pa.ChunkedArray) -> bool:
     """Whether a text is a date or an instant in every row that has one; a few are looked at first."""
     known = values.drop_null().cast(pa.string())
     return len(known) > 0 and any(
-        _can_be(known.slice(0, TRIED_VALUES), kind) and _can_be(known, kind)
-        for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC"))
+        can_be(known.slice(0, TRIED_VALUES), kind) and can_be(known, kind) for kind in TEXT_KINDS
     )
 
 
-def _can_be(texts: pa.ChunkedArray, kind: pa.DataType) -> bool:
+def can_be(texts: pa.ChunkedArray, kind: pa.DataType) -> bool:
+    """Whether all of the texts are of that kind."""
     try:
         texts.cast(kind)
     except pa.ArrowInvalid:

@@ -7,7 +7,7 @@ import pyarrow.types as kinds
 from numpy.typing import NDArray
 
 from heliostat.errors import ContractError
-from heliostat.simulate.inputs import is_number, is_text
+from heliostat.simulate.inputs import TEXT_KINDS, can_be, is_number, is_text
 
 Values = NDArray[np.float64]
 
@@ -27,18 +27,27 @@ def times(table: pa.Table, name: str) -> Values:
         return _seconds(values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ContractError(
-            f"Column {name!r} of type {values.type} cannot be read as a time, as in {values.drop_null()[0].as_py()!r}; "
-            "give instants, dates, text such as '2020-01-31 23:59' or numbers."
+            f"Column {name!r} of type {values.type} cannot be read as a time{_as_in(values)}; give instants, dates, "
+            "text such as '2020-01-31 23:59' or numbers."
         ) from error
 
 
 def _of_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Text with a zone and without are two kinds for Arrow; a column holds one of them."""
     plain = values.cast(pa.string())
-    try:
-        return plain.cast(pa.timestamp("us"))
-    except pa.ArrowInvalid:
-        return plain.cast(pa.timestamp("us", tz="UTC"))
+    return plain.cast(next((kind for kind in TEXT_KINDS if can_be(plain, kind)), TEXT_KINDS[-1]))
+
+
+def _as_in(values: pa.ChunkedArray) -> str:
+    """The first value that is no time, or a time of another form than those before it."""
+    known = values.drop_null()
+    if is_text(values.type):
+        known = known.cast(pa.string())
+        kind = next((one for one in TEXT_KINDS if can_be(known.slice(0, 1), one)), TEXT_KINDS[0])
+        while len(known) > 1:
+            half = len(known) // 2
+            known = known.slice(half) if can_be(known.slice(0, half), kind) else known.slice(0, half)
+    return f", as in {known[0].as_py()!r}" if len(known) else ""
 
 
 def _seconds(values: pa.ChunkedArray) -> Values:

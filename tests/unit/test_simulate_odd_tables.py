@@ -1,5 +1,7 @@
 """What people's files are like: read right, or refused or remarked on in one sentence."""
 
+import gzip
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -37,6 +39,25 @@ def test_texts_of_another_encoding_stay_apart(tmp_path):
     rows = [f"{x},{'Köln' if y else 'Kuln'},{y}" for x, y in zip(X, Y, strict=True)]
     table = _written(tmp_path / "a.csv", ["x,city,y", *rows], encoding="latin-1")
     assert table["city"].to_pylist()[:2] == ["Kuln", "Köln"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8-sig"])
+def test_names_of_columns_may_be_of_another_encoding_too(tmp_path, encoding):
+    rows = [f"{x}\tb\t{y}" for x, y in zip(X, Y, strict=True)]
+    table = _written(tmp_path / "a.txt", ["Größe\tword\ty", *rows], encoding=encoding)
+    assert table.column_names == ["Größe", "word", "y"]
+    assert table["Größe"].to_pylist() == X.tolist()
+
+
+def test_commas_in_quoted_names_delimit_nothing(tmp_path):
+    table = _written(tmp_path / "a.csv", ['"price, net, in EUR\nof 2020";y', "1,5;0", "2,5;1"])
+    assert table.to_pydict() == {"price, net, in EUR\nof 2020": [1.5, 2.5], "y": [0, 1]}
+
+
+def test_a_packed_file_is_read_however_its_ending_is_written(tmp_path):
+    path = tmp_path / "A.CSV.GZ"
+    path.write_bytes(gzip.compress(b"x;y\n1,5;0\n2,5;1\n"))
+    assert read(path)["x"].to_pylist() == [1.5, 2.5]
 
 
 def test_an_empty_field_is_a_missing_label_and_no_class_of_its_own(tmp_path):
@@ -99,6 +120,18 @@ def test_a_text_that_differs_in_every_row_is_said_to_look_like_a_key():
 def test_a_time_in_another_form_is_refused_with_an_example_of_it():
     with pytest.raises(ContractError, match=r"as in '01/31/2020'; give .* '2020-01-31 23:59'"):
         _prepared(at=["01/31/2020"] * NUM_ROWS, roles={"event_time": "at"})
+
+
+@pytest.mark.parametrize("odd", ["01/31/2020", "2020-01-31T10:00:00Z"])
+def test_of_times_that_can_be_read_but_one_that_one_is_named(odd):
+    told = [odd if row == 433 else "2020-01-31 23:59" for row in range(NUM_ROWS)]
+    with pytest.raises(ContractError, match=f"as in '{odd}'; give"):
+        _prepared(at=told, roles={"event_time": "at"})
+
+
+def test_lists_are_refused_as_times_also_where_all_are_missing():
+    with pytest.raises(ContractError, match="cannot be read as a time; give"):
+        _prepared(at=pa.array([None] * NUM_ROWS, pa.list_(pa.int64())), roles={"event_time": "at"})
 
 
 def test_rows_of_one_instant_are_played_in_file_order_and_that_is_said():

@@ -84,7 +84,8 @@ def test_the_same_policy_gives_the_same_turns_where_the_world_moved_and_traffic_
     past = lived(seed, loop, moving=0.7, rows_per_day=10.0)
     found = what_if(past, loop)
     told = [(one.record.started_at, one.record.ended_at, {*one.record.reasons}, one.outcome) for one in found]
-    assert told[: len(past.turns)] == [(one.started_at, one.ended_at, {*one.reasons}, one.outcome) for one in past.turns]
+    lived_through = [(one.started_at, one.ended_at, {*one.reasons}, one.outcome) for one in past.turns]
+    assert told[: len(lived_through)] == lived_through
 
 
 def test_the_same_policy_repeats_turns_that_were_tried_on_live_rows_with_their_outcome():
