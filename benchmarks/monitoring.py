@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.watching import certain, costs, inputs, joint, labels, late_labels, overhead, slices
+from benchmarks.watching.shown import lines
 
 
 def main() -> None:
@@ -58,16 +59,9 @@ def main() -> None:
         if options.only is not None and not title.startswith(options.only):
             continue
         rows = found[title] = measure()
-        print(f"\n{title}")
-        for name, values in rows.items():
-            print(f"  {name:44}" + "".join(f"{_shown(value):>18}" for value in values.values()))
-        print(f"  {'':44}" + "".join(f"{name:>18}" for name in next(iter(rows.values()))))
+        print(f"\n{title}", *lines(rows), sep="\n")
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1))
-
-
-def _shown(value: Any) -> str:
-    return f"{value:,.1f}" if isinstance(value, float) else f"{value}"
 
 
 if __name__ == "__main__":
