@@ -21,6 +21,7 @@ Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 MAX_SLICES = 16
 MAX_STREAMS = 512  # slices times columns: each window's evidence of each is stored, as much as of a hundred columns
+BATCH_ROWS = 65_536  # counted at once: a row is in as many slices as there are columns of slices
 MIN_SLICE_ROWS = 100  # of the reference; of fewer nobody knows what they look like
 
 
@@ -117,24 +118,39 @@ class Within:
         Cells that `unsent` marks, by the name of the bins, are in no bin, and of a slice's own column in no slice.
         """
         skipped, found = unsent or {}, np.zeros((len(self.slices), 1 + sum(self.num_bins)), np.int64)
-        for column in dict.fromkeys(one.column for one in self.slices):
-            places = [place for place, one in enumerate(self.slices) if one.column == column]
-            row = self._row_of(codes[column], places, skipped=skipped.get(column))
-            found[places, 0] = np.bincount(row[row >= 0], minlength=len(places))
-            first = 1
-            for name, num_bins in zip(self.columns, self.num_bins, strict=True):
-                kept = row >= 0 if name not in skipped else (row >= 0) & ~skipped[name]
-                cells = np.bincount(row[kept] * num_bins + codes[name][kept], minlength=len(places) * num_bins)
-                found[places, first : first + num_bins] = cells.reshape(len(places), num_bins)
-                first += num_bins
+        num_rows = len(next(iter(codes.values())))
+        for start in range(0, num_rows, BATCH_ROWS):
+            here = slice(start, start + BATCH_ROWS)
+            found += self._counted(
+                {name: one[here] for name, one in codes.items()}, {name: one[here] for name, one in skipped.items()}
+            )
         return tuple(found.ravel().tolist())
 
-    def _row_of(self, codes: Codes, places: Sequence[int], *, skipped: Mask | None) -> Codes:
-        """Which of the slices at `places` each row is in, -1 for none."""
-        lookup = np.full(max(int(codes.max(initial=0)), *(self.slices[place].code for place in places)) + 1, -1)
-        lookup[[self.slices[place].code for place in places]] = np.arange(len(places))
-        found = lookup[codes]
-        return np.asarray(found if skipped is None else np.where(skipped, -1, found), np.int64)
+    def _counted(self, codes: Mapping[str, Codes], skipped: Mapping[str, Mask]) -> Numbers:
+        places, rows = self._members(codes, skipped)
+        num_slices = len(self.slices)
+        counts = [np.bincount(places, minlength=num_slices)[:, None]]
+        for name, num_bins in zip(self.columns, self.num_bins, strict=True):
+            place, row = places, rows
+            if name in skipped:
+                is_sent = ~skipped[name][rows]
+                place, row = places[is_sent], rows[is_sent]
+            cells = np.bincount(place * num_bins + codes[name][row], minlength=num_slices * num_bins)
+            counts.append(cells.reshape(num_slices, num_bins))
+        return np.hstack(counts)
+
+    def _members(self, codes: Mapping[str, Codes], skipped: Mapping[str, Mask]) -> tuple[Numbers, Numbers]:
+        """(slice, row) of each row in each slice that it is in: one bincount a column is then enough for all slices."""
+        places, rows = [], []
+        for column in dict.fromkeys(one.column for one in self.slices):
+            code_by_place = {place: one.code for place, one in enumerate(self.slices) if one.column == column}
+            lookup = np.full(max(int(codes[column].max(initial=0)), *code_by_place.values()) + 1, -1)
+            lookup[[*code_by_place.values()]] = [*code_by_place]
+            found = lookup[codes[column]]
+            is_inside = found >= 0 if column not in skipped else (found >= 0) & ~skipped[column]
+            places.append(found[is_inside])
+            rows.append(np.flatnonzero(is_inside))
+        return np.concatenate(places), np.concatenate(rows)
 
     def compare(self, counts: Sequence[int]) -> SliceDrifts:
         """A window's counts against the reference of each slice."""

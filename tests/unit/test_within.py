@@ -128,6 +128,20 @@ def test_each_slice_counts_its_rows_as_the_whole_would_count_them_alone(profile)
         assert counts.tolist() == [alone.num_rows, *(number for one in profile.bins for number in expected[one.name])]
 
 
+def test_rows_in_slices_of_several_columns_count_in_each_of_them_a_batch_at_a_time(monkeypatch):
+    found = profile_of(table(REFERENCE_DAYS, seed=12), names=("site", "x0"))
+    rows = table(1, seed=13)
+    whole = found.count(rows, answers_to(rows)).within
+    monkeypatch.setattr(within, "BATCH_ROWS", 100)
+    assert found.count(rows, answers_to(rows)).within == whole
+    num_rows = dict(zip(found.within.slices, np.array(whole).reshape(len(found.within.slices), -1)[:, 0], strict=True))
+    for name in ("site", "x0"):
+        assert sum(number for one, number in num_rows.items() if one.column == name) == WINDOW_ROWS
+    for one, number in num_rows.items():
+        bins = next(each for each in found.bins if each.name == one.column)
+        assert number == (bins.codes(rows[one.column]) == one.code).sum()
+
+
 def test_cells_that_no_caller_sent_are_in_no_bin_and_in_no_slice(profile):
     rows = table(1, seed=7)
     unsent = {"x0": np.arange(WINDOW_ROWS) < 200, "site": np.arange(WINDOW_ROWS) >= 500}
