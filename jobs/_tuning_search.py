@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
@@ -26,9 +27,13 @@ class Room:
         self._seen_at_s = float("-inf")
 
     def fits(self, *, num_running: int, num_pending: int) -> int:
-        """How many trials may run in all."""
+        """How many trials may run in all; while the cluster does not say what is free, as many as run."""
         if self._seen is None or time.monotonic() - self._seen_at_s > FRESH_S:
-            self._seen, self._seen_at_s = idle.read(), time.monotonic()
+            try:
+                self._seen, self._seen_at_s = idle.read(), time.monotonic()
+            except RayError as error:  # too busy to answer: raised here, it would end the search
+                print(f"what is free is not known ({type(error).__name__}); no trial begins until it is", flush=True)
+                return num_running
         return self.demand.trials_that_fit(
             free=self._seen.num_gpus if self.uses_gpu else self._seen.num_cpus,
             num_running=num_running,

@@ -1,16 +1,20 @@
-"""One trial of a search for networks, without Ray: its last score is that of the fit that a run would make of it."""
+"""A search for networks, without Ray: a trial's last score is that of the fit a run would make, and who may run."""
 
 from dataclasses import replace
 
 import pytest
 from ray import tune
+from ray.exceptions import RpcError
 
+from cluster import idle
 from heliostat import Training
 from heliostat.learn import bundle
 from heliostat.learn.fit import fit
+from heliostat.learn.room import Demand
 from heliostat.learn.rows import ordered, split_by_time
 from heliostat.metrics import log_loss
 from jobs import _tuning
+from jobs._tuning_search import Room
 from tests.toy_rows import labelled_rows
 from tests.toy_tuned import workload
 
@@ -32,3 +36,15 @@ def test_a_trial_scores_what_a_run_would_keep(monkeypatch, given, metric):
         rows = ordered(LATER, own, purpose="validation")
         expected = metric(rows["label"].to_numpy(), bundle.served(own, fitted).answers(rows))
     assert scores[-1] == pytest.approx(expected, abs=1e-5)
+
+
+def test_while_the_cluster_does_not_say_what_is_free_nothing_begins_and_nothing_pauses(monkeypatch):
+    room = Room(Demand(per_trial=0.5, kept_free=0.5, max_concurrent=4), uses_gpu=False)
+
+    def does_not_answer():
+        raise RpcError("Deadline Exceeded", rpc_code=4)
+
+    monkeypatch.setattr(idle, "read", does_not_answer)
+    assert room.fits(num_running=2, num_pending=0) == 2
+    monkeypatch.setattr(idle, "read", lambda: idle.Idle(num_cpus=8.0, num_gpus=0.0, num_waiting=0))
+    assert room.fits(num_running=2, num_pending=0) == 4
