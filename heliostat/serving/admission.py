@@ -51,6 +51,19 @@ class Pace:
             return most
         return max(1, min(most, int(max(limit_s - per_batch_s, per_batch_s) / per_row_s)))
 
+    def rows_strictly_within(self, limit_s: float, *, most: int) -> int:
+        """How many rows a batch may have to take no longer than `limit_s`, its fixed part with it: 0 to `most`.
+
+        `most` is said while in doubt.
+        """
+        if not self.weight:
+            return most
+        per_batch_s, per_row_s = self._parts
+        left_s = limit_s - per_batch_s
+        if left_s < 0:
+            return 0
+        return min(most, int(left_s / per_row_s)) if per_row_s else most
+
     @cached_property  # every request asks, and it changes with every batch
     def _parts(self) -> tuple[float, float]:
         """Seconds a batch and seconds a row."""

@@ -54,8 +54,7 @@ class Admission:
         self._pace = pace = self._pace.after(num_rows, ended_s - started_s)
         limit_s = self._limits.max_batch_ms / 1000
         self.rows_per_batch = pace.rows_within(limit_s, most=self._config.max_rows_per_batch)
-        is_slow = pace.wait_s(1, max_batch_rows=1) > LONGEST_INLINE_S
-        self.rows_inline = 0 if is_slow else pace.rows_within(LONGEST_INLINE_S, most=self._config.max_rows_inline)
+        self.rows_inline = pace.rows_strictly_within(LONGEST_INLINE_S, most=self._config.max_rows_inline)
         self._num_answered += num_requests
         # The first of a batch has waited longest.
         self._slowest_s = max(self._slowest_s, ended_s - first_s)

@@ -94,5 +94,13 @@ def test_where_the_fixed_part_is_all_of_the_limit_rows_may_take_as_long_again():
     assert pace.rows_within(0.02, most=16_384) == pytest.approx(500, abs=1)
 
 
+def test_rows_strictly_within_a_limit_take_no_longer_with_the_fixed_part():
+    assert paced(per_batch_s=0.008, per_row_s=1e-4).rows_strictly_within(0.01, most=512) in (19, 20)
+    assert paced(per_batch_s=0.0099, per_row_s=1e-3).rows_strictly_within(0.01, most=512) == 0
+    assert paced(per_batch_s=0.05, per_row_s=1e-4).rows_strictly_within(0.01, most=512) == 0
+    assert paced(per_batch_s=0.001, per_row_s=1e-4).rows_strictly_within(0.01, most=0) == 0
+    assert Pace().rows_strictly_within(0.01, most=512) == 512
+
+
 def test_a_batch_always_has_room_for_one_row():
     assert paced(per_batch_s=0.001, per_row_s=1.0).rows_within(0.02, most=100) == 1
