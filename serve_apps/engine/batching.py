@@ -39,7 +39,7 @@ class MicroBatcher(Generic[Item, Result]):
         self.max_size = max_size
         self.max_inline = max_inline
         self._waiting: deque[tuple[Item, asyncio.Future[Result], int]] = deque()
-        self._is_busy = False
+        self._is_busy = self._is_closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
 
     def submit(self, item: Item) -> "asyncio.Future[Result]":
@@ -65,7 +65,8 @@ class MicroBatcher(Generic[Item, Result]):
         return not self._size_running and self._size_waiting + size <= min(self.max_inline, self.max_size)
 
     def close(self) -> None:
-        """Ends the thread after the batch that it is running."""
+        """Ends the thread after the batch that it is running; what still waits is run on the event loop."""
+        self._is_closed = True
         self._thread.shutdown(wait=True)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -73,7 +74,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._size_running = size
         if not items:
             self._is_busy = False
-        elif size <= self.max_inline:
+        elif size <= self.max_inline or self._is_closed:
             self._settle(futures, *self._outcome(items))
             loop.call_soon(self._released)
             self._go_on(loop)

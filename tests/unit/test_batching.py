@@ -143,6 +143,22 @@ def test_the_size_ahead_is_what_waits_and_what_runs():
     asyncio.run(main())
 
 
+def test_what_waits_when_the_thread_ends_is_answered_all_the_same():
+    async def main():
+        run = Doubling()
+        run.gate.clear()
+        batches = batcher(run, max_inline=0)
+        first = batches.submit(1)
+        await asyncio.sleep(0.01)
+        second = batches.submit(2)
+        run.gate.set()
+        batches.close()
+        async with asyncio.timeout(5):
+            assert await asyncio.gather(first, second) == [2, 4]
+
+    asyncio.run(main())
+
+
 def test_a_limit_changed_while_items_wait_counts_for_the_next_batch():
     async def main():
         run = Doubling()
