@@ -63,7 +63,7 @@ class Shadow:
     """
 
     def __init__(self, config: PredictorConfig, process: ShadowProcess | None = None) -> None:
-        self._process = process or ShadowProcess()
+        self._process = process or ShadowProcess(config.device)
         self._task = config.contract.task
         self._schema = shadow_schema(task=self._task, with_commit=False)
         self._writer = SegmentWriter(config.segments_dir, "shadows", schema=self._schema, durability="process")

@@ -49,9 +49,13 @@ class Said:
 
 
 class ShadowProcess:
-    """The replica's end: started with the first question, and again after it ended; used by one thread."""
+    """The replica's end: started with the first question, and again after it ended; used by one thread.
 
-    def __init__(self) -> None:
+    Networks answer on `device`, as in the replica: on another their times could not be compared with the champion's.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
         self._running: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._loaded: set[tuple[int, BundleRef]] = set()
@@ -71,7 +75,7 @@ class ShadowProcess:
         self._asked_s = time.monotonic()
         try:
             connection = self._connected()
-            connection.send((number, _described(version), sorted(live.version_by_number), _packed(table)))
+            connection.send((number, _described(version, self._device), sorted(live.version_by_number), _packed(table)))
             if not connection.poll(timeout_s):
                 return self._ended(f"gave no answer within {timeout_s:g} s")
             probabilities, error, latency_ms = connection.recv()
@@ -182,9 +186,10 @@ def _shape(version: LoadedVersion) -> tuple[int, ...]:
     return (own[0] + version.num_missing,) if version.num_missing else own
 
 
-def _described(version: LoadedVersion) -> dict[str, Any]:
-    """All of a loaded version but the model itself."""
+def _described(version: LoadedVersion, device: str) -> dict[str, Any]:
+    """All of a loaded version but the model itself, and where that is to answer."""
     return {
+        "device": device,
         "bundle": version.bundle,
         "has_other_columns": version.has_other_columns,
         "renamed": dict(version.renamed),
@@ -192,8 +197,11 @@ def _described(version: LoadedVersion) -> dict[str, Any]:
     }
 
 
-def _load(bundle: BundleRef, *, has_other_columns: bool, renamed: Mapping[str, str], num_missing: int) -> LoadedVersion:
+def _load(
+    bundle: BundleRef, *, device: str, has_other_columns: bool, renamed: Mapping[str, str], num_missing: int
+) -> LoadedVersion:
     model = ServedModel.load(read_bundle(bundle.uri, bundle.hash))
+    model.move_to(device)
     model.warm()
     return LoadedVersion(
         bundle=bundle, model=model, has_other_columns=has_other_columns, renamed=renamed, num_missing=num_missing

@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 import torch
 
 from cluster.resources import predictor_actor_options
 from heliostat import Pool, Serving
 from heliostat.errors import SettingsError, WorkloadError
+from heliostat.settings import Settings
+from serve_apps.config import PredictorConfig
+from serve_apps.engine.shadow import Shadow
 from tests.integration.predictor_fixture import ROW, make_bundle, record, run, serving
 from tests.toy import workload
 
@@ -43,6 +47,22 @@ def test_a_replica_without_the_gpu_that_it_asked_for_does_not_start(tmp_path):
         with pytest.raises(SettingsError, match="sees no GPU here"):
             async with serving(ON_GPU, tmp_path, record({1: make_bundle(tmp_path, "tests.toy", seed=1)})):
                 pass
+
+    run(scenario)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_candidate_in_the_shadow_is_asked_where_the_replica_answers(tmp_path):
+    async def scenario():
+        async with serving(workload, tmp_path, record({1: make_bundle(tmp_path, "tests.toy", seed=1)})) as served:
+            shadow = Shadow(PredictorConfig.of(ON_GPU, Settings(home=tmp_path), {}))
+            try:
+                columns = served.predictor.config.contract.logged
+                none = pa.schema([(column.name, column.arrow_type) for column in columns]).empty_table()
+                said = shadow._process.ask(served.predictor.live, 1, none)
+            finally:
+                shadow._process.stop()
+        assert "sees no GPU here" in said.error
 
     run(scenario)
 
