@@ -214,7 +214,9 @@ class Predictor:
                 str(number): version.bundle.hash for number, version in sorted(live.version_by_number.items())
             },
             "num_errors_by_version": {
-                str(number): num_errors for number, num_errors in self._scorer.num_errors_by_version.items()
+                # Copied in one step: a batch beside the event loop may be counting.
+                str(number): num_errors
+                for number, num_errors in dict(self._scorer.num_errors_by_version).items()
             },
             "breakers": self._scorer.breaker_states(live),
             "num_shed": self.admission.num_shed,

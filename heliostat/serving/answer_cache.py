@@ -1,5 +1,6 @@
 """Answers that are given again: by version and by the values of a row, for a while, in bounded memory."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from math import prod
@@ -26,7 +27,7 @@ def entry_bytes(shape: tuple[int, ...]) -> int:
 
 
 class AnswerCache:
-    """Asks the model only for the rows that it did not answer lately; used by one thread at a time.
+    """Asks the model only for the rows that it did not answer lately; one thread asks, any may look at `status`.
 
     The version is a part of the key, so a promotion needs no clearing. What is kept is the answer as it was given: a
     hit is equal to it in every bit.
@@ -37,6 +38,8 @@ class AnswerCache:
         self.max_entries = max(1, declared.max_bytes // entry_bytes(shape))
         self._kept: TTLCache[bytes, Any] = TTLCache(self.max_entries, declared.ttl.total_seconds(), timer=clock)
         self.num_rows = self.num_hits = 0
+        # Even counting what is kept takes out what is too old, which two threads must not do at once.
+        self._lock = threading.Lock()
 
     def answers(self, version: str, table: pa.Table, *, ask: Callable[[pa.Table], Values]) -> Values:
         """One answer a row; `ask` is called with the rows that are not kept, or not at all.
@@ -44,25 +47,30 @@ class AnswerCache:
         ContractError when it does not give one for each of them; what is not finite is not kept.
         """
         keys = list(_keys(version, table))
-        found = [self._kept.get(key) for key in keys]
+        with self._lock:
+            found = [self._kept.get(key) for key in keys]
         missing = [place for place, value in enumerate(found) if value is None]
         self.num_rows += len(keys)
         self.num_hits += len(keys) - len(missing)
         if missing:
-            for place, score in zip(missing, _asked(ask, table, missing).tolist(), strict=True):
-                found[place] = score
-                if np.isfinite(score).all():
-                    self._kept[keys[place]] = score
+            scores = _asked(ask, table, missing).tolist()
+            with self._lock:
+                for place, score in zip(missing, scores, strict=True):
+                    found[place] = score
+                    if np.isfinite(score).all():
+                        self._kept[keys[place]] = score
         return np.array(found, np.float64)
 
     def status(self) -> dict[str, int | float | None]:
         """How many rows were asked for and how many of them were kept; None before the first."""
         ratio = self.num_hits / self.num_rows if self.num_rows else None
+        with self._lock:
+            num_entries = len(self._kept)
         return {
             "num_rows": self.num_rows,
             "num_hits": self.num_hits,
             "hit_ratio": ratio,
-            "num_entries": len(self._kept),
+            "num_entries": num_entries,
             "max_entries": self.max_entries,
         }
 

@@ -1,5 +1,6 @@
 """Answers that are given again."""
 
+import threading
 import tracemalloc
 from datetime import timedelta
 
@@ -114,3 +115,21 @@ def test_answers_of_many_classes_count_as_what_they_take():
     finally:
         tracemalloc.stop()
     assert kept.status()["num_entries"] == kept.max_entries
+
+
+def test_a_status_that_is_asked_for_while_answers_are_kept_waits_for_that():
+    waited = []
+
+    def clock():
+        # What is kept asks for the time in the middle of its work.
+        if threading.current_thread() is threading.main_thread():
+            looking = threading.Thread(target=kept.status, daemon=True)
+            looking.start()
+            looking.join(0.05)
+            waited.append(looking.is_alive())
+        return 0.0
+
+    kept = cache(clock, max_bytes=1_000_000)
+    kept.answers("1/a", rows(1.0, 2.0), ask=Model())
+    assert waited
+    assert all(waited)
