@@ -10,6 +10,7 @@ from heliostat.errors import WorkloadError
 
 # Serve ends a request without a time limit of its own after 60 s; ours must come first, because it says what to do.
 LONGEST_TIMEOUT_S = 55.0
+_SMALLEST_SHARE = 0.0001  # of a CPU or GPU that Ray can tell from none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +80,13 @@ class Serving:
                 f"{self}: a workload of the pool has no replicas of its own; leave pool, or cpus_per_replica and "
                 "gpus_per_replica out."
             )
-        if cpus is not None and not 0 < cpus < float("inf"):
-            raise WorkloadError(f"{self}: cpus_per_replica must be above 0; None means a twentieth.")
+        if cpus is not None and not _SMALLEST_SHARE <= cpus < float("inf"):
+            raise WorkloadError(
+                f"{self}: cpus_per_replica must be above 0, at least {_SMALLEST_SHARE}; None means a twentieth."
+            )
         # Ray shares out one GPU, but not one and a half.
-        if not (0 <= gpus <= 1 or (gpus < float("inf") and gpus == int(gpus))):
-            raise WorkloadError(f"{self}: gpus_per_replica must be a share from 0 to 1, or a whole number.")
+        is_share = gpus == 0 or _SMALLEST_SHARE <= gpus <= 1
+        if not (is_share or (1 < gpus < float("inf") and gpus == int(gpus))):
+            raise WorkloadError(
+                f"{self}: gpus_per_replica must be 0, a share from {_SMALLEST_SHARE} to 1, or a whole number."
+            )

@@ -25,7 +25,8 @@ class Admission:
         self.num_shed = 0
         self.rows_per_batch = config.max_rows_per_batch
         self.rows_inline = config.max_rows_inline
-        self._num_answered = 0
+        # One thread counts and another tells, so neither sets the other's number back.
+        self._num_answered = self._num_told = 0
         self._slowest_s = 0.0
 
     def refuse_overload(self, num_rows: int, *, ahead: int, deadline_s: float) -> None:
@@ -61,6 +62,6 @@ class Admission:
 
     def take_load(self) -> dict[str, float]:
         """How many requests were answered since this was last called, and how long the slowest took."""
-        taken = {NUM_ANSWERED: float(self._num_answered), SLOWEST_MS: self._slowest_s * 1000}
-        self._num_answered, self._slowest_s = 0, 0.0
-        return taken
+        num_told, self._num_told = self._num_told, self._num_answered
+        slowest_s, self._slowest_s = self._slowest_s, 0.0
+        return {NUM_ANSWERED: float(self._num_told - num_told), SLOWEST_MS: slowest_s * 1000}
