@@ -22,7 +22,7 @@ def followed(
     if before.settled_until is None:
         if not predictions.num_rows:
             return before
-        return before.begun(predictions, read_until=lake.version(workload, "labels"))
+        return before.begun(predictions, read_until=lake.version(workload, "labels"), clock=clock)
     told, read_until = lake.changes(workload, "labels", after_version=before.read_until, schema=label_schema())
     counts = before.heard(told, read_until=read_until)
     for _ in range(MAX_DAYS):

@@ -199,7 +199,7 @@ class RowReader:
         if due_at.count(None) == len(due_at):
             return
         for row, (event, due) in enumerate(zip(event_at, due_at, strict=True)):
-            if due is not None and not event <= due <= event + longest:
+            if due is not None and (due < event or due - event > longest):  # a sum could lie beyond all dates
                 raise ContractError(
                     f"row {row}: column {self._due_names[0]!r} must lie within {longest.days} days after the event at "
                     f"{event.isoformat()}; got {due.isoformat()}. The workload's Serving(longest_due=...) sets how far."

@@ -37,12 +37,14 @@ class LabelCounts:
     newest_known_at: datetime | None = None
     num_by_outcome: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
 
-    def begun(self, predictions: pa.Table, *, read_until: int | None) -> "LabelCounts":
-        """Counting from the first day of these predictions on."""
+    def begun(self, predictions: pa.Table, *, read_until: int | None, clock: datetime) -> "LabelCounts":
+        """Counting from the first day of these predictions on, or from today where they are all of the future."""
         first_at = pc.min(predictions["event_at"]).as_py()
         if first_at is None:
             return self
-        return replace(self, begun_on=first_at.date(), settled_until=first_at.date(), read_until=read_until)
+        # From a day that is years ahead nothing would settle until then, and every label of before be too old.
+        day = min(first_at, clock).date()
+        return replace(self, begun_on=day, settled_until=day, read_until=read_until)
 
     def heard(self, labels: pa.Table, *, read_until: int | None) -> "LabelCounts":
         """With labels that were added to the table: those of settled days are too old, all others wait."""

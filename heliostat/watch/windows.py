@@ -135,7 +135,8 @@ class Windows:
 
     def close(self, at: datetime) -> list[WindowClosed]:
         """Every window that ended by `at` with rows not told yet, in time order; late rows close theirs again."""
-        ended = sorted(since for since in self._changed if since + self._span <= at)
+        # Not the other way round: the end of the last window of all dates is none.
+        ended = sorted(since for since in self._changed if since <= at - self._span)
         closed = [self._told(since) for since in ended]
         self._changed.difference_update(ended)
         reached = window_start(at, self._span)

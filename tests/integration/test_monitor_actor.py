@@ -1,6 +1,6 @@
 """The monitor on a real lake and catalog: what it decides follows from tables and clock, whatever happens to it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -93,6 +93,18 @@ def triggers_of(decisions):
 def test_a_restart_before_every_observation_changes_no_decision(stage_on, lake, steady):
     assert triggers_of(steady) >= {"age", "growth", "decay"}  # else nothing would be shown
     assert watched(stage_on(lake), before_each=lambda stage: stage.restart()) == steady
+
+
+def test_rows_that_say_the_last_day_of_all_dates_stop_no_observation(stage_on, tmp_path, steady):
+    stage = stage_on(Lake(str(tmp_path / "with-sentinels")))
+    never = pa.array([datetime(9999, 12, 31, 23, tzinfo=UTC)] * 3, ROWS["event_at"].type)
+    said = ROWS.slice(0, 3)
+    for name in ("event_at", "due_at"):
+        said = said.set_column(said.column_names.index(name), name, never)
+    answer(stage.lake, said, sequence=1)
+    stage.monitor.observe(START)
+    fill(stage.lake, ROWS, sequence=2)
+    assert watched(stage) == steady
 
 
 def test_a_second_look_at_the_same_clock_decides_nothing_new(stage_on, lake):

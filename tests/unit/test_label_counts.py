@@ -84,7 +84,7 @@ def test_no_labels_and_no_predictions_count_nothing():
 
 
 def test_a_day_settles_a_week_after_the_last_of_its_labels_fell_due():
-    counts = LabelCounts().begun(predictions(1), read_until=None)
+    counts = LabelCounts().begun(predictions(1), read_until=None, clock=START)
     settles_at = START + DAY + WAIT + GRACE
     assert counts.next_day(settles_at - timedelta(seconds=1), wait=WAIT) is None
     assert counts.next_day(settles_at, wait=WAIT) == START.date()
@@ -149,6 +149,17 @@ def test_labels_of_days_before_counting_began_are_not_called_too_old(tmp_path):
     found.tell("labels", labels((0, 1, 30), day=19))
     assert found.look(after=21 * DAY) == {}
     assert found.counts.newest_known_at == START + 19 * DAY + timedelta(hours=30)
+
+
+def test_a_first_prediction_of_the_far_future_does_not_keep_the_days_before_it_from_settling(tmp_path):
+    found = Followed(str(tmp_path))
+    never = predictions(1, day=(date(9999, 12, 31) - START.date()).days, is_due=False)
+    found.tell("predictions", never)
+    assert found.look(after=DAY / 2, rows=never) == {}
+    found.tell("predictions", predictions(4))
+    found.tell("labels", TOLD)
+    assert found.look(after=DAY, rows=predictions(4)) == {}
+    assert found.look(after=DAY + WAIT + GRACE) == FOUND
 
 
 def test_without_knowing_how_long_labels_take_no_day_settles_and_a_long_pause_is_made_up_for_in_parts(lake):

@@ -207,6 +207,16 @@ def test_a_late_row_closes_its_window_again_with_all_its_rows():
     assert (again.since, again.num_rows) == (START, 520)
 
 
+def test_a_row_of_the_last_day_of_all_dates_leaves_other_windows_alone():
+    windows = Windows(profile(), version=1, span=DAY)
+    windows.add(*rows(500, seed=8))
+    table, probabilities = rows(20, seed=9)
+    never = pa.array([datetime(9999, 12, 31, 23, tzinfo=UTC)] * 20, table["event_at"].type)
+    windows.add(table.set_column(table.column_names.index("event_at"), "event_at", never), probabilities)
+    assert [one.num_rows for one in windows.close(START + DAY)] == [500]
+    assert windows.close(START + 50 * DAY) == []
+
+
 def test_a_row_later_than_any_kept_window_is_counted_as_too_late():
     windows = Windows(profile(), version=1, span=DAY)
     windows.close(START + 100 * DAY)

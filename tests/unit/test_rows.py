@@ -1,6 +1,7 @@
 import math
 import random
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -60,6 +61,15 @@ def test_what_a_row_does_not_say_comes_from_the_request_alone():
 def test_a_key_of_the_request_is_for_rows_without_one():
     rows = read(ROW, {**ROW, "machine": "m"}, defaults=Defaults(request_id="r", received_at=AT, key="whole"))
     assert rows.keys == ["whole", "m"]
+
+
+@pytest.mark.parametrize("longest_due", [timedelta(days=366), timedelta.max])
+def test_a_due_time_near_the_end_of_all_dates_is_a_time_like_any_other(longest_due):
+    reader = RowReader(replace(CONTRACT, longest_due=longest_due))
+    row = {**ROW, "read_at": "9999-12-31T00:00:00Z", "checked_by": "9999-12-31T23:59:59Z"}
+    assert reader.from_rows([row], DEFAULTS).due_at == [datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
+    with pytest.raises(ContractError, match="after the event"):
+        reader.from_rows([{**row, "checked_by": "9999-12-30T00:00:00Z"}], DEFAULTS)
 
 
 @pytest.mark.parametrize(
