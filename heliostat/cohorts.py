@@ -219,7 +219,8 @@ def training_rows(
         workload.name,
         columns,
         since=datetime.combine(first, time(), UTC),
-        until=min(as_of, datetime.combine(last + timedelta(days=1), time(), UTC)),
+        # The last day of all dates has no day after it.
+        until=as_of if last >= as_of.date() else datetime.combine(last + timedelta(days=1), time(), UTC),
         labels_until=last if days else None,
         known_by=as_of,
         versions=versions,

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -124,6 +124,13 @@ def test_a_label_by_key_joins_its_prediction_whatever_day_it_was_told_on(lake):
     found = cohorts.due(lake, "toy", toy.workload.columns, **span)
     labels = dict(zip(found["key"].to_pylist(), found["label"].to_pylist(), strict=True))
     assert labels == {"new-0": 0.0, "new-1": 1.0, "new-2": 0.0, "new-3": None, "new-4": 1.0}
+
+
+def test_rows_of_days_up_to_the_last_of_all_dates_are_those_that_were_known(lake):
+    as_of, last = START + 41 * HOUR, date(9999, 12, 31)
+    every = _keys(cohorts.training_rows(lake, toy.workload, as_of=as_of))
+    assert _keys(cohorts.training_rows(lake, toy.workload, as_of=as_of, days=(date(1970, 1, 1), last))) == every
+    assert _keys(cohorts.training_rows(lake, toy.workload, as_of=as_of, days=(last, last))) == []
 
 
 def test_labels_older_than_any_prediction_or_of_nobodys_id_join_nothing(lake):
