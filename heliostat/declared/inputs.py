@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TypeAlias
 
 from heliostat.columns import Category, Column, Number, Text
@@ -48,8 +49,9 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         _refuse_unfit(self.when_missing, self.timeout_s, where=str(self))
-        if not self.weights or min(self.weights.values()) <= 0 or self.own <= 0:
-            raise WorkloadError(f"{self}: name at least one other workload; every weight must be above 0.")
+        # Each by itself: a weight that is not a number would pass a comparison with the smallest.
+        if not self.weights or not all(0 < weight < inf for weight in (self.own, *self.weights.values())):
+            raise WorkloadError(f"{self}: name at least one other workload; every weight must be above 0, and finite.")
 
 
 @dataclass(frozen=True, kw_only=True)

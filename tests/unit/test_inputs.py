@@ -1,5 +1,6 @@
 """What a workload may ask of others: wrong declarations are refused with the fix, before anything runs."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -78,6 +79,9 @@ def test_every_workload_that_is_asked_is_named_once():
         lambda: Input(column="x", workload="a", timeout_s=0),
         lambda: Ensemble(weights={}),
         lambda: Ensemble(weights={"a": 0}),
+        lambda: Ensemble(weights={"a": math.nan}),
+        lambda: Ensemble(weights={"a": 1.0, "b": math.inf}),
+        lambda: Ensemble(weights={"a": 1.0}, own=math.nan),
         lambda: Cascade(then="big"),
         lambda: Cascade(then=("big",), until_confident=0.0),
         lambda: replace(toy.workload, combine=Cascade(then=("big",), until_confident=0.5)),
