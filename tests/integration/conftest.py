@@ -1,5 +1,6 @@
 """One run of fits on the toy's first two months, made once for every test that needs bundles."""
 
+import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -24,6 +25,12 @@ class FirstRun:
     def register(self, catalog) -> list[int]:
         """The versions of this run in a catalog, as jobs.train registers them."""
         return [catalog.register("toy", run_id=self.run.run_id, by="admin", at=AS_OF, **each) for each in self.fitted]
+
+
+@pytest.fixture(autouse=True)
+def stays_as_urgent(monkeypatch):
+    """Batch work that runs in this process leaves its priority alone: there would be no way back for later tests."""
+    monkeypatch.setattr(os, "nice", lambda _: 0)
 
 
 @pytest.fixture(scope="session")

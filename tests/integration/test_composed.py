@@ -290,8 +290,7 @@ def long_answer(home, module, rows, others, *, attempts=1):
 
 
 @pytest.mark.parametrize("name", ["mean", "cascade", "chain"])
-def test_a_long_answer_is_what_requests_are_answered(made, importable, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("os.nice", lambda _: 0)
+def test_a_long_answer_is_what_requests_are_answered(made, importable, tmp_path, name):
     others = {each: made[each]["bundles"]["1"] for each in ("a", "b")}
 
     async def scenario():
@@ -307,8 +306,7 @@ def test_a_long_answer_is_what_requests_are_answered(made, importable, tmp_path,
     assert "others" in json.loads(rows[0]["answered_with"])
 
 
-def test_a_long_answer_refuses_rows_that_lack_an_answer_they_need(made, importable, tmp_path, monkeypatch):
-    monkeypatch.setattr("os.nice", lambda _: 0)
+def test_a_long_answer_refuses_rows_that_lack_an_answer_they_need(made, importable, tmp_path):
     module = importable["strict"]
     bundle = made["b"]["bundles"]["1"]
     text = (tmp_path / f"{module}.py").read_text()

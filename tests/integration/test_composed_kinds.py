@@ -211,8 +211,7 @@ def modules(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["wear-a", "cause-a", *COMBINED])
-def test_a_long_answer_is_what_requests_are_answered(made, modules, catalog, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("os.nice", lambda _: 0)
+def test_a_long_answer_is_what_requests_are_answered(made, modules, catalog, tmp_path, name):
     (online,) = asyncio.run(answers(made, tmp_path, name))
     workload, at = load(modules[name]), datetime(2024, 3, 1, tzinfo=UTC)
     folder = AnswerFolder.of(str(tmp_path / "lake"), name, "j")
@@ -246,8 +245,7 @@ def close(one, other):
 
 
 @pytest.mark.parametrize("name", ["wear-a", "cause-a", *COMBINED])
-def test_a_scored_table_is_what_requests_are_answered(made, modules, catalog, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("os.nice", lambda _: 0)
+def test_a_scored_table_is_what_requests_are_answered(made, modules, catalog, tmp_path, name):
     (online,) = asyncio.run(answers(made, tmp_path, name))
     workload = load(modules[name])
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "in.parquet")

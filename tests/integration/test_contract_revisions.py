@@ -201,8 +201,7 @@ def test_rows_from_before_the_revision_are_learned_from(tmp_path):
 
 
 @pytest.mark.parametrize("champion", [1, 2])
-def test_a_long_answer_comes_from_versions_of_before_and_after(bundles, tmp_path, monkeypatch, champion):
-    monkeypatch.setattr("os.nice", lambda _: 0)  # of this process there would be no way back
+def test_a_long_answer_comes_from_versions_of_before_and_after(bundles, tmp_path, champion):
     settings = Settings(home=tmp_path)
     folder = AnswerFolder.of(settings.lake_uri, "toy", "j")
     folder.put_request("d", json.dumps({"rows": [NEW]}).encode())

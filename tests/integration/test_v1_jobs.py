@@ -36,8 +36,7 @@ def bundle(tmp_path_factory):
 
 
 @pytest.fixture
-def worker(home, monkeypatch):
-    monkeypatch.setattr("os.nice", lambda _: 0)  # of this process there would be no way back
+def worker(home):
     return Worker("tests.integration.toy_with_jobs", Settings(home=home))
 
 
@@ -211,7 +210,7 @@ def test_callers_see_their_own_jobs_and_operators_all(home, bundle):
     run(scenario)
 
 
-def test_a_table_below_an_allowed_folder_is_answered_and_no_other(home, bundle, worker, monkeypatch):
+def test_a_table_below_an_allowed_folder_is_answered_and_no_other(home, bundle, worker):
     folder = home / "asked"
     folder.mkdir()
     table = pa.table({"reading": ["a", "b"], "load_percent": [10, 20], "site": ["alpha", "beta"], "note": ["x", "y"]})
