@@ -12,8 +12,7 @@ from heliostat.store.lake import Lake
 from heliostat.store.schema import conform, label_schema
 from heliostat.workload import load
 from jobs import _entry, retrain, train
-from tests.integration.test_failed_training import HereTrainer
-from tests.ray_train import Attempts
+from tests.ray_train import Attempts, HereTrainer
 from tests.stage import START, set_up
 from tests.toy_lake import answer, ingest, rows_of
 
