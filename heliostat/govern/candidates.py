@@ -76,11 +76,6 @@ def sure_gain(losses: Values, champion: Values, blocks: Blocks) -> float:
     return gain if math.isfinite(gain) else -math.inf
 
 
-def sure_decay(score: float, error: float, *, reference: float, reference_error: float) -> float:
-    """By how much a row the champion's loss on a new hold-out surely (one-sided 95%) exceeds that on its own."""
-    return score - reference - NORMAL_95 * math.hypot(error, reference_error)
-
-
 def num_choosing(num_rows: int, *, split: float | None, at_least: int) -> int:
     """How many of a hold-out's rows, the oldest, choose among several candidates; the others judge who was chosen.
 

@@ -74,7 +74,7 @@ class Judged:
 @dataclass(frozen=True, kw_only=True)
 class TurnResult:
     """The verdict of a turn, its new champion if there is one, what that gains a row, surely and on average, and what
-    the turn cost; `sure_decay` is by how much a row the champion surely did worse on the hold-out than on its own.
+    the turn cost.
     """
 
     verdict: Promote | Hold
@@ -82,6 +82,5 @@ class TurnResult:
     num_fits: int
     num_labels: int
     sure_gain: float = 0.0
-    sure_decay: float = 0.0
     gain: float = 0.0
     is_returned: bool = False

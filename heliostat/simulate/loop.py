@@ -11,7 +11,7 @@ from heliostat.gates import Promote
 from heliostat.govern.commands import Command, Declined, Ended, MakeChampion, Submit
 from heliostat.govern.events import Asked, Matured, RunEnded, Ticked
 from heliostat.govern.turn import LoopState
-from heliostat.simulate.judged import Champion, TurnResult
+from heliostat.simulate.judged import Champion
 from heliostat.simulate.play import Account, Clock, TurnNote, no_clock
 from heliostat.simulate.policy import Policy
 from heliostat.simulate.stream import Stream, instant, step_of
@@ -35,7 +35,6 @@ class Loop:
         self._monitor, self._warner = MonitorState(policy.triggers), MonitorState(policy.warnings)
         self._loop = LoopState(policy.loop)
         self._margin = policy.decay_margin
-        self._is_limited = policy.max_follow_up_rows is not None
         self._watched: Watched | None = None
         self._archive: list[Champion] = []
         self._rests_until: datetime | None = None
@@ -150,7 +149,7 @@ class Loop:
                 attempt=command.attempt,
                 candidate=None if found.champion is None else found.champion.number,
                 verdict=found.verdict,
-                is_moving=self._is_moving(found),
+                is_moving=found.sure_gain > self._margin,
                 gain=found.gain,
                 num_labels=found.num_labels,
                 num_fits=found.num_fits,
@@ -158,11 +157,6 @@ class Loop:
                 is_returned=found.is_returned,
             )
         )
-
-    def _is_moving(self, found: TurnResult) -> bool:
-        """Whether a turn won much; with a limit between follow-ups also whether its champion surely decayed."""
-        is_decayed = self._is_limited and found.sure_decay > self._margin
-        return is_decayed or found.sure_gain > self._margin
 
     def _put_in_place(self, step: int, champion: Champion) -> Champion:
         assert self._fitted is not None  # the loop promotes only what a run gave

@@ -30,7 +30,6 @@ class Policy:
     growth_share: float = 0.5  # error falls with a power of the rows, so turns belong at growing distances
     age_share: float = 0.2  # of the stream: where nothing is seen to change, four turns of what is left at most
     cooldown_share: float = 0.02  # of the stream
-    follow_up_share: float | None = None  # of the stream, at most, between follow-ups while the world moves
     decay_share: float = 0.03  # of what the best constant answer costs: less is not worth a turn
     score_margin: float = 0.05  # of the score: a fall that needs no fine measure
     holdout_split: float | None = None
@@ -41,7 +40,6 @@ class Policy:
     sudden_min_rows: int
     decay_margin: float
     num_steps: int
-    num_rows: int
     task: Task = BINARY
     economics: Economics | None = None
 
@@ -60,7 +58,6 @@ class Policy:
             sudden_min_rows=max(MIN_STEPS_OF_SUDDEN_DECAY * stream.step_rows, 2 * min_holdout),
             decay_margin=float(f"{cls.decay_share * constant_loss:.3g}"),
             num_steps=stream.num_steps,
-            num_rows=num_rows,
             task=stream.task,
             economics=economics,
         )
@@ -106,15 +103,9 @@ class Policy:
             cooldown=self._steps(self.cooldown_share),
             min_holdout_rows=self.min_holdout_rows,
             follow_ups=True,
-            max_follow_up_rows=self.max_follow_up_rows,
             economics=self.economics,
             canary_shares=(),
         )
-
-    @property
-    def max_follow_up_rows(self) -> int | None:
-        """Labelled rows between follow-ups while the world moves."""
-        return None if self.follow_up_share is None else max(1, round(self.follow_up_share * self.num_rows))
 
     def _steps(self, share: float) -> timedelta:
         return timedelta(days=max(1, round(share * self.num_steps)))

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat.gates import Hold, Promote, decide
-from heliostat.govern.candidates import ALL, RECENT, SINCE, best, can_win, num_choosing, returns, sure_decay, windows
+from heliostat.govern.candidates import ALL, RECENT, SINCE, best, can_win, num_choosing, returns, windows
 from heliostat.govern.evidence import evidence
 from heliostat.simulate.judged import Champion, Judged, Trial, TurnResult
 from heliostat.simulate.judging import Judging
@@ -98,30 +98,7 @@ class Trainer:
             why = f"{len(holdout)} new rows are left to judge on, {self._policy.min_holdout_rows} are needed"
             return TurnResult(verdict=Hold((why,)), champion=None, num_fits=0, num_labels=len(rows))
         trial = self._trial(holdout, champion)
-        found = self._tried(
-            step,
-            champion,
-            trial,
-            rows=rows,
-            holdout=holdout,
-            change_row=change_row,
-            archive=archive if is_in_doubt else (),
-        )
-        return replace(found, sure_decay=self._sure_decay(champion, trial))
-
-    def _tried(
-        self,
-        step: int,
-        champion: Champion,
-        trial: Trial,
-        *,
-        rows: Index,
-        holdout: Index,
-        change_row: int | None,
-        archive: Sequence[Champion],
-    ) -> TurnResult:
-        """What came of the candidates on one trial."""
-        if archive:
+        if is_in_doubt:
             returned = self._returned(trial, archive)
             if returned is not None and returned.of is not None:
                 back = replace(returned.of, number=champion.number + 1, until_row=int(holdout[0]))
@@ -151,14 +128,6 @@ class Trainer:
             sure_gain=winner.sure_gain,
             gain=winner.gain,
         )
-
-    def _sure_decay(self, champion: Champion, trial: Trial) -> float:
-        """By how much a row the champion surely does worse than on the hold-out that it was judged on."""
-        known = champion.reference
-        if known is None:
-            return -math.inf
-        now = loss_reference(trial.labels, trial.answers, blocks=_blocks(len(trial.labels)), task=self._task)
-        return sure_decay(now.score, now.standard_error, reference=known.score, reference_error=known.standard_error)
 
     def _trial(self, holdout: Index, champion: Champion) -> Trial:
         labels, table = self._stream.labels[holdout], self._stream.take(holdout)

@@ -257,16 +257,6 @@ def test_recent_rows_win_after_a_change_that_nobody_saw():
     assert isinstance(found.verdict, Promote)
 
 
-def test_a_turn_says_by_how_much_the_champion_surely_does_worse_than_in_its_time():
-    played = _stream(change=None)
-    trainer = Trainer(played, Counting(), Policy.of(played))
-    first = trainer.referred(trainer.fit_unjudged(played.first_step, number=1), played.first_step)
-    assert first.reference is not None
-    assert trainer.turn(70, first).sure_decay < 0
-    better = replace(first, reference=replace(first.reference, score=first.reference.score - 1))
-    assert 0.5 < trainer.turn(70, better).sure_decay < 1
-
-
 def test_an_archived_champion_returns_without_a_fit_when_its_world_does():
     played = _stream(change=0.5)
     trainer = Trainer(played, Counting(), Policy.of(played))

@@ -12,7 +12,6 @@ from heliostat.govern.candidates import (
     can_win,
     num_choosing,
     returns,
-    sure_decay,
     sure_gain,
     windows,
 )
@@ -101,8 +100,3 @@ def test_of_two_kinds_that_learned_from_all_history_the_better_goes_on():
 )
 def test_a_part_of_the_hold_out_chooses_where_enough_is_left_to_judge_on(num_rows, split, found):
     assert num_choosing(num_rows, split=split, at_least=200) == found
-
-
-@pytest.mark.parametrize(("score", "is_sure"), [(0.5, False), (0.6, False), (0.7, True)])
-def test_a_champion_has_surely_decayed_when_its_loss_rose_beyond_both_errors(score, is_sure):
-    assert (sure_decay(score, 0.05, reference=0.5, reference_error=0.05) > 0) == is_sure
