@@ -36,7 +36,7 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 65_536
 MAX_URL_BYTES = 8_192
 # In percent of the sockets that HAProxy may open: two for each caller and some for checks. With HAProxy's 20 and 25,
-# half of the callers allowed were enough for it to keep none: every request then opened a connection, at three times
+# half of the callers allowed were enough for it to keep none: every request then opened a connection, at four times
 # the replica's work, so that a replica that fell behind could not catch up.
 KEPT_CONNECTIONS = "    tune.pool-low-fd-ratio 90\n    tune.pool-high-fd-ratio 95"
 # A replica that is busy answers its health check late, and one that is dead refuses it at once. Without this, HAProxy

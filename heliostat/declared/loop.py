@@ -53,6 +53,8 @@ class Loop:
             raise WorkloadError(f"{self}: cooldown, shadow_span, canary_span and probation must not be negative.")
         if self.max_follow_up_rows is not None and self.max_follow_up_rows < 1:
             raise WorkloadError(f"{self}: max_follow_up_rows must be above zero; None sets no limit.")
+        if self.max_follow_up_rows is not None and not self.follow_ups:
+            raise WorkloadError(f"{self}: max_follow_up_rows bounds follow-ups; declare follow_ups=True, too.")
         if not self.max_model_ms > 0:
             raise WorkloadError(f"{self}: max_model_ms must be above zero.")
         if self.max_estimated_loss is not None and not self.max_estimated_loss > 0:

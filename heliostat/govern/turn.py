@@ -142,7 +142,7 @@ class LoopState:
             is_moving=record.is_moving,
             is_returned=record.is_returned,
             started_at=record.started_at,
-            max_rows=self._loop.max_follow_up_rows if self._loop.follow_ups else None,
+            max_rows=self._loop.max_follow_up_rows,
         )
         assert record.ended_at is not None  # set together with the outcome
         rests_until = record.ended_at + self._world.rest(self._loop.cooldown)

@@ -55,7 +55,8 @@ def changed(loop: Loop, text: str) -> tuple[Loop, frozenset[str]]:
             case "max_turns":
                 loop = replace(loop, max_turns=_number(value, part=part))
             case "follow_ups" if value in ("yes", "no"):
-                loop = replace(loop, follow_ups=value == "yes")
+                limit = loop.max_follow_up_rows if value == "yes" else None
+                loop = replace(loop, follow_ups=value == "yes", max_follow_up_rows=limit)
             case "ignore" if value:
                 ignored = frozenset(value.split("+"))
             case _:

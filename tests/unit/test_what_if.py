@@ -123,7 +123,7 @@ def test_what_a_trigger_asked_for_can_be_left_out():
 def test_without_follow_ups_their_turns_are_not_taken():
     past = lived(3)
     assert any("labelled rows since the change" in reason for turn in past.turns for reason in turn.reasons)
-    found = what_if(past, changed(LOOP, "follow_ups=no")[0])
+    found = what_if(past, changed(replace(LOOP, max_follow_up_rows=500), "follow_ups=no")[0])
     assert not any("labelled rows since the change" in reason for one in found for reason in one.record.reasons)
 
 

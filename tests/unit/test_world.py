@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from heliostat import Loop
+from heliostat.errors import WorkloadError
 from heliostat.gates import Hold, Promote
 from heliostat.govern.commands import Ended, Submit
 from heliostat.govern.events import Asked, Matured, RunEnded, Ticked
@@ -97,7 +98,7 @@ def test_a_turn_that_sees_the_world_move_is_a_change_where_follow_ups_have_a_lim
     [
         (LOOP, True),
         (replace(LOOP, max_follow_up_rows=500), False),
-        (replace(LOOP, max_follow_up_rows=500, follow_ups=False), True),
+        (replace(LOOP, follow_ups=False), True),
     ],
     ids=["no limit", "calm", "no follow-ups"],
 )
@@ -105,6 +106,11 @@ def test_a_turn_begins_no_follow_ups_where_it_saw_nothing_or_nobody_asked(loop, 
     state, _ = loop_after(asked("age"), ended(1, START, is_moving=is_moving), loop=loop)
     assert state.world.changed_at is None
     assert state.handle(Matured(at=START + 9 * DAY, num_since_change=10**6)) == []
+
+
+def test_a_limit_on_follow_ups_that_nobody_asked_for_is_refused():
+    with pytest.raises(WorkloadError, match="declare follow_ups=True, too"):
+        replace(LOOP, max_follow_up_rows=500, follow_ups=False)
 
 
 def test_the_onset_of_a_change_stays_while_its_turns_see_the_world_move():
