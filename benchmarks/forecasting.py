@@ -35,7 +35,7 @@ from heliostat.learn.bundle import served
 from heliostat.learn.fit import fit, refit
 from heliostat.learn.forecast import forecast_network
 from heliostat.learn.forecast_rows import CALENDAR, forecast_rows
-from heliostat.learn.parts import days
+from heliostat.learn.row_checks import days
 from heliostat.learn.rows import split_by_time
 from heliostat.vectors import to_matrix
 

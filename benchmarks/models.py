@@ -31,7 +31,7 @@ from heliostat import Category, Number, Training, Vector, Workload
 from heliostat.blocks import block_bootstrap
 from heliostat.columns import Column
 from heliostat.learn.images import image_network
-from heliostat.learn.parts import days
+from heliostat.learn.row_checks import days
 from heliostat.learn.rows import split_by_time
 from heliostat.learn.text import text_network
 from heliostat.metrics import auc, brier, log_loss, log_losses

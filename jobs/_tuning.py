@@ -18,8 +18,8 @@ from heliostat.learn.fit import fit
 from heliostat.learn.fit_trees import fit_trees
 from heliostat.learn.network_answers import NetworkAnswers
 from heliostat.learn.objective import objective_of
-from heliostat.learn.parts import days
 from heliostat.learn.prepare import Preparation
+from heliostat.learn.row_checks import days
 from heliostat.learn.rows import LABEL, ordered
 from heliostat.learn.state import FitState, Tensors
 from heliostat.learn.tuned import configured

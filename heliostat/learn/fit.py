@@ -17,8 +17,8 @@ from heliostat.learn.examples import Examples
 from heliostat.learn.faults import guarded
 from heliostat.learn.material import Material, digest_of, material_of
 from heliostat.learn.objective import Calibrated
-from heliostat.learn.parts import check_differ, check_labels, check_later, days
 from heliostat.learn.prepare import Preparation
+from heliostat.learn.row_checks import check_differ, check_labels, check_later, days
 from heliostat.learn.rows import EVENT_AT, ordered
 from heliostat.learn.run_epochs import OnEpoch, begin, load_weights, run
 from heliostat.learn.start import Start

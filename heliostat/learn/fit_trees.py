@@ -9,8 +9,8 @@ from heliostat.errors import WorkloadError
 from heliostat.learn.examples import Examples
 from heliostat.learn.fit import Fitted
 from heliostat.learn.objective import Calibrated, Objective, objective_of
-from heliostat.learn.parts import check_labels, check_parts, days
 from heliostat.learn.prepare import Preparation
+from heliostat.learn.row_checks import check_labels, check_parts, days
 from heliostat.learn.rows import EVENT_AT, ordered
 from heliostat.learn.start import Start
 from heliostat.learn.state import EpochScores

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from heliostat.learn import parallel
 from heliostat.learn.examples import Examples
 from heliostat.learn.objective import Objective, objective_of
-from heliostat.learn.parts import check_labels
 from heliostat.learn.prepare import Preparation
+from heliostat.learn.row_checks import check_labels
 from heliostat.learn.rows import EVENT_AT, LABEL, ordered
 from heliostat.learn.shares import Feed, InMemory
 from heliostat.learn.start import Start

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from heliostat.columns import Category, Column, Number, Vector
-from heliostat.learn.parts import check_labels
 from heliostat.learn.prepare import RARE_BELOW, NumberRange, Preparation, VectorMean, Vocabulary
+from heliostat.learn.row_checks import check_labels
 from heliostat.learn.rows import EVENT_AT, LABEL, named
 from heliostat.learn.streamed import Streamed, drawn
 from heliostat.vectors import to_matrix
