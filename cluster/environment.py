@@ -6,9 +6,11 @@ Ray's embedded store for the head (`RAY_gcs_storage=rocksdb`) is not set: it let
 process with its actors, which a local cluster never asks for, because what must last is in our own stores.
 """
 
+import contextlib
 import os
 import secrets
 import sys
+import tempfile
 from pathlib import Path
 
 from cluster.ingress import hooks_dir, ingress_environment
@@ -83,9 +85,12 @@ def ensure_token(settings: Settings) -> str:
     # Ray's own `get-auth-token --generate` refuses a path that is not there yet.
     if not settings.token_path.exists():
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(settings.token_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as token_file:
-            token_file.write(secrets.token_hex(32))
+        # Readable by the owner from the start, and in place once it is whole; of two at once the first counts.
+        with tempfile.NamedTemporaryFile("w", dir=settings.home, prefix="token-") as partial:
+            partial.write(secrets.token_hex(32))
+            partial.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(partial.name, settings.token_path)
     return settings.token_path.read_text().strip()
 
 

@@ -17,6 +17,7 @@ from heliostat.errors import SettingsError
 from heliostat.serving.combining import Reply
 from heliostat.settings import Settings
 from heliostat.workload import load
+from serve_apps import cache_metrics
 from serve_apps.config import PredictorConfig
 from serve_apps.desk import ActorDesk
 from serve_apps.endpoints import http_app
@@ -42,6 +43,7 @@ class Replica(InferenceService):
         self._predictor = predictor_of(config, HandlePeers())
         self.calls = GrpcCalls(self._predictor)
         self._following: asyncio.Task[None] | None = None
+        self._counting: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> HttpApp:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
@@ -67,6 +69,10 @@ class Replica(InferenceService):
         await self._predictor.reconfigure(user_config)
         if self._following is None and self._predictor.config.limits.scaling is not None:
             self._following = asyncio.create_task(follow(num_running, self._predictor.access.share_among))
+        cache = self._predictor.cache
+        if self._counting is None and cache is not None:
+            name = self._predictor.config.workload
+            self._counting = asyncio.create_task(cache_metrics.follow(lambda: {name: cache}))
 
 
 def build(args: Mapping[str, Any]) -> Application:

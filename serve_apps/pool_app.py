@@ -4,6 +4,7 @@ Reads:  bundles, named by the record in `user_config`
 Writes: write-ahead segments: predictions, labels
 """
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cluster.resources import predictor_actor_options
 from heliostat.errors import SettingsError
 from heliostat.serving.combining import Reply
 from heliostat.settings import Settings
+from serve_apps import cache_metrics
 from serve_apps.app import MAX_ONGOING_REQUESTS, SHUTDOWN_TIMEOUT_S
 from serve_apps.desk import ActorDesk
 from serve_apps.protocols import accepting
@@ -32,6 +34,7 @@ class PoolReplica(InferenceService):
     def __init__(self, settings: Settings) -> None:
         self._pool = Pool(settings, steering=ActorDesk, desk=ActorDesk, peers=HandlePeers)
         self.calls = PoolCalls(self._pool)
+        self._counting: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> Pool:
         """The ASGI application that answers; Serve ends its lifespan when the replica goes."""
@@ -45,6 +48,8 @@ class PoolReplica(InferenceService):
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """The pool's record, at the start and whenever a route, a key or a workload changes."""
         await self._pool.reconfigure(user_config)
+        if self._counting is None:
+            self._counting = asyncio.create_task(cache_metrics.follow(self._pool.caches))
 
 
 def build(args: Mapping[str, Any]) -> Application:

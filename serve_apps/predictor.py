@@ -17,6 +17,7 @@ from typing import Any
 from heliostat.errors import NotFoundError
 from heliostat.ids import prediction_ids, scoped
 from heliostat.records import BundleRef, KeyRecord, Route
+from heliostat.serving.answer_cache import AnswerCache
 from heliostat.serving.authentication import Keyring
 from heliostat.serving.labels import Label
 from heliostat.serving.problem import ExpiredError, TooLargeError
@@ -203,6 +204,11 @@ class Predictor:
         """True when there is a champion that can answer."""
         return self.live.route.champion in self.live.version_by_number
 
+    @property
+    def cache(self) -> AnswerCache | None:
+        """The answers that are given again, where the workload asks for that."""
+        return self._scorer.cache
+
     def status(self) -> dict[str, Any]:
         """What this replica holds and does."""
         live = self.live
@@ -221,7 +227,7 @@ class Predictor:
             "breakers": self._scorer.breaker_states(live),
             "num_shed": self.admission.num_shed,
             "shadow": self._shadow.status(),
-            "cache": None if self._scorer.cache is None else self._scorer.cache.status(),
+            "cache": None if self.cache is None else self.cache.status(),
             "last_error": self.last_error,
             "revisions": self.revisions.status(at=datetime.now(UTC)),
             "started_at": self.started_at.isoformat(),

@@ -18,7 +18,7 @@ class Cache:
     ttl: timedelta = timedelta(minutes=10)
 
     def __post_init__(self) -> None:
-        if self.max_bytes < 1_000_000:
+        if not self.max_bytes >= 1_000_000:
             raise WorkloadError(f"{self}: max_bytes must be at least 1,000,000.")
         if self.ttl <= timedelta(0):
             raise WorkloadError(f"{self}: ttl must be above zero; leave the cache out to keep nothing.")

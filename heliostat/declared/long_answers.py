@@ -25,7 +25,8 @@ class LongAnswers:
     callback_waits_s: tuple[float, ...] = (5.0, 30.0, 120.0, 600.0, 3600.0)
 
     def __post_init__(self) -> None:
-        if min(self.max_rows, self.max_body_bytes, self.max_waiting) < 1 or self.max_rejected_rows < 0:
+        counts = (self.max_rows, self.max_body_bytes, self.max_waiting)
+        if not all(count >= 1 for count in counts) or not self.max_rejected_rows >= 0:
             raise WorkloadError(f"{self}: max_rows, max_body_bytes and max_waiting must be at least 1.")
         if self.keep <= timedelta(0) or not all(0 <= wait_s <= 86_400 for wait_s in self.callback_waits_s):
             raise WorkloadError(f"{self}: keep must be above zero, and each of callback_waits_s from 0 to 86,400.")

@@ -18,5 +18,5 @@ class Pool:
     max_loaded_mib: float = 1024.0
 
     def __post_init__(self) -> None:
-        if self.max_loaded_models < 1 or not 0 < self.max_loaded_mib < float("inf"):
+        if not self.max_loaded_models >= 1 or not 0 < self.max_loaded_mib < float("inf"):
             raise WorkloadError(f"{self}: max_loaded_models must be at least 1 and max_loaded_mib above 0.")

@@ -56,7 +56,7 @@ class Serving:
 
     def __post_init__(self) -> None:
         counts = (self.num_replicas, self.max_rows_per_request, self.max_body_bytes, self.max_waiting_rows)
-        if min(counts) < 1:
+        if not all(count >= 1 for count in counts):
             raise WorkloadError(f"{self}: every number must be at least 1.")
         if not 0 < self.max_batch_ms < float("inf"):
             raise WorkloadError(f"{self}: max_batch_ms must be above 0.")

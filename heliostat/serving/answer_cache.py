@@ -61,16 +61,20 @@ class AnswerCache:
                         self._kept[keys[place]] = score
         return np.array(found, np.float64)
 
+    @property
+    def num_entries(self) -> int:
+        """How many answers are kept and not too old."""
+        with self._lock:
+            return len(self._kept)
+
     def status(self) -> dict[str, int | float | None]:
         """How many rows were asked for and how many of them were kept; None before the first."""
         ratio = self.num_hits / self.num_rows if self.num_rows else None
-        with self._lock:
-            num_entries = len(self._kept)
         return {
             "num_rows": self.num_rows,
             "num_hits": self.num_hits,
             "hit_ratio": ratio,
-            "num_entries": num_entries,
+            "num_entries": self.num_entries,
             "max_entries": self.max_entries,
         }
 

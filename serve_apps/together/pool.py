@@ -16,6 +16,7 @@ from heliostat.errors import HeliostatError, NotFoundError
 from heliostat.learn import declaration
 from heliostat.records import BundleRef
 from heliostat.serving import problem
+from heliostat.serving.answer_cache import AnswerCache
 from heliostat.serving.combining import Reply
 from heliostat.serving.problem import UnavailableError
 from heliostat.serving.shelf import MIB, Shelf, ShelfLimits
@@ -113,6 +114,11 @@ class Pool:
             await _refusal(self.why_not(name)).send(send)
         else:
             await send({"type": "websocket.close", "code": 1000})
+
+    def caches(self) -> dict[str, AnswerCache]:
+        """The answers that are given again, of the workloads that ask for that."""
+        found = {name: member.predictor.cache for name, member in self.member_by_name.items()}
+        return {name: cache for name, cache in found.items() if cache is not None}
 
     async def answer_peer(self, name: str, asked: Asked) -> Reply:
         """What another workload asks one of these; UnavailableError or NotFoundError when it cannot be asked."""

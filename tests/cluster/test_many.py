@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from heliostat.records import BundleRef, KeyTerms
 from heliostat.serving.generated import open_inference_pb2 as pb
@@ -159,6 +161,31 @@ def test_a_workload_asks_one_with_replicas_of_its_own_and_one_in_the_pool(many):
     own = 3 * whole["predictions"][0] - sum(others)
     assert 0 < own < 1
     assert own != pytest.approx(others[0], abs=1e-4)
+
+
+def cache_metrics(many, name):
+    """What Ray's endpoint of the node says of a workload's cache: of each metric the sum over replicas."""
+    told = urllib.request.urlopen(f"http://127.0.0.1:{many.installation.settings.ports.metrics_export}", timeout=10)
+    found = Counter()
+    for family in text_string_to_metric_families(told.read().decode()):
+        for sample in family.samples:
+            if sample.name.startswith("ray_heliostat_cache") and sample.labels["workload"] == name:
+                found[sample.name.removeprefix("ray_heliostat_cache_")] += int(sample.value)
+    return found
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("name", [LATER, ASKS])
+def test_hits_of_the_answer_cache_are_counted_for_prometheus(many, wait_until, name):
+    """In the pool, and in replicas of its own."""
+    row = {**ROW, "load_percent": 12.345}
+    before = many.request(f"/{name}/v1/status")[1]["cache"]
+    for _ in range(3):
+        assert many.request(f"/{name}/v1/predict", {"rows": [row]})[0] == 200
+    rows, hits = before["num_rows"] + 3, before["num_hits"] + 2
+    wait_until(lambda: cache_metrics(many, name) >= Counter(rows_total=rows, hit_rows_total=hits), 60)
+    assert cache_metrics(many, name)["hit_rows_total"] == hits
+    assert cache_metrics(many, name)["entries"] == before["num_entries"] + 1
 
 
 @pytest.mark.ray

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from heliostat import AtMost, Binary, Category, Loop, Number, Serving, Training, Workload
+from heliostat import AtMost, Binary, Cache, Category, LongAnswers, Loop, Number, Pool, Serving, Training, Workload
 from heliostat.errors import WorkloadError
 from heliostat.metrics import Metric
 from heliostat.workload import load
@@ -159,6 +159,7 @@ def test_watching_and_governing_need_neither_torch_nor_ray():
     ("wrong", "sentence"),
     [
         ({"max_waiting_rows": 0}, "every number must be at least 1"),
+        ({"max_waiting_rows": float("nan")}, "every number must be at least 1"),
         ({"request_timeout_s": 0}, "request_timeout_s must lie above 0"),
         ({"request_timeout_s": 56}, "at most at 55"),
         ({"request_timeout_s": float("nan")}, "request_timeout_s must lie above 0"),
@@ -171,6 +172,15 @@ def test_watching_and_governing_need_neither_torch_nor_ray():
 def test_limits_that_make_no_sense_are_refused(wrong, sentence):
     with pytest.raises(WorkloadError, match=sentence):
         Serving(**wrong)
+
+
+@pytest.mark.parametrize("number", [0, float("nan")])
+@pytest.mark.parametrize(
+    ("declares", "name"), [(Pool, "max_loaded_models"), (Cache, "max_bytes"), (LongAnswers, "max_rows")]
+)
+def test_a_limit_below_one_or_of_no_number_is_refused(declares, name, number):
+    with pytest.raises(WorkloadError, match=name):
+        declares(**{name: number})
 
 
 @pytest.mark.parametrize("default", [1.5, float("nan"), "red", True])
