@@ -18,6 +18,7 @@ from cluster import submit
 
 MODULE, NAME = "tests.toy_steady", "toy-steady"
 NUM_KILLS = 3
+NEW_WITHIN_S = 240.0
 Happen = Callable[[], Awaitable[str]]
 
 
@@ -52,7 +53,7 @@ class Faults:
     async def upgrade(self) -> str:
         """Changed code is deployed; every replica is another process then."""
         old, started_s = self._pids(), time.perf_counter()
-        await self._job("deploy", tree=self._tree)
+        await self._deployed(self._tree)
         await self._until_new(lambda new: len(new) == 2 and not set(new) & set(old))
         return f"all replicas new {time.perf_counter() - started_s:.1f} s after the job was submitted"
 
@@ -105,7 +106,7 @@ class Faults:
         now = time.monotonic_ns()
         tree = self._toys.changed_tree(f"busy-{now}", "tests/toy_steady.py", '"""The toy', f'"""Of {now}. The toy')
         old, started_s = self._pids(), time.perf_counter()
-        await self._job("deploy", tree=tree)
+        await self._deployed(tree)
         await self._until_new(lambda new: len(new) == 2 and not set(new) & set(old))
         return f"all replicas new {time.perf_counter() - started_s:.1f} s after the job was submitted"
 
@@ -115,7 +116,7 @@ class Faults:
         module = tree / "tests/toy_steady.py"
         module.write_text(module.read_text().replace(rollouts.OLD_IMPORTS, rollouts.NEW_IMPORTS))
         doors, started_s = rollouts.Doors(self._toys, NAME), time.perf_counter()
-        await self._job("deploy", tree=tree)
+        await self._deployed(tree)
         row = {**ROW, **rollouts.NEW_COLUMN}
         await doors.until(lambda found: found == {200}, key=self._toys.key("caller"), row=row, num=2)
         return f"every replica took the new column {time.perf_counter() - started_s:.1f} s after the job was submitted"
@@ -136,6 +137,8 @@ class Faults:
     async def _until_new(self, holds: Callable[[list[int]], bool]) -> float:
         started_s = time.perf_counter()
         while not holds(self._pids()):
+            if time.perf_counter() - started_s > NEW_WITHIN_S:
+                raise TimeoutError(f"no new replicas within {NEW_WITHIN_S:g} s; those of now are {self._pids()}")
             await asyncio.sleep(0.2)
         await self._replicas.until(lambda versions: len(versions) >= 2, timeout_s=60.0)
         return time.perf_counter() - started_s
@@ -145,11 +148,16 @@ class Faults:
         identifier = await asyncio.to_thread(self._toys.start, verb, MODULE, *options, **how)
         return await asyncio.to_thread(submit.wait, self._toys.settings, identifier, timeout_s=240.0)
 
+    async def _deployed(self, tree: Path) -> None:
+        state = await self._job("deploy", tree=tree)
+        if state.status != submit.SUCCEEDED:
+            raise RuntimeError(f"jobs.deploy of {tree} ended as {state.status}: {state.message}")
+
     async def _refused(self, tree: Any) -> str:
         old, started_s = self._pids(), time.perf_counter()
         state = await self._job("deploy", tree=tree)
         took_s, stayed = time.perf_counter() - started_s, self._pids() == old
-        await self._job("deploy", tree=self._tree)
+        await self._deployed(self._tree)
         kept = "the replicas before went on" if stayed else "replicas were replaced"
         return f"jobs.deploy ended as {state.status} after {took_s:.0f} s; {kept}"
 
