@@ -106,6 +106,9 @@ _STATS_BIND = re.compile(r"^(listen stats\n +bind )(?:\*|127\.0\.0\.1)?:(\d+)$",
 _GLOBAL = re.compile(r"^global$", re.MULTILINE)
 _DEFAULTS = re.compile(r"^defaults\n +mode http$", re.MULTILINE)
 _NO_ROUTE = re.compile(r"^(backend default_backend)\n +http-request return status 404 [^\n]+$", re.MULTILINE)
+# A 404 is final for a client, and HAProxy knows no workload for its first seconds after it was started anew.
+_NO_WORKLOAD = "The ingress knows no workload: it has just started, or none is deployed; send it again."
+_HTTP_ROUTE = re.compile(r"^frontend http_frontend\n(?:[ #][^\n]*\n)*? +use_backend ", re.MULTILINE)
 # Ray's own file says 500 for all three: it hides whether the request may be repeated.
 _ERROR_FILES = re.compile(r"^ +errorfile 50[234] [^\n]+\n", re.MULTILINE)
 
@@ -125,7 +128,7 @@ def adapt(configuration: str, *, directory: Path) -> str:
     configuration = _after(_DEFAULTS, _default_rules(directory), configuration)
     # A plain answer of a fixed text; Ray's repeats the path that was asked for.
     configuration = _replace_once(
-        _NO_ROUTE, lambda found: f"{found[1]}\n    http-request return {_answer(404)}", configuration
+        _NO_ROUTE, lambda found: f"{found[1]}\n    http-request return {_no_route(configuration)}", configuration
     )
     configuration = _after(_HTTP_FRONTEND, _request_rules(), configuration)
     if "\nfrontend grpc_frontend\n" not in configuration:
@@ -148,13 +151,13 @@ def main(arguments: list[str]) -> None:
     os.execv(arguments[0], arguments)
 
 
-def problem(status: int) -> str:
+def problem(status: int, detail: str | None = None) -> str:
     """The problem document of a status that HAProxy answers itself."""
     document = {
         "type": "about:blank",
         "title": _TITLE_BY_STATUS[status],
         "status": status,
-        "detail": _DETAIL_BY_STATUS[status],
+        "detail": detail or _DETAIL_BY_STATUS[status],
     }
     return json.dumps(document)
 
@@ -175,6 +178,12 @@ def write_answers(directory: Path) -> None:
 
 def _answer(status: int) -> str:
     return f"status {status} content-type application/problem+json string '{problem(status)}'"
+
+
+def _no_route(configuration: str) -> str:
+    if _HTTP_ROUTE.search(configuration):
+        return _answer(404)
+    return f"status 503 content-type application/problem+json hdr Retry-After 1 string '{problem(503, _NO_WORKLOAD)}'"
 
 
 def _error_file(directory: Path, status: int) -> Path:

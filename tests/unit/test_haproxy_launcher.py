@@ -90,7 +90,20 @@ def test_what_haproxy_answers_itself_is_a_problem_document(tmp_path: Path, statu
 
 
 def test_a_path_of_no_workload_is_answered_with_a_problem_document() -> None:
-    assert f"http-request return status 404 content-type application/problem+json string '{problem(404)}'" in adapted()
+    routed = RENDERED.replace(
+        "    default_backend", "    acl is_toy path /toy\n    use_backend toy if is_toy\n    default_backend"
+    )
+    text = adapt(routed, directory=DIRECTORY)
+    assert f"http-request return status 404 content-type application/problem+json string '{problem(404)}'" in text
+
+
+def test_an_ingress_that_knows_no_workload_asks_to_try_again() -> None:
+    text = adapt(RENDERED + GRPC, directory=DIRECTORY)  # a route of gRPC is none of HTTP
+    (answer,) = [line for line in text.splitlines() if "knows no workload" in line]
+    assert answer.startswith(
+        "    http-request return status 503 content-type application/problem+json hdr Retry-After 1"
+    )
+    assert "status 404" not in text
 
 
 def test_a_slow_request_is_not_waited_for_longer_than_a_quarter_of_a_minute() -> None:
