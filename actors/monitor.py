@@ -12,11 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.counting import LabelCounting
 from actors.judged import changes, known_until, references
 from actors.leases import Holder
 from actors.proxy import catalog
 from actors.watch import Watch
-from heliostat import cohorts, label_outcomes
+from heliostat import cohorts
 from heliostat.records import num_learned
 from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
@@ -49,6 +50,7 @@ class Monitor:
         self._state: MonitorState | None = None
         self._windows: Windows | None = None
         self._followed = Followed()
+        self._counting = LabelCounting(watch, self._lake)
         self._metrics: str | None = None
 
     def observe(self, clock: datetime) -> datetime:
@@ -69,7 +71,7 @@ class Monitor:
         return clock
 
     def status(self) -> dict[str, Any]:
-        """How far it is, and the version it watches."""
+        """How far it is, the version it watches, and why labels are not counted (None where they are)."""
         state = self._restored()
         champion = state.champion
         return {
@@ -77,6 +79,7 @@ class Monitor:
             "watched_version": None if champion is None else champion.version,
             "frequent_values": frequent_values(state, self._windows),
             "num_too_late": 0 if self._windows is None else self._windows.num_too_late,
+            "last_error": self._counting.last_error,
         }
 
     def matured(self, since: datetime) -> tuple[int, float | None]:
@@ -103,7 +106,7 @@ class Monitor:
             self._watch.workload,
             measured=[
                 *told,
-                *measured_labels(self._followed.told_labels),
+                *measured_labels(self._followed.told_labels, is_up=self._counting.last_error is None),
                 *turns.measured(ended["turns"]),
                 *measured_alarms(ended["turns"]),
             ],
@@ -163,7 +166,13 @@ class Monitor:
         )
         self._followed.awaited = self._followed.awaited.seen(rows)
         self._followed.answers = answers.count(rows, before=self._followed.answers)
-        self._count_labels(rows, clock)
+        self._followed.told_labels = self._counting.counted(
+            self._followed.told_labels,
+            predictions=rows,
+            clock=clock,
+            wait=self._followed.awaited.wait,
+            matured_until=self._followed.matured_until,
+        )
         if self._windows is None:
             return []
         if rows.num_rows:
@@ -172,21 +181,6 @@ class Monitor:
             given = task.answers(rows)
             self._windows.add(rows, task.output(given), unsent=unsent, answers=given)
         return list(self._windows.close(clock))
-
-    def _count_labels(self, predictions: pa.Table, clock: datetime) -> None:
-        """What became of labels, looked at once a window: it reads another table, and nothing is decided by it."""
-        followed, reached = self._followed, window_start(clock, self._watch.loop.window)
-        has_begun = followed.told_labels.settled_until is not None
-        if has_begun and followed.matured_until is not None and reached <= followed.matured_until:
-            return
-        followed.told_labels = label_outcomes.followed(
-            self._lake,
-            self._watch.workload,
-            followed.told_labels,
-            predictions=predictions,
-            clock=clock,
-            wait=followed.awaited.wait,
-        )
 
     def _matured_cohorts(self, clock: datetime) -> list[Event]:
         """The cohorts that fell due up to `clock`, each judged on the labels known at its end."""

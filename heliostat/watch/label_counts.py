@@ -15,6 +15,7 @@ IN_TIME, LATE, REPEATED, CONTRADICTING = "in_time", "late", "repeated", "contrad
 UNKNOWN, TOO_OLD, BY_KEY = "unknown", "too_old", "by_key"
 OUTCOMES = (IN_TIME, LATE, REPEATED, CONTRADICTING, UNKNOWN, TOO_OLD, BY_KEY)
 NEWEST = Gauge("label_newest_known_timestamp_seconds", "When the newest label became known")
+COUNTING = Gauge("label_counting_up", "1 when labels could be counted at the last look, 0 while that fails")
 SETTLED = Gauge(
     "labels_settled_until_timestamp_seconds", "The day before which all labels are counted by what became of them"
 )
@@ -37,8 +38,11 @@ class LabelCounts:
     newest_known_at: datetime | None = None
     num_by_outcome: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
 
-    def begun(self, predictions: pa.Table, *, read_until: int | None, clock: datetime) -> "LabelCounts":
-        """Counting from the first day of these predictions on, or from today where they are all of the future."""
+    def begun(self, predictions: pa.Table, *, clock: datetime, read_until: int | None = None) -> "LabelCounts":
+        """Counting from the first day of these predictions on, or from today where they are all of the future.
+
+        Labels up to the version `read_until` of their table are passed over; None: none of them.
+        """
         first_at = pc.min(predictions["event_at"]).as_py()
         if first_at is None:
             return self
@@ -123,8 +127,9 @@ def counted(predictions: pa.Table, labels: pa.Table) -> dict[str, int]:
     }
 
 
-def measured_labels(counts: LabelCounts) -> Iterator[Measurement]:
-    """How fresh the labels are, and up to where they are counted."""
+def measured_labels(counts: LabelCounts, *, is_up: bool) -> Iterator[Measurement]:
+    """How fresh the labels are, up to where they are counted, and whether the last look at them went well."""
+    yield COUNTING.of(float(is_up))
     if counts.newest_known_at is not None:
         yield NEWEST.at(counts.newest_known_at)
     if counts.settled_until is not None:

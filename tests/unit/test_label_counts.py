@@ -172,6 +172,7 @@ def test_without_knowing_how_long_labels_take_no_day_settles_and_a_long_pause_is
 
 def test_every_outcome_is_exported_from_the_start():
     counts = LabelCounts()
-    text = exposition("toy", measured=list(measured_labels(counts)), num_by_label_outcome=counts.num_by_outcome)
+    told = list(measured_labels(counts, is_up=True))
+    text = exposition("toy", measured=told, num_by_label_outcome=counts.num_by_outcome)
     for outcome in OUTCOMES:
         assert f'heliostat_labels_total{{outcome="{outcome}",workload="toy"}} 0.0' in text
