@@ -101,7 +101,14 @@ class Monitor:
         state = self._restored()
         ended = catalog().get_state(self._watch.workload, "turns") or {"turns": []}
         sensitive = self._watch.watching.sensitive
-        told = told_of(state, windows=self._windows, awaited=self._followed.awaited, sensitive=sensitive, clock=clock)
+        told = told_of(
+            state,
+            windows=self._windows,
+            awaited=self._followed.awaited,
+            sensitive=sensitive,
+            clock=clock,
+            task=self._watch.task,
+        )
         return exposition(
             self._watch.workload,
             measured=[
@@ -137,6 +144,7 @@ class Monitor:
             span=self._watch.loop.window,
             has_sketches=True,
             task=self._watch.task,
+            grouped_by=self._watch.watching.columns,
         )
         return [
             ChampionChanged(
@@ -249,6 +257,7 @@ class Monitor:
                 span=self._watch.loop.window,
                 has_sketches=True,
                 task=self._watch.task,
+                grouped_by=self._watch.watching.columns,
             )
         return self._state
 

@@ -13,6 +13,8 @@ MAX_TOGETHER = 16  # their pairs are 120, and each is counted in every window
 class Watching:
     """Columns by whose values quality is told apart.
 
+    Of the groups of every such column: realised loss, calibration, and what the answers of a window expect of
+    themselves before labels come.
     Between the groups of a `sensitive` column gaps are told too: of the rate of positive answers, true and false
     positives, and loss. A column's groups are the bins of its reference: eleven at most, whatever the traffic is.
     Of the columns of `together` it is watched how each two of them depend on each other: a change of that alone moves

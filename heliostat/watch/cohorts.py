@@ -16,7 +16,8 @@ from heliostat.watch.events import CohortMatured, CohortScore
 from heliostat.watch.groups import tallies
 from heliostat.watch.outcomes import cohort
 from heliostat.watch.profile import OUTPUT
-from heliostat.watch.reliability import ReliabilityBin, reliability
+from heliostat.watch.reliability import reliability
+from heliostat.watch.said import said_and_came
 
 DELAY_QUANTILES = (0.5, 0.95)
 
@@ -53,6 +54,7 @@ def _score(
     labelled = rows.filter(pc.is_valid(rows.column("label")))
     labels = np.asarray(labelled.column("label").to_numpy(), np.float64)
     answers = task.answers(labelled)
+    said, came = said_and_came(task, labels, answers)
     return CohortScore(
         num_predictions=rows.num_rows,
         num_labelled=labelled.num_rows,
@@ -61,20 +63,10 @@ def _score(
         },
         expected=task.expected(answers),
         estimated_by_metric=_estimated(task, task.answers(rows)),
-        reliability=_calibration(task, labels, answers),
+        reliability=reliability(came, said),
         groups=tallies(labelled, groups, task=task, labels=labels, answers=answers),
         label_delay_s=_delays_s(labelled),
     )
-
-
-def _calibration(task: Task, labels: NDArray[np.float64], answers: NDArray[np.float64]) -> tuple[ReliabilityBin, ...]:
-    """What was said and what came: of probabilities the positive label, else the likeliest class or the interval."""
-    if task.output_name == OUTPUT:
-        return reliability(labels, answers)
-    doubts, said = task.doubts(labels, answers), task.sureness(answers)
-    is_known = doubts.is_sure if said is None else np.isfinite(said)
-    said = 1 - doubts.expected if said is None else said
-    return reliability((~doubts.is_contradicted[is_known]).astype(np.float64), said[is_known])
 
 
 def _estimated(task: Task, answers: NDArray[np.float64]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What answers that are no probabilities of two values expect of themselves: sums over a window's rows.
+"""What answers expect of themselves: sums over a window's rows, or over those of a group.
 
 As `estimates` it assumes that calibration holds and that the concept has not changed.
 """
@@ -26,7 +26,8 @@ class ExpectedTally:
     @classmethod
     def of(cls, task: Task, answers: Values) -> "ExpectedTally":
         """The tally of answers; those that say nothing of what they expect are left out."""
-        known = answers[np.isfinite(answers).all(axis=1)]
+        is_finite = np.isfinite(answers)
+        known = answers[is_finite if answers.ndim == 1 else is_finite.all(axis=1)]
         found, sureness = task.expected(known), task.sureness(known)
         return cls(
             num_rows=len(known),
@@ -46,7 +47,7 @@ class ExpectedTally:
     def scores(self, task: Task) -> dict[str, float]:
         """The scores that the answers expect of themselves, by metric; none for no answers.
 
-        Of classes also the share of right ones, which is how sure the answers are on average.
+        Of classes, and of two values, also the share of right ones, which is how sure the answers are on average.
         """
         if not self.num_rows:
             return {}

@@ -1,4 +1,7 @@
-"""Whether a model serves one group of rows worse than the rest: rates, true and false positives, loss."""
+"""Whether a model serves one group of rows worse than the rest: rates, true and false positives, loss.
+
+What calibration needs is counted here too, and told by `group_calibration`.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 
 from heliostat.tasks import BINARY, Task
 from heliostat.watch.bins import CategoryBins, NumberBins
+from heliostat.watch.said import sure_and_right
 
 Values = NDArray[np.float64]
 MIN_GROUP_ROWS = 30  # a gap over fewer says nothing, however wide its interval
@@ -20,7 +24,11 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class GroupTally:
-    """Labelled rows of one group: how many, how many were positive, said to be, and both; losses and their squares."""
+    """Labelled rows of one group: how many, how many were positive, said to be, and both; losses and their squares.
+
+    Of `num_judged` of them it is known how likely their positive label was called and whether it came (of two values),
+    and how sure the answer was and whether it was right: sums of each.
+    """
 
     num_rows: int = 0
     num_positive: int = 0
@@ -28,6 +36,11 @@ class GroupTally:
     num_true: int = 0
     loss_sum: float = 0.0
     loss_square_sum: float = 0.0
+    num_judged: int = 0
+    said_sum: float = 0.0
+    num_came: int = 0
+    sure_sum: float = 0.0
+    num_right: int = 0
 
     def __add__(self, other: "GroupTally") -> "GroupTally":
         """The tally of both sets of rows."""
@@ -44,6 +57,7 @@ class GroupTally:
         positive = labels > 0.5 if is_binary else np.zeros(len(labels), np.bool_)
         said = answers >= THRESHOLD if is_binary else positive
         losses = task.losses(labels, answers)
+        sure, right = sure_and_right(task, labels, answers)
         return cls(
             num_rows=len(labels),
             num_positive=int(positive.sum()),
@@ -51,6 +65,11 @@ class GroupTally:
             num_true=int((positive & said).sum()),
             loss_sum=float(losses.sum()),
             loss_square_sum=float((losses**2).sum()),
+            num_judged=len(sure),
+            said_sum=float(answers.sum()) if is_binary else 0.0,
+            num_came=int(positive.sum()),
+            sure_sum=float(sure.sum()),
+            num_right=int(right.sum()),
         )
 
 
@@ -109,7 +128,7 @@ def gaps(total: Tallies) -> list[Gap]:
     for column, by_group in total.items():
         whole = added([{column: {"": tally}} for tally in by_group.values()])[column][""]
         large = {group: tally for group, tally in sorted(by_group.items()) if _is_large(tally, whole - tally)}
-        z = _z(len(large))
+        z = z_of(len(large))
         for group, tally in large.items():
             found += _gaps(column, group, tally, whole - tally, z=z)
     return found
@@ -165,7 +184,7 @@ def _mean_gap(mine: GroupTally, rest: GroupTally, *, z: float) -> tuple[float, f
     return means[0], means[0] - means[1], z * math.sqrt(sum(variances))
 
 
-def _z(num_groups: int) -> float:
+def z_of(num_groups: int) -> float:
     """The normal quantile of a 95% interval that holds for so many groups at once."""
     return NormalDist().inv_cdf(1 - 0.025 / max(num_groups, 1))
 
@@ -182,6 +201,7 @@ def from_json(value: Mapping[str, Any]) -> dict[str, dict[str, GroupTally]]:
     """The tallies that `to_json` wrote."""
     names = [one.name for one in fields(GroupTally)]
     return {
-        column: {group: GroupTally(**dict(zip(names, one, strict=True))) for group, one in by_group.items()}
+        # Tallies that were stored before they knew calibration are shorter.
+        column: {group: GroupTally(**dict(zip(names, one, strict=False))) for group, one in by_group.items()}
         for column, by_group in value.items()
     }

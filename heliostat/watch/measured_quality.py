@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from heliostat.tasks import Task
 from heliostat.watch import groups
-from heliostat.watch.estimates import estimate_error
+from heliostat.watch.estimates import ASSUMPTION, estimate_error
 from heliostat.watch.events import CohortMatured, CohortScore
 from heliostat.watch.gauges import Gauge, Measurement
+from heliostat.watch.group_calibration import calibration_gaps
+from heliostat.watch.group_estimates import ByGroup
 from heliostat.watch.reliability import expected_calibration_error
 
 COHORT_END = Gauge("cohort_end_timestamp_seconds", "The newest predictions whose labels have fallen due")
@@ -51,6 +54,24 @@ GROUP_GAP_HALF_WIDTH = Gauge(
     "Half of the 95% interval of the gap, over all groups of the column at once, for one look",
     ("column", "group", "measure"),
 )
+GROUP_CALIBRATION = Gauge(
+    "group_calibration_gap",
+    "How much likelier the positive label, or a right answer, was called in the group than it came, since the champion",
+    ("column", "group", "measure"),
+)
+GROUP_CALIBRATION_HALF_WIDTH = Gauge(
+    "group_calibration_gap_half_width",
+    "Half of the 95% interval of that gap, over all groups of the column at once, for one look",
+    ("column", "group", "measure"),
+)
+GROUP_ESTIMATED_ROWS = Gauge(
+    "group_window_rows", "Rows of the group that the version answered in the newest window", ("column", "group")
+)
+GROUP_ESTIMATED = Gauge(
+    "group_estimated_score",
+    f"Quality of the group in the newest window before its labels arrive; assumes {ASSUMPTION}",
+    ("column", "group", "metric"),
+)
 
 
 def of_cohort(cohort: CohortMatured) -> Iterator[Measurement]:
@@ -95,13 +116,25 @@ def of_estimates(cohorts: Sequence[CohortMatured], *, version: int) -> Iterator[
 def of_groups(
     cohorts: Sequence[CohortMatured], *, version: int, sensitive: Sequence[str] = ()
 ) -> Iterator[Measurement]:
-    """Loss by group of every watched column, and the gaps between groups of sensitive ones, since the champion came."""
+    """Loss and calibration by group of watched columns, and gaps between groups of sensitive ones, since it came."""
     total = groups.added([one.score_by_version[version].groups for one in cohorts if version in one.score_by_version])
     for column, by_group in total.items():
         for group, tally in by_group.items():
             yield GROUP_ROWS.of(tally.num_rows, column, group)
             if tally.num_rows:
                 yield GROUP_LOSS.of(tally.loss_sum / tally.num_rows, column, group)
+    for one in calibration_gaps(total):
+        yield GROUP_CALIBRATION.of(one.difference, one.column, one.group, one.measure)
+        yield GROUP_CALIBRATION_HALF_WIDTH.of(one.half_width, one.column, one.group, one.measure)
     for gap in groups.gaps({column: by_group for column, by_group in total.items() if column in sensitive}):
         yield GROUP_GAP.of(gap.difference, gap.column, gap.group, gap.measure)
         yield GROUP_GAP_HALF_WIDTH.of(gap.half_width, gap.column, gap.group, gap.measure)
+
+
+def of_estimated_groups(found: ByGroup, *, task: Task) -> Iterator[Measurement]:
+    """What answers of the newest window expect of themselves, by group."""
+    for column, by_group in found.items():
+        for group, tally in by_group.items():
+            yield GROUP_ESTIMATED_ROWS.of(tally.num_rows, column, group)
+            for metric, value in tally.scores(task).items():
+                yield GROUP_ESTIMATED.of(value, column, group, metric)

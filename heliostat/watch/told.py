@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from heliostat.tasks import BINARY, Task
 from heliostat.watch.awaited import Awaited
 from heliostat.watch.gauges import Measurement
+from heliostat.watch.measured_quality import of_estimated_groups
 from heliostat.watch.measured_shapes import of_sketches
 from heliostat.watch.measurements import measurements
 from heliostat.watch.monitor import MonitorState
@@ -13,7 +15,13 @@ from heliostat.watch.windows import Windows
 
 
 def told_of(
-    state: MonitorState, *, windows: Windows | None, awaited: Awaited, sensitive: Sequence[str], clock: datetime
+    state: MonitorState,
+    *,
+    windows: Windows | None,
+    awaited: Awaited,
+    sensitive: Sequence[str],
+    clock: datetime,
+    task: Task = BINARY,
 ) -> list[Measurement]:
     """Every figure at `clock`; between `sensitive` columns' groups the gaps are told too."""
     told = measurements(
@@ -27,7 +35,9 @@ def told_of(
         awaited=awaited,
     )
     shapes = [] if windows is None else of_sketches(_newest(state, windows), profile=windows.profile)
-    return [*told, *shapes]
+    newest = state.newest_window
+    estimated = {} if windows is None or newest is None else windows.estimated_groups(newest.since)
+    return [*told, *shapes, *of_estimated_groups(estimated, task=task)]
 
 
 def frequent_values(state: MonitorState, windows: Windows | None) -> dict[str, list[tuple[str, int]]]:

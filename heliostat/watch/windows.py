@@ -1,25 +1,28 @@
 """Windows of event time being filled: rows come in any order, late ones reopen their window."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat.tasks import BINARY, Task
+from heliostat.watch import group_estimates
 from heliostat.watch.bins import CategoryBins, NumberBins
 from heliostat.watch.counts import Counts
 from heliostat.watch.estimates import AnswerTally, estimates
 from heliostat.watch.events import WindowClosed
 from heliostat.watch.expectations import ExpectedTally
+from heliostat.watch.group_estimates import ByGroup
 from heliostat.watch.profile import NOT_INPUTS, Profile
 from heliostat.watch.sketches import NumberSketch, Sketch, TextSketch, add_rows, sketch_from_json, to_json
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 Mask = NDArray[np.bool_]
+Kept = TypeVar("Kept")
 NUM_KEPT = 64  # closed windows that a late row can still reach
 NUM_SKETCHED = 2  # the one that fills and the one before; a sketch is a hundred times as large as counts
 
@@ -47,10 +50,18 @@ class Windows:
     """Counts by window for one version's profile; the order of rows inside a window never matters."""
 
     def __init__(
-        self, profile: Profile, *, version: int, span: timedelta, has_sketches: bool = False, task: Task = BINARY
+        self,
+        profile: Profile,
+        *,
+        version: int,
+        span: timedelta,
+        has_sketches: bool = False,
+        task: Task = BINARY,
+        grouped_by: Sequence[str] = (),
     ) -> None:
         self._profile, self._version, self._span, self._task = profile, version, span, task
-        self._has_sketches = has_sketches
+        self._has_sketches, self._groups = has_sketches, profile.bins_of(grouped_by)
+        self._by_group: dict[datetime, ByGroup] = {}
         self._sketches: dict[datetime, dict[str, Sketch]] = {}
         self._counts: dict[datetime, Counts] = {}
         self._answered: dict[datetime, AnswerTally] = {}
@@ -88,6 +99,7 @@ class Windows:
         places = np.asarray(event_at) // (self._span // MICROSECOND)
         told = pa.array(output)
         sureness = None if answers is None else self._task.sureness(answers)
+        given = told.to_numpy(zero_copy_only=False) if self._profile.is_of_probabilities else answers
         for place in np.unique(places).tolist():
             since, rows = EPOCH + place * self._span, places == place
             if self._is_forgotten(since):
@@ -104,11 +116,29 @@ class Windows:
             elif answers is not None:
                 expected = ExpectedTally.of(self._task, answers[rows & own])
                 self._expected[since] = self._expected.get(since, ExpectedTally()) + expected
+            if self._groups and given is not None:
+                found = self._tallied(table, given, rows & own, unsent or {})
+                self._by_group[since] = group_estimates.added(self._by_group.get(since, {}), found)
             self._changed.add(since)
             if self._has_sketches:
                 add_rows(self._sketched(since), table.filter(pa.array(rows)), unsent=here)
         newest = sorted(self._sketches)[-NUM_SKETCHED:]
         self._sketches = {since: self._sketches[since] for since in newest}
+
+    def _tallied(
+        self, table: pa.Table, answers: NDArray[np.float64], rows: Mask, unsent: Mapping[str, Mask]
+    ) -> ByGroup:
+        return group_estimates.tallied(
+            table.filter(pa.array(rows)),
+            self._groups,
+            task=self._task,
+            answers=answers[rows],
+            unsent={name: cells[rows] for name, cells in unsent.items()},
+        )
+
+    def estimated_groups(self, since: datetime) -> ByGroup:
+        """What the watched version's answers of the window that began then expect of themselves, by group."""
+        return self._by_group.get(since, {})
 
     def sketches(self, since: datetime) -> Mapping[str, Sketch]:
         """The sketches of the window that began then, by column; none where they were not kept."""
@@ -141,10 +171,12 @@ class Windows:
         self._changed.difference_update(ended)
         reached = window_start(at, self._span)
         self._closed_until = reached if self._closed_until is None else max(self._closed_until, reached)
-        self._counts = {since: counts for since, counts in self._counts.items() if not self._is_forgotten(since)}
-        self._answered = {since: tally for since, tally in self._answered.items() if not self._is_forgotten(since)}
-        self._expected = {since: tally for since, tally in self._expected.items() if not self._is_forgotten(since)}
+        self._counts, self._answered = self._kept(self._counts), self._kept(self._answered)
+        self._expected, self._by_group = self._kept(self._expected), self._kept(self._by_group)
         return closed
+
+    def _kept(self, by_start: Mapping[datetime, Kept]) -> dict[datetime, Kept]:
+        return {since: one for since, one in by_start.items() if not self._is_forgotten(since)}
 
     def _told(self, since: datetime) -> WindowClosed:
         counts, answered = self._counts[since], self._answered.get(since, AnswerTally())
@@ -163,16 +195,14 @@ class Windows:
 
     def to_json(self) -> dict[str, Any]:
         """What to store between restarts; the profile is in the version's bundle."""
+        by_group = {since: found for since, found in self._by_group.items() if found}
         return {
             "version": self._version,
-            "counts": {since.isoformat(): counts.to_json() for since, counts in sorted(self._counts.items())},
-            "answered": {since.isoformat(): tally.to_json() for since, tally in sorted(self._answered.items())},
-            **(
-                {"expected": {since.isoformat(): tally.to_json() for since, tally in sorted(self._expected.items())}}
-                if self._expected
-                else {}
-            ),
-            "sketches": {since.isoformat(): to_json(one) for since, one in sorted(self._sketches.items())},
+            "counts": _stored(self._counts, Counts.to_json),
+            "answered": _stored(self._answered, AnswerTally.to_json),
+            **({"expected": _stored(self._expected, ExpectedTally.to_json)} if self._expected else {}),
+            **({"by_group": _stored(by_group, group_estimates.to_json)} if by_group else {}),
+            "sketches": _stored(self._sketches, to_json),
             "changed": sorted(since.isoformat() for since in self._changed),
             "closed_until": self._closed_until.isoformat() if self._closed_until else None,
             "num_too_late": self.num_too_late,
@@ -187,20 +217,32 @@ class Windows:
         span: timedelta,
         has_sketches: bool = False,
         task: Task = BINARY,
+        grouped_by: Sequence[str] = (),
     ) -> "Windows":
         """The windows that `to_json` wrote, to be filled further."""
-        windows = cls(profile, version=value["version"], span=span, has_sketches=has_sketches, task=task)
-        windows._sketches = {
-            datetime.fromisoformat(at): {name: sketch_from_json(one) for name, one in by_column.items()}
-            for at, by_column in value.get("sketches", {}).items()
-        }
-        windows._counts = {datetime.fromisoformat(at): Counts.from_json(one) for at, one in value["counts"].items()}
-        answered = value.get("answered", {})  # windows stored before there were estimates lack it
-        windows._answered = {datetime.fromisoformat(at): AnswerTally.from_json(one) for at, one in answered.items()}
-        expected = value.get("expected", {})
-        windows._expected = {datetime.fromisoformat(at): ExpectedTally.from_json(one) for at, one in expected.items()}
+        windows = cls(
+            profile, version=value["version"], span=span, has_sketches=has_sketches, task=task, grouped_by=grouped_by
+        )
+        windows._sketches = _restored(value.get("sketches", {}), _sketches_from_json)
+        windows._counts = _restored(value["counts"], Counts.from_json)
+        # Windows stored before there were estimates, of all rows or of groups, lack them.
+        windows._answered = _restored(value.get("answered", {}), AnswerTally.from_json)
+        windows._expected = _restored(value.get("expected", {}), ExpectedTally.from_json)
+        windows._by_group = _restored(value.get("by_group", {}), group_estimates.from_json)
         windows._changed = {datetime.fromisoformat(at) for at in value["changed"]}
         closed_until = value["closed_until"]
         windows._closed_until = datetime.fromisoformat(closed_until) if closed_until else None
         windows.num_too_late = value["num_too_late"]
         return windows
+
+
+def _stored(by_start: Mapping[datetime, Kept], to_json: Callable[[Kept], Any]) -> dict[str, Any]:
+    return {since.isoformat(): to_json(one) for since, one in sorted(by_start.items())}
+
+
+def _restored(value: Mapping[str, Any], from_json: Callable[[Any], Kept]) -> dict[datetime, Kept]:
+    return {datetime.fromisoformat(since): from_json(one) for since, one in value.items()}
+
+
+def _sketches_from_json(value: Mapping[str, Any]) -> dict[str, Sketch]:
+    return {name: sketch_from_json(one) for name, one in value.items()}

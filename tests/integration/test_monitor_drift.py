@@ -25,7 +25,7 @@ WATCH = Watch(
     columns=tuple(workload.columns),
     triggers=(Drift(), JointDrift(), SliceDrift()),
     loop=LOOP,
-    watching=Watching(together=("load_percent", "temperature_c", "site"), within=("site",)),
+    watching=Watching(together=("load_percent", "temperature_c", "site"), within=("site",), slices=("site",)),
 )
 INPUTS = {"clock": START.isoformat(), "scores": {"log_loss": 0.6}, "holdout_rows": 250}
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -154,3 +154,26 @@ def test_what_became_of_labels_is_exported_once_their_days_have_settled(stage):
     assert (again["in_time",], again["too_old",], again["repeated",]) == (4 * WINDOW_ROWS, 5, 0)
     newest = max(rows["label_known_at"].slice(0, 5).to_pylist()).timestamp()  # of those told while it looked
     assert figures(stage, "heliostat_label_newest_known_timestamp_seconds")[()] == newest
+
+
+@pytest.mark.parametrize("restarting", [False, True])
+def test_quality_is_estimated_by_slice_before_labels_come_and_calibration_told_once_they_do(stage, restarting):
+    rows = played()
+    answer(stage.lake, rows, probability=0.7)
+    stage.monitor.observe(START + DAY)
+    estimated = figures(stage, "heliostat_group_estimated_score")
+    assert estimated["site", "alpha", "accuracy"] == pytest.approx(0.7)
+    assert sum(figures(stage, "heliostat_group_window_rows").values()) == WINDOW_ROWS
+    assert figures(stage, "heliostat_group_calibration_gap") == {}
+
+    tell(stage.lake, rows)
+    for day in range(2, 6):
+        if restarting:
+            stage.restart()
+        stage.monitor.observe(START + day * DAY)
+    gap = figures(stage, "heliostat_group_calibration_gap")
+    half_width = figures(stage, "heliostat_group_calibration_gap_half_width")
+    assert {labels[1] for labels in gap} == {"alpha", "beta", "gamma"}
+    for labels, value in gap.items():  # half of the labels are 1, and 0.7 was said of every row
+        assert value == pytest.approx(0.2, abs=1.5 * half_width[labels])
+        assert value > half_width[labels]
