@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-
 from heliostat.triggers import Age, Decay, Drift, Growth, Slack
 from heliostat.watch.calm import MIN_WINDOW_ROWS
 from heliostat.watch.decay import Watched, watched, wealth_limit
-from heliostat.watch.detector import surely_moved
+from heliostat.watch.detector import aligned, surely_moved
 from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, ReferenceScore, WindowClosed
 from heliostat.watch.profile import NOT_INPUTS
 
@@ -38,7 +36,7 @@ def drifting(trigger: Drift, windows: Sequence[WindowClosed]) -> Condition | Non
         return None
     names = [name for name in told[-1].drift_by_column if name not in NOT_INPUTS]
     evidence = {
-        name: np.array([one.drift_by_column[name].log_evidence for one in told if name in one.drift_by_column])
+        name: aligned([one.drift_by_column[name].log_evidence for one in told if name in one.drift_by_column])
         for name in names
     }
     moved = surely_moved(evidence, run_length=trigger.run_length)

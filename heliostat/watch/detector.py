@@ -7,7 +7,7 @@ reach a limit L on calm data after L blocks or more on average, whenever and how
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +51,18 @@ def shiryaev_roberts(log_values: Values) -> Values:
 
 
 def surely_moved(log_values: Mapping[str, Values], *, run_length: float) -> list[str]:
-    """The streams of e-values that moved, under any dependence between them, in the order of their evidence."""
-    sums = {name: detect(values[:, None]).log_value for name, values in log_values.items() if len(values)}
+    """The streams of e-values that moved, under any dependence between them, in the order of their evidence.
+
+    Of each stream the logs of its bets' e-values, shape (num_blocks, num_bets).
+    """
+    sums = {name: detect(values).log_value for name, values in log_values.items() if len(values)}
     return surely_large(sums, run_length=run_length)
+
+
+def aligned(rows: Sequence[Sequence[float]]) -> Values:
+    """The logs of e-values of each block as an array; a block that kept fewer bets has said the same of all of them."""
+    num_values = max(map(len, rows), default=0)
+    return np.array([np.repeat(np.asarray(row, np.float64), num_values // len(row)) for row in rows])
 
 
 def surely_large(sums: Mapping[str, float], *, run_length: float) -> list[str]:

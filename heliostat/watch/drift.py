@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.int64]
 TOLERANCE = 0.02  # of all rows may change their side of a cut: nobody retrains for less
 GAPS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4])  # shares of rows: one bet is near whatever change there is
+NUM_NEAR = 3  # of them; bets that are far from each other would only dilute each other's evidence
+NUM_BETS = 4  # two sides, near and far
 NOISE_95 = 1.8  # nineteen in twenty calm windows of independent rows show less than so many times the expected index
-MIN_WINDOWS = 3
 SMOOTHING = 0.5  # added to every bin, or one empty bin would make the index infinite
 
 
@@ -18,14 +19,14 @@ SMOOTHING = 0.5  # added to every bin, or one empty bin would make the index inf
 class ColumnDrift:
     """One column in one window: the index, what calm data would show as well, and the excess over that.
 
-    `log_evidence` is the log of an e-value against calm, in nats: infinite where it is not known. `missing` is the
-    share of rows without a value, `unseen` the share with one that the reference never held (None: not known), and
-    `began_to_vary` says that there are such, and that the reference held one value only.
+    `log_evidence` are logs of e-values against calm, in nats, one a kind of bet: infinite where not known. `missing`
+    is the share of rows without a value, `unseen` the share with one that the reference never held (None: not known),
+    and `began_to_vary` says that there are such, and that the reference held one value only.
     """
 
     psi: float
     floor: float
-    log_evidence: float = math.inf
+    log_evidence: tuple[float, ...] = (math.inf,)
     missing: float = 0.0
     unseen: float | None = None
     began_to_vary: bool = False
@@ -64,53 +65,36 @@ def noise_floor(reference: Numbers, current: Numbers) -> float:
     return (in_use - 1) * (1 / num_current + 1 / num_reference)
 
 
-def design_effect(reference: Numbers, windows: Numbers) -> float:
-    """How many rows of a window weigh as much as one independent row, from windows of the reference; at least 1.
-
-    `windows` are the counts of each, shape (num_windows, num_bins). The variance of their shares up to each bin, over
-    what independent rows would show (Kish 1965), is widened as if it had been too small by chance; 1 with fewer than
-    three windows.
-    """
-    num_rows = windows.sum(axis=1)
-    windows, num_rows = windows[num_rows > 0], num_rows[num_rows > 0]
-    if len(windows) < MIN_WINDOWS:
-        return 1.0
-    expected = np.cumsum(reference)[:-1] / reference.sum()
-    shares = np.cumsum(windows, axis=1)[:, :-1] / num_rows[:, None]
-    binomial = float((expected * (1 - expected)).sum())
-    if not binomial:
-        return 1.0
-    scatter = float(((shares - expected) ** 2 * num_rows[:, None]).sum()) / (len(windows) - 1)
-    return max(1.0, scatter / binomial * (1 + 4 / len(windows)))
-
-
-def log_evidence(reference: Numbers, current: Numbers, *, effect: float = 1.0) -> float:
-    """The log of an e-value against calm: no share of rows up to a bin moved by more than is tolerated.
+def log_evidence(
+    reference: Numbers, current: Numbers, *, effect: float = 1.0, current_effect: float | None = None
+) -> tuple[float, ...]:
+    """Logs of e-values against calm, that no share of rows up to a bin moved by more than is tolerated.
 
     Tolerated are TOLERANCE and three standard errors of the reference. The bets are on each cut, both sides and several
-    distances; their mean is an e-value too. With `effect` rows that weigh as one independent row, the reference is
-    unsure by as much, and the log is divided by it (a power below 1 of an e-value is an e-value).
+    distances; those of one side that are about as far make one e-value, their mean. With `effect` rows that weigh as
+    one independent row, the reference is unsure by as much, and each log is divided by it, or by what it is for the
+    current rows (a power below 1 of an e-value is an e-value).
     """
     num_rows, num_reference = int(current.sum()), int(reference.sum())
     if not num_rows or not num_reference:
-        return 0.0
+        return (0.0,) * NUM_BETS
     below = np.cumsum(current)[:-1].astype(np.float64)
     expected = np.cumsum(reference)[:-1] / num_reference
     margin = TOLERANCE + 3 * np.sqrt(expected * (1 - expected) * effect / num_reference)
-    values = np.concatenate(
-        [
-            _bets(below, num_rows, at_most=expected + margin),
-            _bets(num_rows - below, num_rows, at_most=1 - expected + margin),
-        ]
-    )
-    tempered = values / effect
-    return float(np.logaddexp.reduce(tempered) - math.log(len(tempered)))
+    sides = ((below, expected + margin), (num_rows - below, 1 - expected + margin))
+    tempered = [_bets(counts, num_rows, at_most=limit) / (current_effect or effect) for counts, limit in sides]
+    return tuple(_log_mean(side[:, gaps]) for side in tempered for gaps in (slice(0, NUM_NEAR), slice(NUM_NEAR, None)))
+
+
+def _log_mean(values: NDArray[np.float64]) -> float:
+    # Rounded down: less evidence is still evidence, and each window's is stored.
+    return math.floor(float(np.logaddexp.reduce(values.ravel()) - math.log(values.size)) * 1000) / 1000
 
 
 def _bets(counts: NDArray[np.float64], num_rows: int, *, at_most: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log e-values of counts against shares of at most these, for each of GAPS; 0 where no share is too many."""
+    """Log e-values of counts against shares of at most these, shape (num_cuts, len(GAPS)); 0 where none is too many."""
     limit = np.minimum(at_most, 1.0)[:, None]
     is_open = limit < 1
     bet = np.where(is_open, np.minimum(GAPS / np.where(is_open, limit * (1 - limit), 1.0), 0.9 / limit), 0.0)
     more, fewer = counts[:, None], num_rows - counts[:, None]
-    return np.asarray(more * np.log1p(bet * (1 - limit)) + fewer * np.log1p(-bet * limit)).ravel()
+    return np.asarray(more * np.log1p(bet * (1 - limit)) + fewer * np.log1p(-bet * limit))

@@ -68,21 +68,23 @@ def _within_from_json(value: Sequence[Sequence[Any]]) -> SliceDrifts:
     )
 
 
-def _drift_to_json(drift: ColumnDrift) -> list[float | bool | None]:
+def _drift_to_json(drift: ColumnDrift) -> list[Any]:
     # JSON has no infinity
-    evidence = drift.log_evidence if math.isfinite(drift.log_evidence) else None
+    evidence = list(drift.log_evidence) if all(map(math.isfinite, drift.log_evidence)) else None
     return [drift.psi, drift.floor, evidence, drift.missing, drift.unseen, drift.began_to_vary]
 
 
 def _drift_from_json(value: Sequence[Any]) -> ColumnDrift:
-    """The earlier forms without evidence and without shares are read too."""
+    """The earlier forms without evidence, with one number for all bets, and without shares are read too."""
     psi, floor, *more = value
     later: list[Any] = [*more, *(None, 0.0, None, False)[len(more) :]]
     evidence, missing, unseen, began_to_vary = later
+    if not isinstance(evidence, list):
+        evidence = [math.inf if evidence is None else evidence]
     return ColumnDrift(
         psi=psi,
         floor=floor,
-        log_evidence=math.inf if evidence is None else evidence,
+        log_evidence=tuple(evidence),
         missing=missing,
         unseen=unseen,
         began_to_vary=began_to_vary,

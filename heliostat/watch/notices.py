@@ -1,6 +1,5 @@
 """What a person should know about a window: serving sees other rows than training did, or a constant began to vary."""
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -26,7 +25,7 @@ def skewed(window: WindowClosed, *, at: datetime) -> Alert | None:
     Time had none to move the world, so training and serving are likely to prepare rows differently.
     """
     inputs = {name: one for name, one in window.drift_by_column.items() if name not in NOT_INPUTS}
-    known = {name: np.array([one.log_evidence]) for name, one in inputs.items() if math.isfinite(one.log_evidence)}
+    known = {name: np.array([one.log_evidence]) for name, one in inputs.items() if np.isfinite(one.log_evidence).all()}
     moved = surely_moved(known, run_length=SKEW_RUN_LENGTH)
     effects = {name: round(inputs[name].effect, 4) for name in moved if inputs[name].effect > SKEW_PSI}
     if not effects:

@@ -17,9 +17,10 @@ from heliostat.watch.bins import CategoryBins, NumberBins
 from heliostat.watch.calm import by_window, calm_psi, window_starts
 from heliostat.watch.coding import CONFIDENCE, codes_of, column_of, confidence, finite, tally
 from heliostat.watch.counts import Counts
-from heliostat.watch.drift import ColumnDrift, design_effect, effect_of_calm, log_evidence, noise_floor, psi
+from heliostat.watch.drift import ColumnDrift, effect_of_calm, log_evidence, noise_floor, psi
 from heliostat.watch.extents import Extent
 from heliostat.watch.quantiles import reference_quantiles
+from heliostat.watch.scatter import at_size, design_effect
 from heliostat.watch.together import Dependence, Together
 from heliostat.watch.within import SliceDrifts, Within
 
@@ -31,7 +32,10 @@ NOT_INPUTS = OUTPUTS | {CONFIDENCE}
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Bins of every input and of the answers, how the reference fills them, and how its own windows scatter."""
+    """Bins of every input and of the answers, how the reference fills them, and how its own windows scatter.
+
+    `num_windows` is in how many the reference came; 0 where that is not known.
+    """
 
     bins: tuple[Bins, ...]
     reference: Counts
@@ -42,6 +46,7 @@ class Profile:
     deviation_by_column: Mapping[str, float] = field(default_factory=dict)
     together: Together | None = None
     within: Within | None = None
+    num_windows: int = 0
 
     @classmethod
     def fit(
@@ -91,6 +96,7 @@ class Profile:
             deviation_by_column={name: float(values.std()) for name, values in numbers.items() if len(values)},
             together=Together.fit([one for one in bins if one.name in together], codes, starts=starts),
             within=Within.fit(within, bins, codes, starts=starts) if within else None,
+            num_windows=0 if starts is None else len(np.unique(starts)),
         )
 
     @property
@@ -144,11 +150,11 @@ class Profile:
 
     def compare_together(self, counts: Counts) -> Dependence | None:
         """How far columns go together otherwise than in the reference; None where that is not watched."""
-        return None if self.together is None else self.together.compare(counts.together)
+        return None if self.together is None else self.together.compare(counts.together, num_windows=self.num_windows)
 
     def compare_within(self, counts: Counts) -> SliceDrifts | None:
         """How far columns are from the reference in each slice; None where that is not watched."""
-        return None if self.within is None else self.within.compare(counts.within)
+        return None if self.within is None else self.within.compare(counts.within, num_windows=self.num_windows)
 
     def compare(self, counts: Counts) -> dict[str, ColumnDrift]:
         """How far each input and the answers (such as `probability`) are from the reference."""
@@ -163,6 +169,8 @@ class Profile:
         reference, current = np.array(self.reference.by_column[name]), np.array(counts.by_column[name])
         calm = self.calm_psi_by_column.get(name, 0.0)
         effect = self.design_effect_by_column.get(name) or effect_of_calm(reference, current, calm_psi=calm)
+        usual_rows = int(reference.sum()) / self.num_windows if self.num_windows else 0.0
+        here = at_size(effect, num_rows=int(current.sum()), usual_rows=usual_rows)
         num_rows, num_unseen = int(current.sum()), counts.unseen_by_column.get(name)
         unseen = None if num_unseen is None or not num_rows else num_unseen / num_rows
         # None of n rows bounds a share by 3 / n at 95% (the rule of three): what is above that is new.
@@ -170,7 +178,7 @@ class Profile:
         return ColumnDrift(
             psi=psi(reference, current),
             floor=max(noise_floor(reference, current), calm),
-            log_evidence=log_evidence(reference, current, effect=effect),
+            log_evidence=log_evidence(reference, current, effect=effect, current_effect=here),
             missing=int(current[-1]) / num_rows if num_rows else 0.0,
             unseen=unseen,
             began_to_vary=is_news and any(one.is_constant for one in self.extents if one.name == name),
@@ -186,6 +194,7 @@ class Profile:
             "extents": [one.to_json() for one in self.extents],
             "quantiles_by_column": {name: list(values) for name, values in self.quantiles_by_column.items()},
             "deviation_by_column": dict(self.deviation_by_column),
+            "num_windows": self.num_windows,
             **({} if self.together is None else {"together": self.together.to_json()}),
             **({} if self.within is None else {"within": self.within.to_json()}),
         }
@@ -204,4 +213,5 @@ class Profile:
             extents=tuple(Extent.from_json(one) for one in value.get("extents", ())),
             together=Together.from_json(value["together"]) if "together" in value else None,
             within=Within.from_json(value["within"]) if "within" in value else None,
+            num_windows=value.get("num_windows", 0),
         )

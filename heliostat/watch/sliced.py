@@ -9,7 +9,7 @@ import numpy as np
 from heliostat.triggers import SliceDrift
 from heliostat.watch.calm import MIN_WINDOW_ROWS
 from heliostat.watch.conditions import Condition
-from heliostat.watch.detector import shiryaev_roberts, surely_large
+from heliostat.watch.detector import aligned, shiryaev_roberts, surely_large
 from heliostat.watch.events import Alert, WindowClosed
 from heliostat.watch.profile import NOT_INPUTS, OUTPUTS
 from heliostat.watch.within import SliceDrifts
@@ -66,8 +66,9 @@ def _moved(trigger: SliceDrift, windows: Sequence[WindowClosed], *, ignored: Set
         for place, (where, column) in enumerate(newest.streams)
         if column not in ignored and column != where[0]
     }
-    sums = shiryaev_roberts(np.array([one.log_evidence for _, one in told]))
-    moved = surely_large({name: float(sums[place]) for name, place in streams.items()}, run_length=trigger.run_length)
+    sums = shiryaev_roberts(aligned([one.log_evidence for _, one in told])).reshape(len(newest.streams), -1)
+    mixed = np.logaddexp.reduce(sums, axis=1) - np.log(sums.shape[1])
+    moved = surely_large({name: float(mixed[place]) for name, place in streams.items()}, run_length=trigger.run_length)
     runs = {name: _run(trigger, told, place=streams[name]) for name in moved}
     drifted = {name: run for name, run in runs.items() if len(run) >= trigger.windows}
     if not drifted:

@@ -74,13 +74,13 @@ class Tables:
         inverse = np.where(is_open, (1 / np.where(cells > 0, cells, 1.0)).sum(axis=0), np.inf)
         return np.asarray(self.num_rows / inverse * self.num_rows / max(self.num_rows - 1, 1))
 
-    def squares(self, log_odds: Values) -> Values:
-        """The square of how far each is from what the odds mean, over its variance; 1 where it cannot vary."""
+    def deviations(self, log_odds: Values) -> Values:
+        """How far each is from what the odds mean, in standard deviations of independent rows; 0 where none varies."""
         share = self.expected(log_odds)
         variance = self.variance(share)
         is_open = variance > 0
-        far = (self.both - self.num_rows * share) ** 2
-        return np.where(is_open, far / np.where(is_open, variance, 1.0), 1.0)
+        far = self.both - self.num_rows * share
+        return np.asarray(np.where(is_open, far / np.sqrt(np.where(is_open, variance, 1.0)), 0.0))
 
 
 def expected_share(one: Values, other: Values, *, log_odds: Values) -> Values:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from heliostat.watch.all_bins import Bins
 from heliostat.watch.bins import Codes
+from heliostat.watch.scatter import at_size, long_run_effect
 from heliostat.watch.splits import Split, splits_of
 from heliostat.watch.tables import Tables
 
@@ -27,7 +28,6 @@ GAPS = np.array([0.05, 0.15, 0.4])  # correlations beyond it: one bet is near wh
 MAX_STAKE = 3.0
 REFERENCE_ERRORS = 3.0  # the reference is itself an estimate: so many of its standard errors are tolerated
 MIN_ROWS = 30
-MIN_WINDOWS = 3
 BATCH_ROWS = 65_536
 
 
@@ -111,15 +111,20 @@ class Together:
             found += (as_numbers @ as_numbers.T).astype(np.int64)
         return (int(kept.sum()), *found[np.triu_indices(len(self.splits))].tolist())
 
-    def compare(self, counts: Sequence[int]) -> Dependence:
-        """A window's counts against the reference: no evidence from fewer than 30 rows."""
+    def compare(self, counts: Sequence[int], *, num_windows: int = 0) -> Dependence:
+        """A window's counts against the reference, which came in so many windows (0: not known).
+
+        No evidence comes from fewer than 30 rows.
+        """
         places, of_pair = self._places()
         num_pairs = len(self.columns) * (len(self.columns) - 1) // 2
         if counts[0] < MIN_ROWS:
             return Dependence(columns=self.columns, log_evidence=(0.0,) * num_pairs, changes=(0.0,) * num_pairs)
         effect = (np.array(self.effects) if self.effects else np.ones(num_pairs))[of_pair]
         window, reference = (Tables.of(one, len(self.splits), places=places) for one in (counts, self.reference))
-        evidence, changes = evidence_of(window, reference, effect=effect)
+        usual_rows = self.reference[0] / num_windows if num_windows else 0.0
+        here = np.array([at_size(one, num_rows=counts[0], usual_rows=usual_rows) for one in effect.tolist()])
+        evidence, changes = evidence_of(window, reference, effect=effect, window_effect=here)
         first = np.searchsorted(of_pair, np.arange(num_pairs))
         highest = np.maximum.reduceat(evidence.max(axis=1), first)
         total = np.add.reduceat(np.exp(evidence - highest[of_pair][:, None]).sum(axis=1), first)
@@ -148,12 +153,10 @@ class Together:
         places, of_pair = self._places()
         told = [Tables.of(one, len(self.splits), places=places) for one in windows if one[0] >= MIN_ROWS]
         num_pairs = int(of_pair[-1]) + 1
-        if len(told) < MIN_WINDOWS:
-            return (1.0,) * num_pairs
         odds = Tables.of(self.reference, len(self.splits), places=places).log_odds
-        scatter = np.mean([one.squares(odds) for one in told], axis=0)
-        by_pair = np.bincount(of_pair, scatter) / np.bincount(of_pair)
-        return tuple(np.maximum(1.0, by_pair * (1 + 4 / len(told))).tolist())
+        deviations, ones = np.array([one.deviations(odds) for one in told]), np.ones(len(told))
+        by_pair = [deviations[:, of_pair == pair] for pair in range(num_pairs)]
+        return tuple(round(long_run_effect(one, ones, unit=one.shape[1]), 4) for one in by_pair)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them."""
@@ -173,8 +176,11 @@ class Together:
         )
 
 
-def evidence_of(window: Tables, reference: Tables, *, effect: Values) -> tuple[Values, Values]:
-    """Log e-values of each two splits, shape (num_tables, 2 * len(GAPS)), and how far they surely moved."""
+def evidence_of(window: Tables, reference: Tables, *, effect: Values, window_effect: Values) -> tuple[Values, Values]:
+    """Log e-values of each two splits, shape (num_tables, 2 * len(GAPS)), and how far they surely moved.
+
+    The effects are how many rows weigh as one, of the reference and of the window.
+    """
     unsure = REFERENCE_ERRORS * reference.log_odds_error * np.sqrt(effect)
     spread, expected = window.spread, window.expected(reference.log_odds)
     found = []
@@ -186,9 +192,9 @@ def evidence_of(window: Tables, reference: Tables, *, effect: Values) -> tuple[V
         stakes = np.minimum(gap / np.maximum(variance, 1.0)[:, None], MAX_STAKE)
         excess = side * (window.both - window.num_rows * tolerated)
         found.append(stakes * excess[:, None] - variance[:, None] * (np.expm1(stakes) - stakes))
-    evidence = np.concatenate(found, axis=1) / effect[:, None]
+    evidence = np.concatenate(found, axis=1) / window_effect[:, None]
     is_split = spread > 0
-    noise = 3 * np.sqrt(window.variance(expected) * effect) / window.num_rows
+    noise = 3 * np.sqrt(window.variance(expected) * window_effect) / window.num_rows
     moved = np.maximum(np.abs(window.both / window.num_rows - expected) - noise, 0.0)
     changes = np.where(is_split, moved / np.where(is_split, spread, 1.0), 0.0)
     return np.where(is_split[:, None], evidence, 0.0), changes

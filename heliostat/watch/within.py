@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from heliostat.watch.all_bins import Bins
 from heliostat.watch.bins import CategoryBins, Codes, NumberBins
 from heliostat.watch.calm import MIN_WINDOW_ROWS, by_window, calm_psi
-from heliostat.watch.drift import design_effect, log_evidence, noise_floor, psi
+from heliostat.watch.drift import NUM_BETS, log_evidence, noise_floor, psi
+from heliostat.watch.scatter import at_size, design_effect
 
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -38,8 +39,8 @@ class Slice:
 class SliceDrifts:
     """Each of `columns` in each of `slices` (column, group) in one window, slice by slice.
 
-    `log_evidence` are logs of e-values against calm, in nats, and `effects` indices beyond calm; both are 0 for the
-    slice's own column, and in slices of fewer than 30 rows.
+    `log_evidence` are logs of e-values against calm, in nats, as many of each as there are kinds of bets, and `effects`
+    indices beyond calm; both are 0 for the slice's own column, and in slices of fewer than 30 rows.
     """
 
     slices: tuple[tuple[str, str], ...]
@@ -152,31 +153,34 @@ class Within:
             rows.append(np.flatnonzero(is_inside))
         return np.concatenate(places), np.concatenate(rows)
 
-    def compare(self, counts: Sequence[int]) -> SliceDrifts:
-        """A window's counts against the reference of each slice."""
+    def compare(self, counts: Sequence[int], *, num_windows: int = 0) -> SliceDrifts:
+        """A window's counts against the reference of each slice, which came in so many windows (0: not known)."""
         num_rows = np.array(counts, np.int64).reshape(len(self.slices), -1)[:, 0]
-        streams = list(self._streams(counts))
+        streams = list(self._streams(counts, num_windows=num_windows))
         return SliceDrifts(
             slices=tuple((one.column, one.group) for one in self.slices),
             columns=self.columns,
             num_rows=tuple(num_rows.tolist()),
             # Rounded down: less evidence is still evidence, and each window's is stored.
-            log_evidence=tuple(math.floor(evidence * 100) / 100 for evidence, _ in streams),
+            log_evidence=tuple(math.floor(one * 100) / 100 for evidence, _ in streams for one in evidence),
             effects=tuple(round(effect, 3) for _, effect in streams),
         )
 
-    def _streams(self, counts: Sequence[int]) -> Iterator[tuple[float, float]]:
-        """(log evidence, index beyond calm) of each column in each slice."""
+    def _streams(self, counts: Sequence[int], *, num_windows: int) -> Iterator[tuple[tuple[float, ...], float]]:
+        """(logs of evidence, index beyond calm) of each column in each slice."""
         place = 0
         for one, expected, found in zip(self.slices, self._table(self.reference), self._table(counts), strict=True):
             for name, reference, current in zip(self.columns, expected, found, strict=True):
                 calm, design = (self.calm[place], self.design[place]) if self.calm else (0.0, 1.0)
                 place += 1
                 if name == one.column or current.sum() < MIN_WINDOW_ROWS:
-                    yield 0.0, 0.0
+                    yield (0.0,) * NUM_BETS, 0.0
                     continue
+                usual_rows = int(reference.sum()) / num_windows if num_windows else 0.0
+                here = at_size(design, num_rows=int(current.sum()), usual_rows=usual_rows)
                 floor = max(noise_floor(reference, current), calm)
-                yield log_evidence(reference, current, effect=design), max(0.0, psi(reference, current) - floor)
+                evidence = log_evidence(reference, current, effect=design, current_effect=here)
+                yield evidence, max(0.0, psi(reference, current) - floor)
 
     def _table(self, counts: Sequence[int]) -> list[list[Numbers]]:
         """The bins of each column in each slice."""

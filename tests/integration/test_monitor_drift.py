@@ -18,7 +18,7 @@ from tests.toy_lake import answer, tell
 from tests.toy_quick import workload
 
 DAY = timedelta(days=1)
-WINDOW_ROWS, REFERENCE_DAYS, CALM_DAYS, CHANGED_DAYS = 400, 20, 5, 5
+WINDOW_ROWS, REFERENCE_DAYS, CALM_DAYS, CHANGED_DAYS = 400, 20, 5, 10
 LOOP = Loop(window=DAY)
 WATCH = Watch(
     workload="toy",
@@ -145,13 +145,13 @@ def test_calm_rows_are_neither_joint_drift_nor_drift_in_a_slice(stage):
 def test_what_became_of_labels_is_exported_once_their_days_have_settled(stage):
     rows = played()
     observed(stage, rows)
-    # Ten days are over, and on two of them all labels fell due a week ago.
-    assert figures(stage, "heliostat_labels_total")["in_time",] == 2 * WINDOW_ROWS
+    # Fifteen days are over, and on seven of them all labels fell due a week ago.
+    assert figures(stage, "heliostat_labels_total")["in_time",] == 7 * WINDOW_ROWS
     tell(stage.lake, rows.slice(0, 5), sequence=2)
     stage.restart()
-    stage.monitor.observe(START + 12 * DAY)
+    stage.monitor.observe(START + 17 * DAY)
     again = figures(stage, "heliostat_labels_total")
-    assert (again["in_time",], again["too_old",], again["repeated",]) == (4 * WINDOW_ROWS, 5, 0)
+    assert (again["in_time",], again["too_old",], again["repeated",]) == (9 * WINDOW_ROWS, 5, 0)
     newest = max(rows["label_known_at"].slice(0, 5).to_pylist()).timestamp()  # of those told while it looked
     assert figures(stage, "heliostat_label_newest_known_timestamp_seconds")[()] == newest
 

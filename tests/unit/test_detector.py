@@ -11,8 +11,8 @@ from heliostat.errors import WorkloadError
 from heliostat.metrics import log_loss, log_losses
 from heliostat.tasks.expected import BETS, expected
 from heliostat.watch.decay import watched, wealth_limit
-from heliostat.watch.detector import detect, normal_log_values, row_variance, surely_moved
-from heliostat.watch.drift import TOLERANCE, ColumnDrift, effect_of_calm, log_evidence
+from heliostat.watch.detector import aligned, detect, normal_log_values, row_variance, surely_moved
+from heliostat.watch.drift import NUM_BETS, TOLERANCE, ColumnDrift, effect_of_calm, log_evidence
 from heliostat.watch.events import CohortScore, ReferenceScore
 from heliostat.watch.monitor_json import (
     expected_from_json,
@@ -171,23 +171,36 @@ def test_the_evidence_of_a_window_is_an_e_value_on_the_edge_of_what_is_tolerated
     moved = np.full(10, 0.1)
     moved[0], moved[9] = moved[0] + TOLERANCE, moved[9] - TOLERANCE
     values = np.exp([log_evidence(reference, random.multinomial(500, moved)) for _ in range(2000)])
-    assert values.mean() < 1.0
+    assert values.shape == (2000, NUM_BETS)
+    assert (values.mean(axis=0) < 1.0).all()
     moved[0], moved[9] = 0.19, 0.01
-    assert log_evidence(reference, random.multinomial(500, moved)) > 5
+    assert max(log_evidence(reference, random.multinomial(500, moved))) > 5
 
 
 def test_windows_that_scatter_more_than_independent_rows_prove_less():
     reference, current = np.full(10, 10_000), np.array([200, 0, *[100] * 8])
-    assert 0 < log_evidence(reference, current, effect=3.0) < log_evidence(reference, current) / 2
+    assert 0 < max(log_evidence(reference, current, effect=3.0)) < max(log_evidence(reference, current)) / 2
     assert effect_of_calm(reference, current, calm_psi=0.05) > 1
 
 
 def test_evidence_adds_up_over_columns_by_e_d_bh():
-    strong, some, none = np.full(3, 5.0), np.full(3, 2.9), np.full(3, -1.0)
+    strong, some, none = np.full((3, 1), 5.0), np.full((3, 1), 2.9), np.full((3, 1), -1.0)
     assert surely_moved({"a": strong, "b": none, "c": none}, run_length=1000) == ["a"]
     assert surely_moved({"a": some, "b": none, "c": none}, run_length=3000) == []
     assert surely_moved({"a": some, "b": some, "c": some}, run_length=3000) == ["a", "b", "c"]
     assert surely_moved({}, run_length=1000) == []
+
+
+def test_a_bet_that_pays_off_slowly_is_not_diluted_by_bets_that_lose():
+    mixed = np.stack([np.full(40, 0.4), np.full(40, -2.0)], axis=1)
+    assert surely_moved({"a": mixed}, run_length=1000) == ["a"]
+    each_window = np.logaddexp.reduce(mixed, axis=1, keepdims=True) - np.log(2)
+    assert surely_moved({"a": each_window}, run_length=1000) == []
+
+
+def test_windows_from_before_bets_were_kept_apart_go_together_with_newer_ones():
+    assert aligned([(1.0,), (1.0, 2.0, 3.0)]).tolist() == [[1.0, 1.0, 1.0], [1.0, 2.0, 3.0]]
+    assert aligned([(1.0, 2.0), (1.0, 2.0, 3.0, 4.0)]).tolist() == [[1.0, 1.0, 2.0, 2.0], [1.0, 2.0, 3.0, 4.0]]
 
 
 def test_a_window_stored_before_evidence_was_kept_is_still_read():

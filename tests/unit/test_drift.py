@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from heliostat.watch.drift import ColumnDrift, design_effect, noise_floor, psi
+from heliostat.watch.drift import ColumnDrift, noise_floor, psi
 
 FLAT = np.full(10, 1 / 10)
 
@@ -66,17 +66,3 @@ def test_calm_windows_of_any_size_hardly_ever_exceed_a_quarter(num_rows):
         for current in (draw(num_rows, seed=seed) for seed in range(1, 400))
     ]
     assert sum(effect > 0.25 for effect in effects) <= 8
-
-
-def test_the_design_effect_is_one_for_independent_rows_and_the_number_that_move_together_otherwise():
-    random, shares = np.random.default_rng(1), np.full(10, 0.1)
-    independent = random.multinomial(1000, shares, size=200)
-    together = 20 * random.multinomial(50, shares, size=200)  # twenty rows fall into a bin at once
-    assert 1.0 <= design_effect(independent.sum(axis=0), independent) < 1.3
-    assert design_effect(together.sum(axis=0), together) == pytest.approx(20, rel=0.2)
-
-
-def test_with_fewer_than_three_windows_rows_are_taken_to_be_independent():
-    windows = np.array([[10, 0], [0, 10]])
-    assert design_effect(windows.sum(axis=0), windows) == 1.0
-    assert design_effect(np.array([10, 0]), np.array([[5, 0], [3, 0], [2, 0]])) == 1.0

@@ -161,7 +161,7 @@ def test_no_bet_gains_on_average_at_the_edge_of_what_is_tolerated(sides, odds, d
         return nchypergeom_fisher(num_rows, sides[0], sides[1], np.exp(log_odds)).mean() / num_rows - edge
 
     worst = nchypergeom_fisher(num_rows, sides[0], sides[1], np.exp(brentq(mean, -12, 12)))
-    evidence, _ = evidence_of(window, reference, effect=np.ones(len(support)))
+    evidence, _ = evidence_of(window, reference, effect=np.ones(len(support)), window_effect=np.ones(len(support)))
     gained = worst.pmf(support) @ np.exp(evidence)
     assert (gained <= 1 + 1e-9).all()
 
