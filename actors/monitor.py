@@ -5,7 +5,7 @@ Writes: catalog: its state, and its decisions in the journal
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,6 +52,7 @@ class Monitor:
         self._followed = Followed()
         self._counting = LabelCounting(watch, self._lake)
         self._metrics: str | None = None
+        self._heard: dict[str, Mapping[str, int]] = {}
 
     def observe(self, clock: datetime) -> datetime:
         """Take in all that is in the lake, and close every window that ended by `clock`; the clock it has reached.
@@ -89,6 +90,13 @@ class Monitor:
         per_day = None if until is None else self._followed.due.per_day(until=until, span=TRAFFIC_SPAN)
         return self._followed.labelled.since(since), per_day
 
+    def hear_failures(self, replica: str, num_by_status: Mapping[str, int]) -> None:
+        """A replica's totals of requests that failed count from the next observation on.
+
+        Called beside an observation that runs; a replica that is heard again says all of it again.
+        """
+        self._heard[replica] = num_by_status
+
     def metrics(self) -> str:
         """The figures of the last observation in Prometheus' text format.
 
@@ -120,10 +128,13 @@ class Monitor:
             answers_by_version=self._followed.answers,
             num_by_decision=self._followed.num_by_decision,
             num_by_label_outcome=self._followed.told_labels.num_by_outcome,
+            num_failed_by_status=self._followed.failures.num_by_status,
         )
 
     def _events(self, clock: datetime) -> Iterator[Event]:
         """In the order in which they are told: what ended, who serves, what moved, what matured, the time."""
+        for replica in [*self._heard]:
+            self._followed.failures = self._followed.failures.heard(replica, self._heard[replica])
         yield from self._turns_ended(clock)
         yield from self._champion_changes()
         yield from self._closed_windows(clock)

@@ -1,7 +1,7 @@
 """False alarms, detection delay and cost of the monitor beside what others use: same streams, same run.
 
     make bench-monitoring                              (installs river beside the project, a few minutes of CPU)
-    python -m benchmarks.monitoring [--quick] [--json OUT] [--only labels|certain|inputs|together|slices|cost]
+    python -m benchmarks.monitoring [--quick] [--json OUT] [--only labels|certain|inputs|together|slices|walking|cost]
 
 Detectors run with their defaults. Ours are the live monitor's state machine, told windows and matured cohorts.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.watching import certain, costs, inputs, joint, labels, late_labels, overhead, slices
+from benchmarks.watching import certain, costs, inputs, joint, labels, late_labels, overhead, slices, walking
 from benchmarks.watching.shown import lines
 
 
@@ -22,7 +22,9 @@ def main() -> None:
     made.add_argument("--quick", action="store_true", help="a tenth of the rows, to see that it runs")
     made.add_argument("--json", type=Path, help="write the numbers as JSON")
     made.add_argument(
-        "--only", choices=("labels", "certain", "inputs", "together", "slices", "cost"), help="this part alone"
+        "--only",
+        choices=("labels", "certain", "inputs", "together", "slices", "walking", "cost"),
+        help="this part alone",
     )
     options = made.parse_args()
     part = 10 if options.quick else 1
@@ -45,6 +47,12 @@ def main() -> None:
         "slices: false alarms per 10^6 rows": lambda: slices.false_alarms(num_rows=100_000 // part),
         "slices: median rows to the alarm (share seen within 20,000 rows)": lambda: slices.delays(
             num_streams=10 // part or 1
+        ),
+        "walking: streams of 60 windows that alarm though nothing changes": lambda: walking.false_alarms(
+            num_streams=8 // part or 1
+        ),
+        "walking: median windows to the alarm (share seen within 60)": lambda: walking.delays(
+            num_streams=8 // part or 1
         ),
         "cost": lambda: {
             **joint.cost(),

@@ -19,6 +19,7 @@ _PAGE = {"type": "string", "description": "Asks for a key and shows the document
 
 def http_app(predictor: Predictor, steering: Steering, desk: Desk | None = None) -> HttpApp:
     """The ASGI application of a predictor; its end closes the predictor. Without a desk it has no `v1/jobs`."""
+    predictor.failures.told_to(steering.hear_failures)
     keys = KeyEndpoints(predictor.config.workload, steering)
     protocols = [
         *V1(predictor, steering).endpoints(),
@@ -33,6 +34,7 @@ def http_app(predictor: Predictor, steering: Steering, desk: Desk | None = None)
         access=predictor.access,
         limits=predictor.config.limits,
         on_shutdown=predictor.close,
+        on_failure=predictor.failures.add,
     )
 
 

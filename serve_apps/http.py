@@ -74,7 +74,10 @@ class Router:
 
 
 class HttpApp:
-    """The ASGI application; `access` decides who may ask, `on_shutdown` is called once at the end."""
+    """The ASGI application; `access` decides who may ask.
+
+    `on_failure` is called with the status of every problem that is answered, `on_shutdown` once at the end.
+    """
 
     def __init__(
         self,
@@ -83,11 +86,13 @@ class HttpApp:
         access: Access,
         limits: Serving,
         on_shutdown: Callable[[], None],
+        on_failure: Callable[[int], None],
     ) -> None:
         self._router = Router(endpoints)
         self._access = access
         self._limits = limits
         self._on_shutdown = on_shutdown
+        self._on_failure = on_failure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -157,6 +162,7 @@ class HttpApp:
         return await endpoint.handler(request)
 
     def _problem(self, found: problem.Problem, error: Exception, *, request_id: str) -> Response:
+        self._on_failure(found.status)
         # What is shed is counted in v1/status: a trace for each would cost most when there is least to spare.
         if found.status >= 500 and not isinstance(error, OverloadedError):
             logger.error("Request %s failed.", request_id, exc_info=error)

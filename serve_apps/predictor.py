@@ -32,6 +32,7 @@ from serve_apps.engine.log import ReplicaLog
 from serve_apps.engine.scoring import Answer, Question, answer_batch
 from serve_apps.engine.shadow import Shadow
 from serve_apps.engine.versions import Live, LoadedVersion, Scorer, load_versions, refuse_unloadable
+from serve_apps.failures import Failures
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Predictor:
         self.access = Access(lambda: self.live.keyring, config.limits)
         self.started_at = datetime.now(UTC)
         self.last_error: dict[str, str] | None = None
+        self.failures = Failures()
         self._has_record = False
         self._logged, self._task = config.contract.logged, config.contract.task
         self.revisions = Revisions(config.contract, docs=f"/{config.workload}/docs")
@@ -226,6 +228,7 @@ class Predictor:
             },
             "breakers": self._scorer.breaker_states(live),
             "num_shed": self.admission.num_shed,
+            "num_failed_by_status": self.failures.num_by_status,
             "shadow": self._shadow.status(),
             "cache": None if self.cache is None else self.cache.status(),
             "last_error": self.last_error,
@@ -238,6 +241,7 @@ class Predictor:
         """Ends the running batch and seals what was logged."""
         if self._retry is not None:
             self._retry.cancel()
+        self.failures.close()
         self._batcher.close()
         self._shadow.close()
         self._log.close()

@@ -1,7 +1,7 @@
 """How a replica asks those who steer: the steward for the loop, the catalog for what a version was made from."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -52,6 +52,9 @@ class Steering(Protocol):
     async def metrics(self) -> str:
         """The monitor's figures in Prometheus' text format."""
 
+    async def hear_failures(self, replica: str, num_by_status: Mapping[str, int]) -> None:
+        """A replica's totals of requests that failed are taken in by the monitor."""
+
     async def model_version(self, version: int, *, timeout_s: float = STATUS_TIMEOUT_S) -> ModelVersion:
         """What a version was made from."""
 
@@ -99,6 +102,12 @@ class ActorSteering:
             names.monitor(self._workload), "metrics", timeout_s=STATUS_TIMEOUT_S, group=READ_BESIDE
         )
         return text
+
+    async def hear_failures(self, replica: str, num_by_status: Mapping[str, int]) -> None:
+        """A replica's totals of requests that failed are taken in by the monitor, also while it observes."""
+        monitor = names.monitor(self._workload)
+        told = (replica, dict(num_by_status))
+        await self._call(monitor, "hear_failures", *told, timeout_s=STATUS_TIMEOUT_S, group=READ_BESIDE)
 
     async def model_version(self, version: int, *, timeout_s: float = STATUS_TIMEOUT_S) -> ModelVersion:
         """What a version was made from."""

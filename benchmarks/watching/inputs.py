@@ -39,15 +39,17 @@ def stream(num_rows: int, *, rho: float, seed: int, change_at: int | None = None
     return rows
 
 
-def ours(rows: Values, *, trigger: Trigger = DRIFT, together: Sequence[str] = ()) -> Iterator[int]:
+def ours(
+    rows: Values, *, trigger: Trigger = DRIFT, together: Sequence[str] = (), reference_rows: int = REFERENCE_ROWS
+) -> Iterator[int]:
     """The rows after which the live monitor asks for a turn; after each it starts anew."""
     profile = Profile.fit(
-        told(rows, 0, REFERENCE_ROWS), COLUMNS, np.zeros(REFERENCE_ROWS), window=DAY, together=together
+        told(rows, 0, reference_rows), COLUMNS, np.zeros(reference_rows), window=DAY, together=together
     )
     state, version = MonitorState([trigger]), 1
     windows = Windows(profile, version=version, span=DAY)
     state.handle(ChampionChanged(at=START, version=version, trained_until=START))
-    for row in range(REFERENCE_ROWS, len(rows) - WINDOW_ROWS + 1, WINDOW_ROWS):
+    for row in range(reference_rows, len(rows) - WINDOW_ROWS + 1, WINDOW_ROWS):
         until = START + (row // WINDOW_ROWS + 1) * DAY
         windows.add(told(rows, row, WINDOW_ROWS), np.zeros(WINDOW_ROWS))
         if any(isinstance(one, Retrain) for closed in windows.close(until) for one in state.handle(closed)):

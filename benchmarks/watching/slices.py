@@ -34,18 +34,19 @@ def stream(num_rows: int, *, rho: float, seed: int, shift: float = 0.0) -> pa.Ta
     return inputs.told(rows, 0, num_rows).append_column("site", pa.array(np.array(list("abcd"))[site]))
 
 
-def profile_of(rows: pa.Table, within: Sequence[str] = ("site",)) -> Profile:
+def profile_of(rows: pa.Table, within: Sequence[str] = ("site",), *, reference_rows: int = REFERENCE_ROWS) -> Profile:
     """The profile of the first rows."""
-    answers = np.zeros(REFERENCE_ROWS)
-    return Profile.fit(rows.slice(0, REFERENCE_ROWS), SLICED, answers, window=DAY, within=within)
+    answers = np.zeros(reference_rows)
+    return Profile.fit(rows.slice(0, reference_rows), SLICED, answers, window=DAY, within=within)
 
 
-def asked(rows: pa.Table, *, trigger: Trigger) -> Iterator[int]:
+def asked(rows: pa.Table, *, trigger: Trigger, reference_rows: int = REFERENCE_ROWS) -> Iterator[int]:
     """The rows after which the live monitor asks for a turn; after each it starts anew."""
-    profile, state, version = profile_of(rows), MonitorState([trigger]), 1
+    profile = profile_of(rows, reference_rows=reference_rows)
+    state, version = MonitorState([trigger]), 1
     windows = Windows(profile, version=version, span=DAY)
     state.handle(ChampionChanged(at=START, version=version, trained_until=START))
-    for row in range(REFERENCE_ROWS, rows.num_rows - WINDOW_ROWS + 1, WINDOW_ROWS):
+    for row in range(reference_rows, rows.num_rows - WINDOW_ROWS + 1, WINDOW_ROWS):
         until = START + (row // WINDOW_ROWS + 1) * DAY
         windows.add(rows.slice(row, WINDOW_ROWS), np.zeros(WINDOW_ROWS))
         if any(isinstance(one, Retrain) for closed in windows.close(until) for one in state.handle(closed)):

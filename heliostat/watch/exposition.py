@@ -12,6 +12,7 @@ from heliostat.watch.gauges import Measurement
 PREFIX = "heliostat_"
 DECISIONS = ("monitor_decisions", "Decisions of the monitor, by kind", "kind")
 LABELS = ("labels", "Labels by what became of them, of days that are settled", "outcome")
+FAILED = ("failed_requests", "Requests that were refused or failed, by HTTP status, as replicas told", "status")
 Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
 
 
@@ -22,6 +23,7 @@ def exposition(
     answers_by_version: Mapping[int, Answers] | None = None,
     num_by_decision: Mapping[str, int] | None = None,
     num_by_label_outcome: Mapping[str, int] | None = None,
+    num_failed_by_status: Mapping[str, int] | None = None,
     is_up: bool = True,
 ) -> str:
     """The text that Prometheus reads; without figures it still says whether the monitor answers."""
@@ -31,6 +33,7 @@ def exposition(
         *_answers(workload, answers_by_version or {}),
         _counter(workload, DECISIONS, num_by_decision or {}),
         _counter(workload, LABELS, num_by_label_outcome or {}),
+        _counter(workload, FAILED, num_failed_by_status or {}),
     ]
     registry = CollectorRegistry()
     registry.register(_Once(families))

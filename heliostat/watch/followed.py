@@ -8,6 +8,7 @@ from typing import Any
 from heliostat.watch.answers import Answers
 from heliostat.watch.awaited import Awaited
 from heliostat.watch.events import Decision, Retrain
+from heliostat.watch.failures import FailureCounts
 from heliostat.watch.label_counts import LabelCounts
 from heliostat.watch.labelled import Labelled
 
@@ -35,6 +36,7 @@ class Followed:
     labelled: Labelled = field(default_factory=Labelled)
     due: Labelled = field(default_factory=Labelled)
     told_labels: LabelCounts = field(default_factory=LabelCounts)
+    failures: FailureCounts = field(default_factory=FailureCounts)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them."""
@@ -48,6 +50,7 @@ class Followed:
             "labelled": self.labelled.to_json(),
             "due": self.due.to_json(),
             "told_labels": self.told_labels.to_json(),
+            "failures": self.failures.to_json(),
         }
 
     @classmethod
@@ -68,4 +71,5 @@ class Followed:
             labelled=Labelled.from_json(value.get("labelled", [])),
             due=Labelled.from_json(value.get("due", [])),
             told_labels=LabelCounts.from_json(value["told_labels"]) if "told_labels" in value else LabelCounts(),
+            failures=FailureCounts.from_json(value["failures"]) if "failures" in value else FailureCounts(),
         )

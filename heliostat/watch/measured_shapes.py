@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from heliostat.watch.gauges import Gauge, Measurement
 from heliostat.watch.profile import Profile
 from heliostat.watch.quantiles import even_shares, wasserstein, wasserstein_floor
-from heliostat.watch.sketches import QUANTILES, NumberSketch, Sketch, TextSketch
+from heliostat.watch.sketches import LATENCY, QUANTILES, NumberSketch, Sketch, TextSketch
 
 DISTINCT = Gauge(
     "column_distinct_values", "About how many different texts the newest window holds (HyperLogLog)", ("column",)
@@ -25,12 +25,30 @@ WASSERSTEIN_FLOOR = Gauge(
     "What as many independent rows show where nothing changed",
     ("column",),
 )
+LATENCY_QUANTILES = (0.5, 0.95, 0.99)
+WINDOW_LATENCY = Gauge(
+    "window_latency_seconds",
+    "Quantiles over the rows of the newest window, from a request's arrival at the replica to its log row (KLL sketch)",
+    ("quantile",),
+)
+REFERENCE_WINDOWS = Gauge(
+    "reference_windows",
+    "In how many windows the reference came: of fewer than 3 drift takes rows, and windows, as independent",
+)
+
+
+def of_reference(profile: Profile) -> Iterator[Measurement]:
+    """How much is known of how windows scatter."""
+    yield REFERENCE_WINDOWS.of(profile.num_windows)
 
 
 def of_sketches(sketches: Mapping[str, Sketch], *, profile: Profile) -> Iterator[Measurement]:
     """The figures of one window's sketches, beside the profile's reference."""
     for name, sketch in sketches.items():
-        if isinstance(sketch, TextSketch):
+        if name == LATENCY and isinstance(sketch, NumberSketch):
+            latencies = zip(LATENCY_QUANTILES, sketch.quantiles(LATENCY_QUANTILES).tolist(), strict=False)
+            yield from (WINDOW_LATENCY.of(value_ms / 1000, f"{share:g}") for share, value_ms in latencies)
+        elif isinstance(sketch, TextSketch):
             yield DISTINCT.of(sketch.shape.distinct or 0.0, name)
         else:
             yield from _of_number(name, sketch, profile=profile)

@@ -25,6 +25,7 @@ KLL_K = 200  # a quantile's rank is off by 1.3% at most, 99 times in 100
 HLL_K = 12  # 2^12 registers: distinct values are told within 1.6% (one standard error)
 FREQUENT_K = 7  # at most 96 texts are counted at once
 QUANTILES = (0.05, 0.5, 0.95)
+LATENCY = "latency_ms"  # of the log; no input can have such a name
 NO_FALSE_NEGATIVES = frequent_items_error_type.NO_FALSE_NEGATIVES
 
 

@@ -7,7 +7,7 @@ from heliostat.tasks import BINARY, Task
 from heliostat.watch.awaited import Awaited
 from heliostat.watch.gauges import Measurement
 from heliostat.watch.measured_quality import of_estimated_groups
-from heliostat.watch.measured_shapes import of_sketches
+from heliostat.watch.measured_shapes import of_reference, of_sketches
 from heliostat.watch.measurements import measurements
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.sketches import Sketch, frequent
@@ -34,7 +34,12 @@ def told_of(
         sensitive=sensitive,
         awaited=awaited,
     )
-    shapes = [] if windows is None else of_sketches(_newest(state, windows), profile=windows.profile)
+    shapes: list[Measurement] = []
+    if windows is not None:
+        shapes = [
+            *of_reference(windows.profile),
+            *of_sketches(_newest(state, windows), profile=windows.profile),
+        ]
     newest = state.newest_window
     estimated = {} if windows is None or newest is None else windows.estimated_groups(newest.since)
     return [*told, *shapes, *of_estimated_groups(estimated, task=task)]

@@ -17,7 +17,7 @@ from heliostat.watch.events import WindowClosed
 from heliostat.watch.expectations import ExpectedTally
 from heliostat.watch.group_estimates import ByGroup
 from heliostat.watch.profile import NOT_INPUTS, Profile
-from heliostat.watch.sketches import NumberSketch, Sketch, TextSketch, add_rows, sketch_from_json, to_json
+from heliostat.watch.sketches import LATENCY, NumberSketch, Sketch, TextSketch, add_rows, sketch_from_json, to_json
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -121,7 +121,8 @@ class Windows:
                 self._by_group[since] = group_estimates.added(self._by_group.get(since, {}), found)
             self._changed.add(since)
             if self._has_sketches:
-                add_rows(self._sketched(since), table.filter(pa.array(rows)), unsent=here)
+                sketched = self._sketched(since, has_latency=LATENCY in table.column_names)
+                add_rows(sketched, table.filter(pa.array(rows)), unsent=here)
         newest = sorted(self._sketches)[-NUM_SKETCHED:]
         self._sketches = {since: self._sketches[since] for since in newest}
 
@@ -144,7 +145,7 @@ class Windows:
         """The sketches of the window that began then, by column; none where they were not kept."""
         return self._sketches.get(since, {})
 
-    def _sketched(self, since: datetime) -> dict[str, Sketch]:
+    def _sketched(self, since: datetime, *, has_latency: bool) -> dict[str, Sketch]:
         if since not in self._sketches:
             inputs = [one for one in self._profile.bins if one.name == one.source]
             self._sketches[since] = {
@@ -152,6 +153,8 @@ class Windows:
                 for one in inputs
                 if isinstance(one, NumberBins | CategoryBins) and one.name not in NOT_INPUTS
             }
+        if has_latency:
+            self._sketches[since].setdefault(LATENCY, NumberSketch())
         return self._sketches[since]
 
     def _own(self, table: pa.Table) -> Mask:

@@ -89,6 +89,7 @@ _STATUS: Schema = {
         "versions": {"type": "object", "additionalProperties": _TEXT},
         "breakers": {"type": "object", "additionalProperties": {"enum": ["closed", "open", "half-open"]}},
         "num_shed": _COUNT,
+        "num_failed_by_status": {"type": "object", "additionalProperties": _COUNT},
         "last_error": _or_null(_ANYTHING),
         "revisions": _list_of(_ANYTHING),
         "started_at": _INSTANT,

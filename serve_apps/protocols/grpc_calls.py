@@ -91,14 +91,18 @@ class GrpcCalls:
                 call.caller = self._predictor.access.admit(authorization, method.action, now_s=started_s)
             answer, headers = await method.handler(self._parsed(method.request, message), call)
         except HeliostatError as error:
-            refuse(context, problem.of(error), error)
+            self._refuse(context, problem.of(error), error)
         # The outer edge of a call: whatever it was, it is in the log, and the next call is answered.
         except Exception as error:  # noqa: BLE001
-            refuse(context, problem.internal(), error)
+            self._refuse(context, problem.internal(), error)
         else:
             context.set_trailing_metadata([(name.lower(), value) for name, value in headers.items()])
             return answer
         return method.response()
+
+    def _refuse(self, context: CallContext, found: problem.Problem, error: Exception) -> None:
+        self._predictor.failures.add(found.status)
+        refuse(context, found, error)
 
     def _call(self, header_by_name: Mapping[bytes, bytes], *, started_s: float) -> Call:
         deadline, header = (_text(header_by_name.get(name)) for name in (DEADLINE_HEADER, TIMEOUT_HEADER))

@@ -78,6 +78,9 @@ class Chronicle:
     async def metrics(self):
         raise UnavailableError("No monitor is up here.")
 
+    async def hear_failures(self, replica, num_by_status):
+        self.asked.append(("failed", replica, num_by_status))
+
     async def keys(self):
         return self.catalog.keys()
 

@@ -275,7 +275,8 @@ def test_a_request_that_is_called_off_before_its_turn_leaves_no_warning(recwarn)
 
     async def scenario():
         limits = Serving()
-        app = HttpApp([], access=Access(lambda: Keyring("toy"), limits), limits=limits, on_shutdown=print)
+        access = Access(lambda: Keyring("toy"), limits)
+        app = HttpApp([], access=access, limits=limits, on_shutdown=print, on_failure=print)
         express = Express(app, local_by_path={"/v1/predict": "/v1/predict"}, kept=never)
         task = asyncio.ensure_future(express.answer({"path": "/v1/predict", "headers": []}, BODY))
         await asyncio.sleep(0)

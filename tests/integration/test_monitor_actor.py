@@ -220,7 +220,13 @@ def test_the_figures_go_on_where_they_were_after_a_restart(stage_on, lake):
     stage = stage_on(lake)
     for clock in CLOCKS[:5]:
         stage.monitor.observe(clock)
+    stage.monitor.hear_failures("replica a", {"422": 3, "503": 1})
+    stage.monitor.hear_failures("replica b", {"422": 2})
+    stage.monitor.hear_failures("replica b", {"422": 2})
+    stage.monitor.observe(CLOCKS[4])
     before = stage.monitor.metrics()
+    assert 'heliostat_failed_requests_total{status="422",workload="toy"} 5.0' in before
+    assert 'heliostat_failed_requests_total{status="503",workload="toy"} 1.0' in before
     assert "heliostat_drift_population_stability_index{" in before
     assert 'heliostat_monitor_decisions_total{kind="retrain_asked",workload="toy"} 0' not in before
     stage.restart()

@@ -134,3 +134,14 @@ def test_profiles_keep_their_quantiles_through_storage(profile):
     assert again.compare(again.count(rows(100), np.full(100, 0.5))) == profile.compare(
         profile.count(rows(100), np.full(100, 0.5))
     )
+
+
+def test_the_latency_of_a_windows_rows_is_told_in_quantiles_and_is_no_column(profile):
+    table = rows(2_000, seed=5)
+    latency_ms = np.random.default_rng(6).exponential(20.0, table.num_rows)
+    sketches = sketched(profile, table.append_column("latency_ms", pa.array(latency_ms, pa.float32()))).sketches(START)
+    told = {(one.name, *one.label_by_name.values()): one.value for one in of_sketches(sketches, profile=profile)}
+    for quantile in ("0.5", "0.95", "0.99"):
+        share = np.mean(latency_ms <= 1000 * told["window_latency_seconds", quantile])
+        assert share == pytest.approx(float(quantile), abs=0.013)
+    assert not [labels for name, *labels in told if name == "column_value" and "latency_ms" in labels]
