@@ -1,6 +1,6 @@
 """Compares two versions for a caller over HTTP: the work of one task, in a process of its own.
 
-Reads:  lake: predictions, shadows, labels; catalog: aliases, turns, versions
+Reads:  lake: predictions, shadows, labels; catalog: aliases, turns, versions, journal
 Writes: nothing
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from actors.proxy import catalog
+from actors.shut_out import shut_out
 from actors.trial import compare, on_trial, refuse_nothing
 from heliostat.columns import Column
 from heliostat.govern.asked_comparison import AskedComparison
@@ -36,6 +37,7 @@ def compare_asked(workload: str, columns: Sequence[Column], asked: AskedComparis
         since=since,
         clock=asked.until or LAST,
         task=asked.task,
+        shut_out=shut_out(catalog, workload),
     )
     refuse_nothing(found, asked.against)
     return found

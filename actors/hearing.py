@@ -12,6 +12,7 @@ from typing import Any
 
 from actors.commanding import run_id, submission_id
 from actors.proxy import Proxy, catalog
+from actors.shut_out import shut_out
 from actors.trial import compared
 from actors.watch import Watch
 from cluster import names, submit
@@ -82,6 +83,7 @@ class Hearing:
             clock=clock,
             until=turn.full_at,
             task=self._watch.task,
+            shut_out=shut_out(catalog(), name),
         )
         return TrialSeen(
             at=clock,

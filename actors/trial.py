@@ -1,7 +1,7 @@
 """How a candidate does on live rows that both versions scored: what a trial is judged on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from heliostat.store.schema import SHADOWS, shadow_schema
 from heliostat.tasks import BINARY, Task
 
 
-def compare(
+def compare(  # noqa: PLR0913 (rows of three tables, as they were known once)
     lake: Lake,
     workload: str,
     columns: Sequence[Column],
@@ -29,17 +29,27 @@ def compare(
     against: int | None = None,
     until: datetime | None = None,
     task: Task = BINARY,
+    shut_out: Sequence[Mapping[str, str]] = (),
 ) -> Comparison:
     """The version beside the other one (None: whichever) on rows asked since `since`, and before `until` if given.
 
-    Losses are of rows that were due, with labels known, by `clock`.
+    Losses are of rows that were due, with labels known, by `clock`; labels told in a span of `shut_out` count for none.
     """
     return compared(
-        lake, workload, columns, version=version, since=since, clock=clock, against=against, until=until, task=task
+        lake,
+        workload,
+        columns,
+        version=version,
+        since=since,
+        clock=clock,
+        against=against,
+        until=until,
+        task=task,
+        shut_out=shut_out,
     )[0]
 
 
-def compared(
+def compared(  # noqa: PLR0913 (as `compare`)
     lake: Lake,
     workload: str,
     columns: Sequence[Column],
@@ -50,11 +60,13 @@ def compared(
     against: int | None = None,
     until: datetime | None = None,
     task: Task = BINARY,
+    shut_out: Sequence[Mapping[str, str]] = (),
 ) -> tuple[Comparison, pa.Table]:
     """The same, with the rows that it was made from."""
-    rows = own_answers(
-        cohorts.joined(lake, workload, columns, since=since, until=until or clock, known_by=clock, task=task), task
+    asked = cohorts.joined(
+        lake, workload, columns, since=since, until=until or clock, known_by=clock, task=task, shut_out=shut_out
     )
+    rows = own_answers(asked, task)
     days = [("event_date", ">=", since.date()), ("event_date", "<=", clock.date())]
     shadows = lake.read(workload, SHADOWS, where=days, schema=shadow_schema(task=task))
     found = comparison.pairs(rows, shadows, version=version, against=against, task=task)

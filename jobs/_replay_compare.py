@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from actors.shut_out import shut_out
 from cluster import resources
 from heliostat import cohorts
 from heliostat.errors import NotFoundError, WorkloadError
 from heliostat.govern.candidates import ALL
-from heliostat.govern.quarantine import quarantined
 from heliostat.learn.tuned import configured
 from heliostat.records import ModelVersion
 from heliostat.simulate.comparison import rivals
@@ -38,7 +38,6 @@ from jobs import _entry, _room, _simulation_plot, _simulation_text
 from jobs._declared_learner import DeclaredLearner, left_out
 from jobs._judging import fitted_until
 from jobs._live_account import account_of
-from jobs._screen import decided
 from jobs._windows import is_all_history
 
 
@@ -180,7 +179,7 @@ def _taught_otherwise(job: _entry.Job, *, since: datetime, until: datetime) -> l
     found = []
     if num_rows:
         found.append(f"{num_rows:,} rows of the period were ingested with their label: they taught the loop alone.")
-    if quarantined(decided(job)):
+    if shut_out(job.catalog, job.workload.name):
         found.append("The loop did not learn from labels that were shut out; the others do.")
     return found
 

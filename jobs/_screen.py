@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from actors.shut_out import decided, shut_out
 from heliostat.cohorts import INGESTED
 from heliostat.declared.revisions import as_trained, renamed_since
-from heliostat.govern.quarantine import KEPT_OUT, RELEASED, SUSPECTED, quarantined
+from heliostat.govern.quarantine import SUSPECTED, is_new
 from heliostat.govern.screen import Told, suspicions
 from heliostat.learn.bundle import ServedModel
 from heliostat.store.bundles import read_bundle
@@ -31,23 +32,14 @@ TOLD = pa.schema(
 
 def screened(job: _entry.Job, *, as_of: datetime) -> list[dict[str, str]]:
     """Sources and spans whose labels are not learned from: those found now, told in the journal, and those before."""
-    said = decided(job)
-    told_before = {(one["source"], one["since"]) for kind, one in said if kind == SUSPECTED}
+    said = decided(job.catalog, job.workload.name)
     for found in suspicions(_told(job, as_of=as_of)):
         payload = found.to_json()
-        if (payload["source"], payload["since"]) not in told_before:
+        if is_new(payload, said):
             print(f"labels: {found.reason}", flush=True)
             job.catalog.append(SUSPECTED, job.workload.name, payload, by=job.by, at=datetime.now(UTC))
             said.append((SUSPECTED, payload))
-    spans = [span.to_json() for span in quarantined(said)]
-    return [{name: span[name] for name in ("source", "since", "until")} for span in spans]
-
-
-def decided(job: _entry.Job) -> list[tuple[str, dict[str, object]]]:
-    """What the journal holds of suspicions and of what people decided about them, in order."""
-    name, kinds = job.workload.name, (SUSPECTED, RELEASED, KEPT_OUT)
-    found = [entry for kind in kinds for entry in job.catalog.entries(name, kind=kind)]
-    return [(entry.kind, dict(entry.payload)) for entry in sorted(found, key=lambda entry: entry.sequence)]
+    return shut_out(job.catalog, job.workload.name)
 
 
 def _told(job: _entry.Job, *, as_of: datetime) -> list[Told]:

@@ -1,6 +1,6 @@
 """Two versions on the same live rows: how often they agree, how far apart they are, how long each takes, and where.
 
-Reads:  lake: predictions, shadows, labels; catalog: aliases, turns
+Reads:  lake: predictions, shadows, labels; catalog: aliases, turns, journal
 Writes: with --plot, a PNG; with --json, nothing but the result line on standard output
 
 One of the two answered a row and the other was asked for it afterwards, while a trial ran (shadow or canary). Without
@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from actors.shut_out import shut_out
 from actors.trial import compared, on_trial, refuse_nothing
 from jobs import _compare_plot, _entry
 from jobs._compare_text import render
@@ -34,6 +35,7 @@ def compare(job: _entry.Job) -> _entry.Result:
         since=options.since or FIRST,
         clock=options.until or LAST,
         task=workload.task,
+        shut_out=shut_out(job.catalog, workload.name),
     )
     refuse_nothing(found, options.against)
     result = {"workload": workload.name, **found.to_json()}

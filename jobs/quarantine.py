@@ -5,17 +5,18 @@ Writes: catalog: journal
 
 Without an option it changes nothing. `--release` makes what a source told count again, within `--since` and `--until`;
 the screen does not suspect those windows a second time. `--keep-out` leaves out what a source told from `--since` on,
-until it is released. Both hold from the next training on; versions that were trained stay as they are.
+until it is released. Both hold from the next training on, and for a trial that runs; versions that were trained stay
+as they are.
 """
 
 import argparse
 import sys
 from datetime import UTC, datetime
 
+from actors.shut_out import decided
 from heliostat.errors import WorkloadError
 from heliostat.govern.quarantine import BEGINNING, EVER, KEPT_OUT, RELEASED, quarantined
 from jobs import _entry
-from jobs._screen import decided
 
 
 def quarantine(job: _entry.Job) -> _entry.Result:
@@ -24,7 +25,7 @@ def quarantine(job: _entry.Job) -> _entry.Result:
     since, until = options.since or BEGINNING, options.until or EVER
     if since >= until:
         raise WorkloadError(f"--since {since} is not before --until {until}; give a span of time.")
-    before = quarantined(decided(job))
+    before = quarantined(decided(job.catalog, job.workload.name))
     if options.release is not None and not any(span.source == options.release for span in before):
         known = ", ".join(sorted({span.source for span in before})) or "nobody"
         raise WorkloadError(f"Labels of {options.release!r} are not shut out, those of {known} are; name one of them.")
@@ -36,7 +37,7 @@ def quarantine(job: _entry.Job) -> _entry.Result:
             reason = f"{what} by {job.by}" + (f": {options.why}" if options.why else "")
             payload = {"source": source, "since": since.isoformat(), "until": until.isoformat(), "reason": reason}
             job.catalog.append(kind, job.workload.name, payload, by=job.by, at=datetime.now(UTC))
-    spans = quarantined(decided(job))
+    spans = quarantined(decided(job.catalog, job.workload.name))
     for span in spans:
         end = "on" if span.until == EVER else f"to {span.until:%Y-%m-%d %H:%M}"
         print(f"{span.source}: from {span.since:%Y-%m-%d %H:%M} {end}: {span.why}", flush=True)

@@ -62,13 +62,12 @@ from jobs import _simulation_input, _simulation_plot, _simulation_text
 from jobs._simulation_learner import Trees
 
 TELL_EVERY_S = 2.0
+PLOT_ENDINGS = (".png", ".pdf", ".svg")
 
 
 def simulate(options: argparse.Namespace) -> None:
     """Play the table, print the comparison, write what was asked for."""
-    for path in (options.json, options.plot):
-        if path is not None and not path.parent.is_dir():
-            raise ContractError(f"There is no folder {path.parent} for {path.name}; make it first.")
+    _refuse_outputs(options)
     table = _simulation_input.read(options.data)
     roles = Roles(
         label=options.label,
@@ -89,6 +88,17 @@ def simulate(options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps(written, indent=1))
     if options.plot is not None:
         _simulation_plot.draw(options.plot, found, first_rows=stream.first_rows, title=title)
+
+
+def _refuse_outputs(options: argparse.Namespace) -> None:
+    """What could not be written is said before minutes are spent on it."""
+    for path in (options.json, options.plot):
+        if path is not None and not path.parent.is_dir():
+            raise ContractError(f"There is no folder {path.parent} for {path.name}; make it first.")
+        if path is not None and path.is_dir():
+            raise ContractError(f"{path} is a folder; name a file in it.")
+    if options.plot is not None and options.plot.suffix.lower() not in PLOT_ENDINGS:
+        raise ContractError(f"--plot draws {', '.join(PLOT_ENDINGS)}; got {options.plot.name!r}.")
 
 
 def _economics(options: argparse.Namespace) -> Economics | None:

@@ -21,9 +21,9 @@ class Economics:
     budget_span: timedelta = timedelta(days=30)
 
     def __post_init__(self) -> None:
-        if self.value_per_loss <= 0 or self.cost_per_cpu_hour < 0:
+        if not (self.value_per_loss > 0 and self.cost_per_cpu_hour >= 0):  # neither holds of NaN
             raise WorkloadError(f"{self}: value_per_loss must be above 0, cost_per_cpu_hour not negative.")
         if self.horizon <= timedelta(0) or self.budget_span <= timedelta(0):
             raise WorkloadError(f"{self}: horizon and budget_span must be above 0.")
-        if self.budget is not None and self.budget <= 0:
+        if self.budget is not None and not self.budget > 0:
             raise WorkloadError(f"{self}: budget must be above 0; None means no limit.")

@@ -49,6 +49,25 @@ def quarantined(said: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Span]:
     return sorted(set(spans), key=lambda span: (span.source, span.since, span.until))
 
 
+def is_new(found: Mapping[str, Any], said: Iterable[tuple[str, Mapping[str, Any]]]) -> bool:
+    """Whether a suspicion says more than the journal's rows in order: a source is shut out that was not before.
+
+    A window that was told once is told again only then: a source that seemed alone may not be when all others of its
+    window were heard. What people released since is settled.
+    """
+    is_told = is_settled = False
+    for kind, payload in said:
+        if payload["source"] != found["source"]:
+            continue
+        if kind == SUSPECTED and payload["since"] == found["since"]:
+            is_told, is_settled = True, is_settled or payload["is_shut_out"]
+        elif kind == RELEASED and is_told:
+            is_over = _instant(payload["until"]) <= _instant(found["since"])
+            is_later = _instant(payload["since"]) >= _instant(found["until"])
+            is_settled = is_settled or not (is_over or is_later)
+    return not is_told or (found["is_shut_out"] and not is_settled)
+
+
 def may_have_taught(shut_out: Iterable[Mapping[str, str]], lineage: Mapping[str, Any]) -> bool:
     """Whether a version may have learned from labels that nobody should learn from any more.
 

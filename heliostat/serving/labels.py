@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from heliostat.errors import ContractError
 from heliostat.ids import event_time
@@ -61,8 +62,8 @@ def _identifier(identifier: Any, index: int) -> str:
         raise ContractError(
             f"label {index}: id must be one that a prediction was answered with; got {identifier!r:.80}."
         ) from error
-    # One spelling of an id, or the same label would count twice.
-    return str(identifier).lower()
+    # One spelling of an id, as it was answered, or the label would find no prediction.
+    return str(UUID(identifier))
 
 
 def _key(key: Any, index: int) -> str:

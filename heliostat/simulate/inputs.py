@@ -37,13 +37,22 @@ def inputs(table: pa.Table, *, apart: Collection[str], remarks: list[str]) -> tu
             dropped.setdefault(why, []).append(name)
             continue
         told = _as_numbers(name, table[name], remarks) if is_text(table[name].type) else table[name]
-        column, values = _input(f"{name} (input)" if name in TAKEN else name, told)
+        column, values = _input(_free(name, table.column_names), told)
         columns.append(column)
         arrays.append(values)
     remarks += [f"Left out as inputs: {', '.join(names)} ({why})." for why, names in dropped.items()]
     if not columns:
         raise ContractError("No column is left as an input; give a table with at least one number, text or boolean.")
     return pa.Table.from_arrays(arrays, names=[column.name for column in columns]).combine_chunks(), columns
+
+
+def _free(name: str, others: Collection[str]) -> str:
+    """The name, or one that neither the watching nor another column has."""
+    if name not in TAKEN:
+        return name
+    while name in TAKEN or name in others:
+        name += " (input)"
+    return name
 
 
 def _input(name: str, values: pa.ChunkedArray) -> tuple[Column, pa.ChunkedArray]:

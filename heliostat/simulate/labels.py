@@ -18,6 +18,7 @@ Values = NDArray[np.float64]
 Asked = Literal["classification", "regression"]
 MAX_CLASSES = 50
 MAX_SHOWN = 4
+SMALLEST, LARGEST = 1e-100, 1e100  # of quantities: squared and summed they are numbers still
 
 
 def labels(values: pa.ChunkedArray, name: str, *, asked: Asked, remarks: list[str]) -> tuple[Values, Task]:
@@ -38,6 +39,11 @@ def _quantities(values: pa.ChunkedArray, name: str) -> tuple[Values, Task]:
         raise ContractError(f"Label {name!r} has no value at all; name another column.")
     if len(kept) == 1:
         raise ContractError(f"Label {name!r} has one value only ({kept[0]:g}): nothing can be learned.")
+    if np.abs(kept).max() > LARGEST or np.ptp(kept) < SMALLEST:
+        raise ContractError(
+            f"Label {name!r} lies between {kept[0]:g} and {kept[-1]:g}: its squared errors are beyond what numbers "
+            "hold; give it in another unit."
+        )
     return found, task_of(Quantity(name))
 
 

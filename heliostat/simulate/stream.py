@@ -173,11 +173,13 @@ def _first_step(made: Stream) -> int:
     for step in range(made.first_step, last + 1):
         if _can_start(made, step):
             return step
-    usable = made.usable(last)
+    usable, asked = made.usable(last), slice(0, made.rows_at(last))
+    is_late = (made.known_step[asked] > last) & np.isfinite(made.labels[asked])
+    late = f" The labels of {is_late.sum():,} of these rows are known later or never." if is_late.any() else ""
     raise ContractError(
         f"At the end of the first {made.rows_at(last):,} rows {len(usable):,} are due with a known label, of "
-        f"{len(np.unique(made.labels[usable]))} kinds; at least {MIN_LABELLED} that are not all alike are needed. Give "
-        "more rows or labels."
+        f"{len(np.unique(made.labels[usable]))} kinds; at least {MIN_LABELLED} that are not all alike are needed."
+        f"{late} Give more rows or labels."
     )
 
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from heliostat.errors import ContractError
+from heliostat.simulate.decoding import decoded
 from heliostat.simulate.inputs import inputs
 from heliostat.simulate.labels import Asked, labels
 from heliostat.simulate.stream import Stream, stream
@@ -54,8 +55,10 @@ def prepare(table: pa.Table, roles: Roles, *, first: float, max_rows: int | None
     minutes, 0 all.
     """
     _refuse_roles(table, roles, first=first)
+    if max_rows is not None and max_rows < 0:
+        raise ContractError(f"--max-rows must be a number of rows, or 0 to play all; got {max_rows}.")
     remarks: list[str] = []
-    table = pa.table({name: _decoded(table[name]) for name in table.column_names})
+    table = decoded(table, apart=roles.named, remarks=remarks)
     event_at, table = ordered(table, roles.event_time, remarks)
     _, task = labels(table[roles.label], roles.label, asked=roles.task, remarks=[])
     limit = _playable_rows(len(table.column_names), task) if max_rows is None else max_rows
@@ -88,10 +91,6 @@ def prepare(table: pa.Table, roles: Roles, *, first: float, max_rows: int | None
             "the older half of the rows: the last may be too early."
         )
     return Prepared(stream=made, remarks=remarks)
-
-
-def _decoded(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    return values.cast(values.type.value_type) if kinds.is_dictionary(values.type) else values
 
 
 def _refuse_roles(table: pa.Table, roles: Roles, *, first: float) -> None:
@@ -138,6 +137,9 @@ def _remark_on_keys(table: pa.Table, key: str | None, remarks: list[str]) -> Non
         return
     if kinds.is_nested(table[key].type):
         raise ContractError(f"Key {key!r} is {table[key].type}; a key must be one plain value.")
-    num_repeated = table.num_rows - int(pc.count_distinct(table[key], mode="all").as_py())
+    known = table[key].drop_null()
+    num_repeated = len(known) - int(pc.count_distinct(known).as_py()) if len(known) else 0
     if num_repeated:
         remarks.append(f"{num_repeated:,} rows repeat the {key} of another row: each is played as a row of its own.")
+    if len(known) < table.num_rows:
+        remarks.append(f"{table.num_rows - len(known):,} rows have no {key}: they are played all the same.")

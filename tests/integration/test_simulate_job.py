@@ -118,8 +118,12 @@ def test_the_same_table_is_read_from_any_file(data, tmp_path, ending):
         ({"--task": "regression"}, "regression needs numbers"),
         ({"--first": "1.5"}, "between 0 and 1"),
         ({"--json": "no/such/folder/out.json"}, "There is no folder"),
+        ({"--json": "."}, "is a folder; name a file in it"),
+        ({"--plot": "out.foo"}, "--plot draws .png"),
+        ({"--max-rows": "-5"}, "--max-rows must be"),
         ({"--value-per-loss": "1"}, "both --value-per-loss and --cost-per-cpu-hour"),
         ({"--value-per-loss": "-1", "--cost-per-cpu-hour": "1"}, "value_per_loss must be above 0"),
+        ({"--value-per-loss": "nan", "--cost-per-cpu-hour": "1"}, "value_per_loss must be above 0"),
     ],
 )
 def test_what_cannot_be_played_is_one_sentence_and_exit_1(data, capsys, changed, said):

@@ -10,6 +10,7 @@ from actors import hearing
 from actors.watch import Watch
 from cluster import applications, submit
 from heliostat.errors import CatalogError, ClusterError, FencedError
+from heliostat.govern.quarantine import KEPT_OUT, RELEASED
 from tests.stage import START, set_up
 from tests.toy_lake import answer, rows_of, shadow, tell
 from tests.toy_quick import workload
@@ -360,7 +361,8 @@ def test_after_a_change_the_loop_turns_again_when_the_labelled_rows_have_tripled
     assert "--in-doubt" in stage.submitted[-1][1]
 
 
-def test_labels_that_come_after_the_promotion_take_it_back(stage):
+def told_after_its_promotion(stage):
+    """Labels that speak surely against a candidate which was promoted before they came."""
     ask(stage)
     advance(stage, 1)
     end_run(stage)
@@ -372,10 +374,26 @@ def test_labels_that_come_after_the_promotion_take_it_back(stage):
     advance(stage, 10)
     assert (outcomes(stage), stage.catalog.aliases("toy")["champion"]) == (["promoted"], 4)
     tell(stage.lake, rows)
+
+
+def test_labels_that_come_after_the_promotion_take_it_back(stage):
+    told_after_its_promotion(stage)
     advance(stage, 20)
     assert stage.catalog.aliases("toy")["champion"] == 1
     [(_, rolled_back)] = stage.said("version_rolled_back")
     assert "worse by evidence" in rolled_back["reasons"][0]
+    advance(stage, 24)
+    assert stage.catalog.aliases("toy")["champion"] == 1
+
+
+def test_labels_of_a_source_that_is_shut_out_take_nothing_back(stage):
+    told_after_its_promotion(stage)
+    span = {"since": START.isoformat(), "until": (START + 90 * DAY).isoformat()}
+    stage.catalog.append(KEPT_OUT, "toy", {"source": "unknown", **span, "reason": "broken meter"}, by="a", at=START)
+    advance(stage, 20)
+    assert stage.catalog.aliases("toy")["champion"] == 4
+    released = {"source": "unknown", **span, "reason": "it was right"}
+    stage.catalog.append(RELEASED, "toy", released, by="a", at=START)
     advance(stage, 24)
     assert stage.catalog.aliases("toy")["champion"] == 1
 

@@ -1,6 +1,7 @@
 """Whether a turn is worth its run."""
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -80,7 +81,15 @@ def test_the_budget_of_a_period_is_never_exceeded():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"value_per_loss": 0}, {"cost_per_cpu_hour": -1}, {"budget": 0}, {"horizon": timedelta(0)}],
+    [
+        {"value_per_loss": 0},
+        {"value_per_loss": math.nan},
+        {"cost_per_cpu_hour": -1},
+        {"cost_per_cpu_hour": math.nan},
+        {"budget": 0},
+        {"budget": math.nan},
+        {"horizon": timedelta(0)},
+    ],
 )
 def test_prices_that_mean_nothing_are_refused(wrong):
     with pytest.raises(WorkloadError):

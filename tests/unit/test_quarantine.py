@@ -6,7 +6,16 @@ import numpy as np
 import pyarrow as pa
 
 from heliostat.cohorts import without
-from heliostat.govern.quarantine import BEGINNING, EVER, KEPT_OUT, RELEASED, SUSPECTED, may_have_taught, quarantined
+from heliostat.govern.quarantine import (
+    BEGINNING,
+    EVER,
+    KEPT_OUT,
+    RELEASED,
+    SUSPECTED,
+    is_new,
+    may_have_taught,
+    quarantined,
+)
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -53,6 +62,24 @@ def test_a_source_that_is_kept_out_stays_out_until_it_is_released():
 def test_a_span_in_the_middle_may_be_released():
     rows = [said(KEPT_OUT, "a", START, START + 9 * DAY), said(RELEASED, "a", START + 2 * DAY, START + 3 * DAY)]
     assert spans(*rows) == [("a", 0, 2), ("a", 3, 9)]
+
+
+def test_a_source_that_seemed_alone_is_shut_out_once_the_others_of_its_window_were_heard():
+    alone, beside = suspected("a", 1, is_shut_out=False), suspected("a", 1)
+    assert is_new(alone[1], [suspected("a", 2), suspected("b", 1)])
+    assert not is_new(alone[1], [alone])
+    assert is_new(beside[1], [alone])
+    assert not is_new(beside[1], [alone, beside])
+    assert spans(alone, beside) == [("a", 1, 2)]
+
+
+def test_what_people_released_is_not_suspected_again():
+    alone, beside = suspected("a", 1, is_shut_out=False), suspected("a", 1)
+    released = said(RELEASED, "a", START, START + 9 * DAY)
+    assert not is_new(beside[1], [beside, released])
+    assert not is_new(beside[1], [alone, released])
+    assert is_new(beside[1], [released])
+    assert is_new(beside[1], [alone, said(RELEASED, "a", START + 5 * DAY)])
 
 
 def test_one_span_told_twice_is_left_out_once():

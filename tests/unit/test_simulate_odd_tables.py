@@ -149,3 +149,70 @@ def test_labels_that_come_with_their_rows_are_not_called_late():
 def test_of_many_columns_a_sentence_names_the_first():
     with pytest.raises(ContractError, match=r"it has 'x', 'y', 'c0', .* and 182 more"):
         _prepared(roles={"key": "who"}, **{f"c{number}": X for number in range(200)})
+
+
+def test_rows_without_a_key_repeat_nobodys():
+    prepared = _prepared(who=[None if row % 2 else f"k{row}" for row in range(NUM_ROWS)], roles={"key": "who"})
+    assert [remark for remark in prepared.remarks if "who" in remark] == [
+        "300 rows have no who: they are played all the same."
+    ]
+    prepared = _prepared(who=pa.nulls(NUM_ROWS), roles={"key": "who"})
+    assert any("600 rows have no who" in remark for remark in prepared.remarks)
+
+
+@pytest.mark.parametrize("plainly", [pa.string(), pa.large_string()], ids=str)
+@pytest.mark.parametrize("wrapped", ["view", "dictionary", "dictionary of views"])
+def test_texts_are_texts_however_a_library_writes_them(wrapped, plainly):
+    words = pa.array([f"w{row % 3}" if row % 5 else None for row in range(NUM_ROWS)], plainly)
+    labels = pa.array(["no" if row % 2 else "yes" for row in range(NUM_ROWS)], plainly)
+    write = {
+        "view": lambda texts: texts.cast(pa.string_view()),
+        "dictionary": lambda texts: texts.dictionary_encode(),
+        "dictionary of views": lambda texts: pa.DictionaryArray.from_arrays(
+            texts.dictionary_encode().indices, texts.dictionary_encode().dictionary.cast(pa.string_view())
+        ),
+    }[wrapped]
+    prepared = _prepared(word=write(words), y=write(labels))
+    assert prepared.stream.inputs["word"].to_pylist() == words.to_pylist()
+    assert prepared.stream.labels.tolist() == [float(row % 2 == 0) for row in range(NUM_ROWS)]
+
+
+def test_numbers_in_runs_are_numbers():
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([400, NUM_ROWS], pa.int32()), pa.array([1.0, None]))
+    prepared = _prepared(z=runs)
+    assert prepared.stream.inputs["z"].to_pylist() == [1.0] * 400 + [None] * 200
+
+
+def test_nested_columns_of_any_kind_are_left_out_with_a_sentence():
+    texts = pa.array(["a"] * NUM_ROWS, pa.string_view())
+    nested = pa.StructArray.from_arrays([texts], ["word"])
+    lists = pa.array([["a"]] * NUM_ROWS, pa.list_(pa.string_view()))
+    prepared = _prepared(nested=nested, lists=lists, blobs=texts.cast(pa.string()).cast(pa.binary_view()))
+    assert prepared.stream.inputs.column_names == ["x"]
+    assert sum("neither number, text nor boolean" in remark for remark in prepared.remarks) == 3
+
+
+def test_two_columns_never_get_one_name():
+    prepared = _prepared(**{"event_at": X, "event_at (input)": X + 1})
+    names = prepared.stream.inputs.column_names
+    assert len(set(names)) == len(names) == 3
+    assert prepared.stream.inputs["event_at (input)"].to_pylist() == (X + 1).tolist()
+
+
+def test_labels_that_come_too_late_are_said_to():
+    at = np.arange(NUM_ROWS)
+    with pytest.raises(
+        ContractError, match=r"0 are due with a known label.*labels of 350 of these rows are known later"
+    ):
+        _prepared(at=at, told=at + 10 * NUM_ROWS, roles={"event_time": "at", "label_time": "told"})
+
+
+@pytest.mark.parametrize("unit", [1e200, 1e-200])
+def test_quantities_whose_squares_are_no_numbers_are_refused(unit):
+    with pytest.raises(ContractError, match="give it in another unit"):
+        _prepared(y=X * unit, roles={"task": "regression"})
+
+
+def test_a_number_of_rows_below_none_is_refused():
+    with pytest.raises(ContractError, match="--max-rows must be a number of rows"):
+        prepare(pa.table({"x": X, "y": Y}), Roles(label="y"), first=0.3, max_rows=-1)
