@@ -32,7 +32,7 @@ def worth(
     no turn: before the first run nobody knows what one costs, before the first turn nobody knows what one gains.
     """
     cost = _expected_cost(economics, turns)
-    spent = _spent(economics, turns, at=at)
+    spent = _spent(economics, turns, cost=cost, at=at)
     gain = _expected_gain(turns, gap=gap)
     value = None
     if gain is not None and rows_per_day is not None:
@@ -63,9 +63,12 @@ def _expected_cost(economics: Economics, turns: Sequence[TurnRecord]) -> float |
     return sum(known) / len(known) / 3600 * economics.cost_per_cpu_hour if known else None
 
 
-def _spent(economics: Economics, turns: Sequence[TurnRecord], *, at: datetime) -> float:
+def _spent(economics: Economics, turns: Sequence[TurnRecord], *, cost: float | None, at: datetime) -> float:
+    """What the runs of the budget's span cost; nobody measured the lost ones, and each counts as the mean run."""
     recent = [turn for turn in turns if turn.started_at > at - economics.budget_span]
-    return sum(turn.cpu_s or 0.0 for turn in recent) / 3600 * economics.cost_per_cpu_hour
+    num_lost = sum(turn.attempt for turn in recent if turn.outcome == "failed" and turn.cpu_s is None)
+    known = sum(turn.cpu_s or 0.0 for turn in recent) / 3600 * economics.cost_per_cpu_hour
+    return known + num_lost * (cost or 0.0)
 
 
 def _expected_gain(turns: Sequence[TurnRecord], *, gap: float | None) -> float | None:

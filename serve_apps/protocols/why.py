@@ -5,11 +5,12 @@ Writes: nothing
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from heliostat.bulk.ids import run_tag, tag_of
 from heliostat.bulk.scored import ANSWERED_WITH
@@ -40,7 +41,7 @@ def find(identifier: str, *, lake: Lake, workload: str, contract: Contract) -> d
     inputs = {column.name: prediction.pop(column.name) for column in contract.logged}
     if prediction["answered_with"] is not None:
         prediction["answered_with"] = json.loads(prediction["answered_with"])
-    label = _latest_label(identifier, prediction["key"], day, lake=lake, workload=workload, task=contract.task)
+    label = _latest_label(prediction, day, lake=lake, workload=workload, task=contract.task)
     return {"prediction": prediction, "inputs": inputs, "label": label}
 
 
@@ -64,7 +65,7 @@ def find_scored(
                 row[ANSWERED_WITH] = json.loads(row[ANSWERED_WITH])
             names = [column.name for column in contract.columns if column.name in row]
             inputs = {name: row.pop(name) for name in names} or None
-            label = _latest_label(identifier, row["key"], day, lake=lake, workload=workload, task=contract.task)
+            label = _latest_label(row, day, lake=lake, workload=workload, task=contract.task)
             return {"prediction": row, "inputs": inputs, "label": label, "scored_by": _scored_by(run)}
     return None
 
@@ -82,13 +83,20 @@ def _day(identifier: str) -> date:
 
 
 def _latest_label(
-    identifier: str, key: str, day: date, *, lake: Lake, workload: str, task: Task
+    prediction: Mapping[str, Any], day: date, *, lake: Lake, workload: str, task: Task
 ) -> dict[str, Any] | None:
     """The label as callers send it: of several classes the class, and not its place."""
-    by_id = _labels([(PARTITION, "=", day), ("id", "=", identifier)], lake=lake, workload=workload)
-    # A label by key lies at the day on which it became known, the prediction's day or later.
-    by_key = _labels([(PARTITION, ">=", day), ("key", "=", key)], lake=lake, workload=workload)
-    labels = [*by_id.to_pylist(), *by_key.to_pylist()]
+    by_id = _labels([(PARTITION, "=", day), ("id", "=", prediction["id"])], lake=lake, workload=workload)
+    key, event_at = prediction["key"], prediction["event_at"]
+    # A label by key lies at the day on which it became known, and means the key's latest prediction until then.
+    since = [(PARTITION, ">=", day), ("key", "=", key)]
+    by_key = _labels([*since, ("known_at", ">=", event_at)], lake=lake, workload=workload).to_pylist()
+    if by_key:
+        behind = [*since, ("event_at", ">", event_at)]
+        later = lake.read(workload, PREDICTIONS, columns=["event_at"], where=behind, schema=prediction_schema(()))
+        next_at = pc.min(later["event_at"]).as_py()
+        by_key = [label for label in by_key if next_at is None or label["known_at"] < next_at]
+    labels = [*by_id.to_pylist(), *by_key]
     latest = max(labels, key=_age, default=None)
     return None if latest is None else {**latest, "value": task.value(latest["value"])}
 

@@ -79,6 +79,14 @@ def test_the_budget_of_a_period_is_never_exceeded():
     assert judged(turns, prices=prices, at=START + 31 * DAY).may_start
 
 
+def test_runs_that_were_lost_are_paid_for_too():
+    prices = replace(PRICES, budget=3.5, budget_span=30 * DAY)
+    lost = replace(turn(2, cpu_s=None, gain=None, outcome="failed", at=START + DAY), attempt=3)
+    found = judged([turn(), lost], prices=prices, at=START + 2 * DAY)
+    assert (found.spent, found.may_start) == (4.0, False)
+    assert judged([lost], prices=prices, at=START + 2 * DAY).may_start  # what a run costs is not known yet
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
