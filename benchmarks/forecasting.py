@@ -28,7 +28,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from benchmarks.model_kinds import Rows, drawn_lightgbm
+from benchmarks.model_baselines import drawn_lightgbm
+from benchmarks.model_kinds import Rows
 from heliostat import Category, Number, Quantity, Training, Vector, Workload
 from heliostat.blocks import block_bootstrap
 from heliostat.learn.bundle import served
