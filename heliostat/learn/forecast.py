@@ -46,7 +46,9 @@ class ForecastNetwork(nn.Module):
         self.lines = nn.Embedding(horizon + 1, window.length)
         nn.init.zeros_(self.lines.weight)
         seen = Vector(SHAPE, self.recent + len(self.seasons) + 2)
-        self.rest = tabular.TabularEnsemble(learned, [*others, seen], label, **options)
+        # Windows are learned by heart unless parts of them are hidden, though a quantity is asked for.
+        noise = {"hide": tabular.NOISE, "dropout": tabular.NOISE}
+        self.rest = tabular.TabularEnsemble(learned, [*others, seen], label, **{**noise, **options})
         # Labels are told in units of their own, which differ a little from those of the windows.
         self.stretch, self.shift = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
 

@@ -28,6 +28,7 @@ NUMBERS, CATEGORIES = "numbers", "categories"
 CATEGORY_INIT_SCALE = 0.1
 LARGEST_EMBEDDING = 16
 TEXT_WIDTH = 32
+NOISE = 0.1
 TWO_VALUES = Binary("label")
 EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 12, 256, 8e-3, 0.05
 
@@ -101,7 +102,7 @@ class TabularEnsemble(nn.Module):
 
     In training each row is learned by one member, drawn anew whenever it comes up, and each of its inputs is hidden
     with probability `hide` (a number as missing, a category as unknown); the answer is that of the mean probability,
-    or quantity, of all members.
+    or quantity, of all members. `hide` and `dropout` are a tenth unless told, and nothing for a quantity.
     """
 
     def __init__(
@@ -114,11 +115,13 @@ class TabularEnsemble(nn.Module):
         width: int = 192,
         num_layers: int = 2,
         number_width: int = 12,
-        dropout: float = 0.1,
-        hide: float = 0.1,
+        dropout: float | None = None,
+        hide: float | None = None,
     ) -> None:
         super().__init__()
-        self.hide = hide
+        # Without an input a probability turns to the middle; a quantity misses by all that the input says, squared.
+        usual = 0.0 if isinstance(label, Quantity) else NOISE
+        self.hide = usual if hide is None else hide
         if not isinstance(learned, Learned):
             raise WorkloadError(
                 f"TabularEnsemble takes what `model` is called with; got a {type(learned).__name__}. Hand it on."
@@ -138,7 +141,7 @@ class TabularEnsemble(nn.Module):
         widths = [num_inputs] + [width] * num_layers
         self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(widths)])
         self.member_bias = nn.Parameter(torch.zeros(num_members, num_layers, width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(usual if dropout is None else dropout)
         self.label = label
         self.heads = nn.Parameter(torch.empty(num_members, num_outputs, width).uniform_(-1, 1) / width**0.5)
         self.biases = nn.Parameter(torch.zeros(num_members, num_outputs))

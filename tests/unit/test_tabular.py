@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from heliostat import Category, Number, Training, Vector
+from heliostat import Binary, Category, Number, Training, Vector
 from heliostat.check import check
 from heliostat.columns import normalise
 from heliostat.errors import WorkloadError
@@ -102,6 +102,15 @@ def test_a_quantity_is_the_mean_of_all_members():
     inputs = made._inputs(encoded)
     every = torch.stack([made._shaped(made._member_outputs(inputs, torch.tensor([member]))) for member in range(3)])
     assert torch.allclose(made(encoded), every.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("label", "is_hidden"), [(Binary("late"), True), (Quantity("minutes"), False)])
+def test_inputs_are_hidden_in_training_unless_a_quantity_is_asked(label, is_hidden):
+    torch.manual_seed(0)
+    made = TabularEnsemble(learned(x=[0.0, 1.0, 2.0]), X, label, num_members=1)
+    encoded = {"numbers": torch.rand(200, 1), "categories": torch.zeros(200, 0, dtype=torch.int64)}
+    learning, answering = made.train()(encoded), made.eval()(encoded)
+    assert torch.allclose(learning, answering, atol=1e-5) is not is_hidden
 
 
 def test_a_plain_mapping_in_place_of_what_was_learned_is_refused():
