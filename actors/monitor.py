@@ -198,7 +198,7 @@ class Monitor:
             unsent = unsent_cells(rows, self._watch.sent_by_revision)
             task = self._watch.task
             given = task.answers(rows)
-            self._windows.add(rows, task.output(given), unsent=unsent, answers=given)
+            self._windows.add(rows, task.output(given), unsent=unsent, answers=given, clock=clock)
         return list(self._windows.close(clock))
 
     def _matured_cohorts(self, clock: datetime) -> list[Event]:

@@ -28,6 +28,9 @@ class Serving:
     answered, degraded, when no version can; None refuses (503). With `pool` the workload shares replicas with others
     that say so, and has none of its own. With `cache` an equal row gets the same answer for a while.
 
+    An event may lie `max_event_ahead` after its request at most, and fall due `longest_due` after it: the monitor keeps
+    something of every window of time that holds a row.
+
     The cluster keeps `cpus_per_replica` CPUs for each replica (None: a twentieth, so that many workloads fit on few
     CPUs; how much a replica then gets, the system decides) and `gpus_per_replica` GPUs, on which its networks answer: a
     quarter lets four replicas share one. While code is upgraded there are twice as many replicas.
@@ -39,6 +42,7 @@ class Serving:
     max_rows_per_request: int = 10_000
     max_body_bytes: int = 10_000_000
     longest_due: timedelta = timedelta(days=366)
+    max_event_ahead: timedelta = timedelta(days=366)
     request_timeout_s: float = 30.0
     max_waiting_rows: int = 50_000
     requests_per_s: float | None = None
@@ -58,6 +62,8 @@ class Serving:
         counts = (self.num_replicas, self.max_rows_per_request, self.max_body_bytes, self.max_waiting_rows)
         if not all(count >= 1 for count in counts):
             raise WorkloadError(f"{self}: every number must be at least 1.")
+        if self.longest_due < timedelta(0) or self.max_event_ahead < timedelta(0):
+            raise WorkloadError(f"{self}: longest_due and max_event_ahead must not be negative.")
         if not 0 < self.max_batch_ms < float("inf"):
             raise WorkloadError(f"{self}: max_batch_ms must be above 0.")
         if not 0 < self.request_timeout_s <= LONGEST_TIMEOUT_S:

@@ -38,6 +38,7 @@ class Contract:
     event_time: str
     due_time: str
     longest_due: timedelta = timedelta(days=366)
+    max_event_ahead: timedelta = timedelta(days=366)
     revision: int = 1
     earlier: tuple[Revision, ...] = ()
     label: Label = field(default_factory=lambda: Binary("label"))
@@ -61,6 +62,7 @@ class Contract:
             event_time=workload.event_time,
             due_time=workload.due_time or "due_time",
             longest_due=workload.serving.longest_due,
+            max_event_ahead=workload.serving.max_event_ahead,
             revision=workload.revision,
             earlier=tuple(workload.earlier),
             label=workload.label,
@@ -189,9 +191,22 @@ class RowReader:
         keys = _keys(_first_given(extras, self._key_names, num_rows), self._key_names[0], defaults)
         given_at = instants(_first_given(extras, self._event_names, num_rows), column=self._event_names[0])
         event_at = [defaults.received_at if at is None else at for at in given_at]
+        self._refuse_far_event(event_at, received_at=defaults.received_at)
         due_at = instants(_first_given(extras, self._due_names, num_rows), column=self._due_names[0])
         self._refuse_far_due(event_at, due_at)
         return keys, event_at, due_at
+
+    def _refuse_far_event(self, event_at: Sequence[datetime], *, received_at: datetime) -> None:
+        # One row in each of a thousand years would make the monitor keep as many windows, until they are over.
+        longest = self._contract.max_event_ahead
+        if max(event_at) - received_at <= longest:
+            return
+        row = next(row for row, at in enumerate(event_at) if at - received_at > longest)
+        raise ContractError(
+            f"row {row}: column {self._event_names[0]!r} may lie {_span(longest)} after the request, which came at "
+            f"{received_at.isoformat(timespec='seconds')}; got {event_at[row].isoformat()}. The workload's "
+            "Serving(max_event_ahead=...) sets how far."
+        )
 
     def _refuse_far_due(self, event_at: Sequence[datetime], due_at: Sequence[datetime | None]) -> None:
         # One row due in a thousand years would make the monitor look back as far for every cohort.
@@ -214,6 +229,10 @@ class RowReader:
             f"{where}column {unknown!r:.80} is not declared; got {shown}. "
             f"Declared are: {', '.join(self._names)}; a row may carry {', '.join(self.extra_names)} too."
         )
+
+
+def _span(limit: timedelta) -> str:
+    return f"{limit.days} days" if limit.seconds == limit.microseconds == 0 else str(limit)
 
 
 def _no_identities(_: Mapping[str, Values], *, num_rows: int, defaults: Defaults) -> _Identities:

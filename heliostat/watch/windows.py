@@ -87,12 +87,14 @@ class Windows:
         *,
         unsent: Mapping[str, Mask] | None = None,
         answers: NDArray[np.float64] | None = None,
+        clock: datetime | None = None,
     ) -> None:
         """Count normalised rows (with `event_at`) and the task's output for them; each row must be given once.
 
         `unsent` marks cells by column that no caller said: they count nowhere. Where rows have `version` and
         `degraded`, only the watched version's own answers are asked what they expect: of probabilities of two values
-        the output is enough, of other kinds `answers` are needed, and of classes for their confidence too.
+        the output is enough, of other kinds `answers` are needed, and of classes for their confidence too. Of windows
+        that lie more than one ahead of `clock` no sketches are kept: they would take the place of those that fill now.
         """
         own = self._own(table)
         event_at = table.column("event_at").cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
@@ -120,7 +122,7 @@ class Windows:
                 found = self._tallied(table, given, rows & own, unsent or {})
                 self._by_group[since] = group_estimates.added(self._by_group.get(since, {}), found)
             self._changed.add(since)
-            if self._has_sketches:
+            if self._has_sketches and (clock is None or since - clock <= self._span):
                 sketched = self._sketched(since, has_latency=LATENCY in table.column_names)
                 add_rows(sketched, table.filter(pa.array(rows)), unsent=here)
         newest = sorted(self._sketches)[-NUM_SKETCHED:]

@@ -65,11 +65,34 @@ def test_a_key_of_the_request_is_for_rows_without_one():
 
 @pytest.mark.parametrize("longest_due", [timedelta(days=366), timedelta.max])
 def test_a_due_time_near_the_end_of_all_dates_is_a_time_like_any_other(longest_due):
-    reader = RowReader(replace(CONTRACT, longest_due=longest_due))
+    reader = RowReader(replace(CONTRACT, longest_due=longest_due, max_event_ahead=timedelta.max))
     row = {**ROW, "read_at": "9999-12-31T00:00:00Z", "checked_by": "9999-12-31T23:59:59Z"}
     assert reader.from_rows([row], DEFAULTS).due_at == [datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
     with pytest.raises(ContractError, match="after the event"):
         reader.from_rows([{**row, "checked_by": "9999-12-30T00:00:00Z"}], DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"), [(timedelta(days=30), "30 days"), (timedelta(hours=36), "1 day, 12:00:00"), (timedelta(0), "0 days")]
+)
+def test_an_event_may_lie_as_far_ahead_as_is_declared_and_not_a_second_further(limit, said):
+    reader = RowReader(replace(CONTRACT, max_event_ahead=limit))
+    assert reader.from_rows([{**ROW, "read_at": (AT + limit).isoformat()}], DEFAULTS).event_at == [AT + limit]
+    far = (AT + limit + timedelta(seconds=1)).isoformat()
+    for name in ("read_at", "event_time"):
+        with pytest.raises(ContractError) as refused:
+            reader.from_rows([ROW, {**ROW, name: far}], DEFAULTS)
+        parts = ["row 1", "'read_at'", said, AT.isoformat(), far, "max_event_ahead"]
+        assert all(part in str(refused.value) for part in parts), str(refused.value)
+    columns = {"load": [1, 2], "site": ["a", "b"], "read_at": [AT.isoformat(), far]}
+    with pytest.raises(ContractError, match="row 1: column 'read_at'"):
+        reader.from_columns(columns, DEFAULTS)
+
+
+def test_an_event_a_year_ahead_is_taken_where_nothing_is_declared_and_a_century_is_not():
+    year, century = AT + timedelta(days=366), AT + timedelta(days=36_600)
+    assert read({**ROW, "read_at": year.isoformat()}).event_at == [year]
+    assert "366 days" in refusal({**ROW, "read_at": century.isoformat()})
 
 
 @pytest.mark.parametrize(

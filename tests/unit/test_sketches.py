@@ -97,6 +97,15 @@ def test_only_the_two_newest_windows_keep_sketches_and_they_survive_a_restart(pr
     assert dict(frequent(again.sketches(START + 4 * DAY))["site"]).keys() == {"a", "b", "c"}
 
 
+def test_rows_far_ahead_of_the_clock_take_no_place_from_windows_that_fill_now(profile):
+    windows = Windows(profile, version=1, span=DAY, has_sketches=True)
+    for day in (0, 200, 300, 1):
+        clock = START + min(day, 1) * DAY
+        windows.add(rows(100, day=day), np.full(100, 0.5), clock=clock)
+    assert [bool(windows.sketches(START + day * DAY)) for day in (0, 1, 200, 300)] == [True, True, False, False]
+    assert [closed.num_rows for closed in windows.close(START + 400 * DAY)] == [100] * 4
+
+
 def test_windows_keep_no_sketches_unless_asked_to(profile):
     windows = Windows(profile, version=1, span=DAY)
     windows.add(rows(100), np.full(100, 0.5))
