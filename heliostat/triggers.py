@@ -76,6 +76,10 @@ class Decay:
     Tested after every window, for ever: while quality keeps within the margin, a false alarm comes after `run_length`
     windows or more on average. It is said when at least `min_rows` rows have matured since the change began. With
     `sudden_rows` it is said on so many rows already, where such evidence comes by chance once in a million windows.
+
+    With `in_bursts` it is known that errors come in bursts: where answers are nearly certain and the hold-out was too
+    short to hold a burst, it is counted how many windows are bad, not how bad they are, and as many are tolerated as
+    such a hold-out leaves open (three in as many windows as it is long). One burst is then no decay.
     """
 
     metric: Metric
@@ -83,6 +87,7 @@ class Decay:
     min_rows: int = 1000
     run_length: int = 1000
     sudden_rows: int | None = None
+    in_bursts: bool = False
 
     def __post_init__(self) -> None:
         if self.margin <= 0 or self.min_rows < 1:

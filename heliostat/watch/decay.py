@@ -18,6 +18,7 @@ MAX_INFLATION = 1000.0  # divided by more, what the answers expect of themselves
 CERTAIN_VARIANCE = 0.05
 MAX_CERTAIN_INFLATION = 10.0
 STAKES = np.array([0.05, 0.1, 0.2, 0.4, 0.8])  # shares of the wealth on a higher loss; as many as there are BETS
+MAX_SHARE_BAD = 0.5  # of blocks, however short a hold-out was: more is decay whatever comes in bursts
 REFERENCE_ERRORS = 1.0  # a reference is itself an estimate: so many of its standard errors are tolerated
 
 
@@ -54,9 +55,14 @@ def watched(trigger: Decay | Slack, scores: Sequence[CohortScore], *, reference:
         told = num_rows[:, None] * ((excess - allowed)[:, None] * BETS - moments) / inflation[:, None]
         log_values = np.where(inflation[:, None] > MAX_INFLATION, log_values[:, -len(BETS) :], told)
         if side > 0:
-            is_staked = _are_nearly_certain(own) & (inflation > MAX_CERTAIN_INFLATION)
-            staked = staked_log_values(means / (expected + missed + allowed))
+            is_certain, tolerated = _are_nearly_certain(own), expected + missed + allowed
+            is_staked = is_certain & (inflation > MAX_CERTAIN_INFLATION)
+            staked = staked_log_values(means / tolerated)
             log_values = np.where(is_staked[:, None], staked, log_values)
+            share_bad = _share_bad(reference, tolerated=float(np.mean(tolerated)), usual_rows=float(num_rows.mean()))
+            if isinstance(trigger, Decay) and trigger.in_bursts and share_bad is not None:
+                counted = staked_log_values((means > tolerated) / share_bad)
+                log_values = np.where(is_certain[:, None], counted, log_values)
     found = detect(log_values)
     rows_since = num_rows[found.onset :]
     return Watched(
@@ -94,6 +100,16 @@ def _inflation(own: Sequence[Expected], excess: Values, num_rows: Values, *, ref
 
 def _are_nearly_certain(own: Sequence[Expected]) -> NDArray[np.bool_]:
     return np.array([one.variance < CERTAIN_VARIANCE for one in own])
+
+
+def _share_bad(reference: ReferenceScore, *, tolerated: float, usual_rows: float) -> float | None:
+    """The share of blocks above `tolerated` that a hold-out without any leaves open; None where it had one.
+
+    None of n blocks bounds the share by 3 / n at 95% (the rule of three). A single bad block would have made the
+    hold-out's mean at least an n-th of what is tolerated.
+    """
+    num_blocks = reference.num_rows / usual_rows
+    return min(3 / num_blocks, MAX_SHARE_BAD) if reference.score * num_blocks < tolerated else None
 
 
 def staked_log_values(ratio: Values) -> Values:

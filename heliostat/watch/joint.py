@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
 from heliostat.triggers import JointDrift
 from heliostat.watch.conditions import Condition
-from heliostat.watch.detector import detect, shiryaev_roberts, surely_large
+from heliostat.watch.detector import aligned, detect, surely_large
 from heliostat.watch.events import Alert, WindowClosed
 
 NOTICE_RUN_LENGTH = 1000  # windows until the first false notice, on average
@@ -48,20 +45,16 @@ def _untied(windows: Sequence[WindowClosed], *, run_length: int) -> Untied | Non
         return None
     newest = told[-1][1]
     names = [f"{one} and {other}" for one, other in newest.pairs]
-    values = np.array([one.log_evidence for _, one in told])
-    sums = dict(zip(names, shiryaev_roberts(values).tolist(), strict=True))
+    values = aligned([one.log_evidence for _, one in told]).reshape(len(told), len(names), -1)
+    sums = {name: detect(values[:, place]).log_value for place, name in enumerate(names)}
     moved = surely_large(sums, run_length=run_length)
     if not moved:
         return None
     changes = dict(zip(names, newest.changes, strict=True))
     return Untied(
         change_by_pair={name: changes[name] for name in moved},
-        onset=told[_onset(values[:, names.index(moved[0])])][0],
+        onset=told[detect(values[:, names.index(moved[0])]).onset][0],
     )
-
-
-def _onset(log_values: NDArray[np.float64]) -> int:
-    return detect(log_values[:, None]).onset
 
 
 def _said(found: Untied) -> str:

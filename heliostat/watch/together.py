@@ -25,6 +25,7 @@ Numbers = NDArray[np.int64]
 Values = NDArray[np.float64]
 TOLERANCE = 0.05  # of a correlation of two sides may come and go: nobody retrains for less
 GAPS = np.array([0.05, 0.15, 0.4])  # correlations beyond it: one bet is near whatever change there is
+NUM_BETS = 6  # both sides, each of the gaps
 MAX_STAKE = 3.0
 REFERENCE_ERRORS = 3.0  # the reference is itself an estimate: so many of its standard errors are tolerated
 MIN_ROWS = 30
@@ -35,8 +36,8 @@ BATCH_ROWS = 65_536
 class Dependence:
     """Each pair of `columns`, in the order of `itertools.combinations`, in one window.
 
-    `log_evidence` are logs of e-values against calm, in nats; `changes` how far the correlation of two of the columns'
-    sides surely moved, the largest of each pair, from 0 to 2.
+    `log_evidence` are logs of e-values against calm, in nats, of each pair as many as there are bets; `changes` how far
+    the correlation of two of the columns' sides surely moved, the largest of each pair, from 0 to 2.
     """
 
     columns: tuple[str, ...]
@@ -119,20 +120,21 @@ class Together:
         places, of_pair = self._places()
         num_pairs = len(self.columns) * (len(self.columns) - 1) // 2
         if counts[0] < MIN_ROWS:
-            return Dependence(columns=self.columns, log_evidence=(0.0,) * num_pairs, changes=(0.0,) * num_pairs)
+            nothing = (0.0,) * (num_pairs * NUM_BETS)
+            return Dependence(columns=self.columns, log_evidence=nothing, changes=(0.0,) * num_pairs)
         effect = (np.array(self.effects) if self.effects else np.ones(num_pairs))[of_pair]
         window, reference = (Tables.of(one, len(self.splits), places=places) for one in (counts, self.reference))
         usual_rows = self.reference[0] / num_windows if num_windows else 0.0
         here = np.array([at_size(one, num_rows=counts[0], usual_rows=usual_rows) for one in effect.tolist()])
         evidence, changes = evidence_of(window, reference, effect=effect, window_effect=here)
         first = np.searchsorted(of_pair, np.arange(num_pairs))
-        highest = np.maximum.reduceat(evidence.max(axis=1), first)
-        total = np.add.reduceat(np.exp(evidence - highest[of_pair][:, None]).sum(axis=1), first)
-        num_bets = np.add.reduceat(np.full(len(of_pair), evidence.shape[1]), first)
+        highest = np.maximum.reduceat(evidence, first, axis=0)
+        total = np.add.reduceat(np.exp(evidence - highest[of_pair]), first, axis=0)
+        mixed = highest + np.log(total / np.bincount(of_pair)[:, None])
         return Dependence(
             columns=self.columns,
             # Rounded down: less evidence is still evidence, and each window's is stored.
-            log_evidence=tuple((np.floor((highest + np.log(total / num_bets)) * 100) / 100).tolist()),
+            log_evidence=tuple((np.floor(mixed * 100) / 100).ravel().tolist()),
             changes=tuple(np.round(np.maximum.reduceat(changes, first), 3).tolist()),
         )
 
@@ -177,7 +179,7 @@ class Together:
 
 
 def evidence_of(window: Tables, reference: Tables, *, effect: Values, window_effect: Values) -> tuple[Values, Values]:
-    """Log e-values of each two splits, shape (num_tables, 2 * len(GAPS)), and how far they surely moved.
+    """Log e-values of each two splits, shape (num_tables, NUM_BETS), and how far they surely moved.
 
     The effects are how many rows weigh as one, of the reference and of the window.
     """

@@ -1,5 +1,7 @@
 """Decay of answers that are nearly certain: what they expect of themselves says next to nothing of their scatter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,45 @@ def test_stakes_lose_where_the_loss_is_below_what_is_tolerated_and_win_above():
     below, above = staked_log_values(np.array([0.5, 2.0]))
     assert (below < 0).all()
     assert (above > 0).all()
+
+
+def holdout(generator, num_blocks, *, bad=()):
+    """What a hold-out of calm blocks shows, of which these had a burst of errors."""
+    parts = [answered(generator, NUM_ROWS, share_wrong=0.4 if block in bad else 0.0) for block in range(num_blocks)]
+    labels, answers = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return loss_reference(labels, answers, blocks=np.arange(len(labels)) // NUM_ROWS, task=BINARY)
+
+
+def alarms(scores, reference, trigger):
+    """After which block decay is said first; None for never."""
+    for number in range(1, len(scores) + 1):
+        if watched(trigger, scores[:number], reference=reference).detected.log_value >= wealth_limit(trigger):
+            return number
+    return None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_errors_come_in_bursts_the_first_after_a_spotless_hold_out_is_no_decay_and_a_change_is(seed):
+    generator = np.random.default_rng(seed)
+    in_bursts, spotless = replace(TRIGGER, in_bursts=True), holdout(generator, 20)
+    bursts = [cohort(*answered(generator, NUM_ROWS, share_wrong=0.4 * (block % 15 == 7))) for block in range(60)]
+    assert alarms(bursts, spotless, TRIGGER) == 8
+    assert alarms(bursts, spotless, in_bursts) is None
+    changed = bursts[:30] + [cohort(*answered(generator, NUM_ROWS, share_wrong=0.3)) for _ in range(8)]
+    assert alarms(changed, spotless, in_bursts) in range(33, 38)
+
+
+def test_a_hold_out_that_held_a_burst_knows_how_large_one_is_and_the_option_changes_nothing():
+    generator = np.random.default_rng(1)
+    reference = holdout(generator, 20, bad=(4,))
+    scores = [cohort(*answered(generator, NUM_ROWS, share_wrong=0.4 * (block % 15 == 7))) for block in range(30)]
+    told = [watched(trigger, scores, reference=reference) for trigger in (TRIGGER, replace(TRIGGER, in_bursts=True))]
+    assert told[0] == told[1]
+
+
+def test_the_longer_a_spotless_hold_out_the_fewer_bad_blocks_are_tolerated():
+    generator = np.random.default_rng(2)
+    in_bursts = replace(TRIGGER, in_bursts=True)
+    often_bad = [cohort(*answered(generator, NUM_ROWS, share_wrong=0.4 * (block % 6 == 1))) for block in range(60)]
+    assert alarms(often_bad, holdout(generator, 20), in_bursts) is None  # three in twenty are left open
+    assert alarms(often_bad, holdout(generator, 300), in_bursts) is not None

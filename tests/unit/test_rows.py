@@ -73,7 +73,8 @@ def test_a_due_time_near_the_end_of_all_dates_is_a_time_like_any_other(longest_d
 
 
 @pytest.mark.parametrize(
-    ("limit", "said"), [(timedelta(days=30), "30 days"), (timedelta(hours=36), "1 day, 12:00:00"), (timedelta(0), "0 days")]
+    ("limit", "said"),
+    [(timedelta(days=30), "30 days"), (timedelta(hours=36), "1 day, 12:00:00"), (timedelta(0), "0 days")],
 )
 def test_an_event_may_lie_as_far_ahead_as_is_declared_and_not_a_second_further(limit, said):
     reader = RowReader(replace(CONTRACT, max_event_ahead=limit))
