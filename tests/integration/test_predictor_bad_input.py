@@ -21,6 +21,7 @@ JSON = "application/json"
 MEGABYTE = 1_000_000
 LIMIT = workload.serving.max_body_bytes
 GOOD = orjson.dumps({"rows": [ROW]})
+FAR = {**ROW, "read_at": "2100-01-01T00:00:00Z"}
 
 
 @dataclass
@@ -104,6 +105,22 @@ def test_numbers_that_are_none_are_told(exchange, path, body, kind, status):
     (sent,) = exchange((path, [body], {"content_type": kind}))
     assert sent.status == status
     assert "load_percent" in sent.detail or "no JSON" in sent.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (orjson.dumps({"rows": [{**ROW, "read_at": "2100-01-01T00:00:00Z"}]}), JSON),
+        (
+            stream(pa.table({**{name: [value] for name, value in ROW.items()}, "read_at": ["2100-01-01T00:00:00Z"]})),
+            ARROW,
+        ),
+    ],
+)
+def test_an_event_far_ahead_is_told_with_its_column_the_limit_and_the_remedy(exchange, body, kind):
+    (sent,) = exchange((PREDICT, [body], {"content_type": kind}))
+    assert sent.status == 422
+    assert all(part in sent.detail for part in ("row 0", "'read_at'", "366 days", "2100-01-01", "max_event_ahead"))
 
 
 def peak_of(exchange, *requests):
