@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.columns import Category, Column, Number
+from heliostat.columns import Category, Column, Number, Text
 from heliostat.declared.inputs import Combine, Input, asked, refuse_unfit_inputs
 from heliostat.declared.judging import refuse_unfit_default, refuse_unfit_judging
 from heliostat.declared.long_answers import LongAnswers
@@ -119,11 +119,7 @@ class Workload:
             )
         if not self.columns:
             raise WorkloadError(f"Workload {self.name!r} declares no columns; a model needs at least one input.")
-        if (self.encode is no_encode) != (self.model is no_model) or not self.kinds:
-            raise WorkloadError(
-                f"Workload {self.name!r} declares no model; give `encode` and `model` for a network, trees=Trees() for "
-                "boosted trees, or all three."
-            )
+        self._refuse_unfit_models()
         if self.tuning is not None and self.tuning.kind not in self.kinds:
             raise WorkloadError(
                 f"Workload {self.name!r} declares a search space for its {self.tuning.kind} and has none; it has "
@@ -184,6 +180,18 @@ class Workload:
         asked = [gate.metric for gate in self.gates if isinstance(gate, Scored)]
         asked += [trigger.metric for trigger in self.retrain_on if isinstance(trigger, Decay)]
         return tuple(dict.fromkeys([*self.task.metrics, *self.metrics, *asked]))
+
+    def _refuse_unfit_models(self) -> None:
+        if (self.encode is no_encode) != (self.model is no_model) or not self.kinds:
+            raise WorkloadError(
+                f"Workload {self.name!r} declares no model; give `encode` and `model` for a network, trees=Trees() for "
+                "boosted trees, or all three."
+            )
+        if self.trees is not None and all(isinstance(column, Text) for column in self.columns):
+            raise WorkloadError(
+                f"Workload {self.name!r} declares trees, which see numbers, categories and vectors, and has "
+                "texts alone; leave trees out."
+            )
 
     def _refuse_twice_named(self) -> None:
         own = [self.key, self.event_time, self.due_time or "due_time", self.label_time, self.label.name]

@@ -6,24 +6,22 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import ray
 import ray.train
 import ray.train.torch
-from numpy.typing import NDArray
 
 from heliostat.errors import ContractError, TrainingError, WorkloadError
 from heliostat.govern.quarantine import may_have_taught
 from heliostat.learn import bundle, parallel, source_code
-from heliostat.learn.faults import NEXT, StepFaultError, said
+from heliostat.learn.faults import StepFaultError, scored
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
 from heliostat.learn.start import Start
 from heliostat.learn.streamed import here
 from heliostat.learn.tuned import configured
-from heliostat.metrics import Metric, stored
+from heliostat.metrics import stored
 from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.watch.profile import Profile
 from heliostat.workload import Workload, load
@@ -174,20 +172,12 @@ def _fit_judged(
     answers = bundle.served(workload, fitted).answers(chosen.validation)
     labels = chosen.validation["label"].to_numpy()
     scores = stored(
-        {f"validation_{metric.name}": _score(workload, metric, labels, answers) for metric in workload.scored_by}
+        {f"validation_{metric.name}": scored(workload, metric, labels, answers) for metric in workload.scored_by}
     )
     lineage = _lineage(run, fitted, chosen, name=candidate.name, start=candidate.start)
     later_loss = fitted.history[fitted.best_epoch].validation_loss
     print(f"candidate {candidate.name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
     return _write(run, workload, fitted, shown(chosen.before), lineage=lineage, scores=scores)
-
-
-def _score(workload: Workload, metric: Metric, labels: NDArray[np.float64], answers: NDArray[np.float64]) -> float:
-    try:
-        return metric(labels, answers)
-    # A metric may be the user's own: whatever it raises is told as a mistake in the workload.
-    except Exception as error:
-        raise TrainingError(f"{said(f'metric {metric.name!r}', workload, error)}. {NEXT}") from error
 
 
 def _fit_again(

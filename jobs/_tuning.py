@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import torch
 from ray import tune
@@ -14,6 +15,7 @@ from heliostat.declared.tuning import Configuration, Tuning
 from heliostat.errors import ContractError, TrainingError, WorkloadError
 from heliostat.learn import bundle
 from heliostat.learn.examples import Examples
+from heliostat.learn.faults import scored
 from heliostat.learn.fit import fit
 from heliostat.learn.fit_trees import fit_trees
 from heliostat.learn.network_answers import NetworkAnswers
@@ -48,6 +50,9 @@ def trial(configuration: Configuration, *, module: str, device: str, train: pa.T
         fit_one(own, tuning.metric, train, validation, device)
     except (TrainingError, ContractError, WorkloadError) as error:
         tune.report({SCORE: worst(tuning), EPOCHS: 0, ERROR: str(error)})
+    except MemoryError as error:
+        told = f"The trial has no memory left ({error}); lower Tuning(max_concurrent), or train on a shorter window."
+        tune.report({SCORE: worst(tuning), EPOCHS: 0, ERROR: told})
 
 
 def worst(tuning: Tuning) -> float:
@@ -102,9 +107,10 @@ class _Scored:
 
     def __call__(self, weights: Tensors) -> float:
         answers = NetworkAnswers(self._workload, self._preparation, weights)
-        logits = answers.logits(answers.encode(self._examples.batch), num_rows=self._examples.num_rows)
-        calibration = self._objective.calibration(logits, self._examples.labels, blocks=self._blocks)
-        return self._metric(self._examples.labels, calibration.answers(logits))
+        examples = self._examples.take(np.arange(self._examples.num_rows))  # copies: `encode` may write to its batch
+        logits = answers.logits(answers.encode(examples.batch), num_rows=examples.num_rows)
+        calibration = self._objective.calibration(logits, examples.labels, blocks=self._blocks)
+        return scored(self._workload, self._metric, examples.labels, calibration.answers(logits))
 
 
 def _fit_trees(workload: Workload, metric: Metric | None, train: pa.Table, validation: pa.Table, _: str) -> None:
@@ -114,7 +120,7 @@ def _fit_trees(workload: Workload, metric: Metric | None, train: pa.Table, valid
     score = losses[LOSS]
     if metric is not None:
         rows = ordered(validation, workload, purpose="validation")
-        score = metric(rows[LABEL].to_numpy(), bundle.served(workload, fitted).answers(rows))
+        score = scored(workload, metric, rows[LABEL].to_numpy(), bundle.served(workload, fitted).answers(rows))
     tune.report({**losses, SCORE: score, EPOCHS: len(fitted.history)})
 
 

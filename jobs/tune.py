@@ -24,7 +24,7 @@ from ray.tune.search import ConcurrencyLimiter
 
 from cluster import resources
 from heliostat.declared.tuning import Tuning
-from heliostat.errors import TrainingError
+from heliostat.errors import HeliostatError
 from heliostat.learn.room import Demand
 from heliostat.learn.tuned import declared_point
 from heliostat.workload import Workload
@@ -45,7 +45,7 @@ def tune_workload(job: _entry.Job) -> _entry.Result:
     run = replace(started(job, run_id=run_id, as_of=job.options.as_of, verb="tune"), configuration={})
     try:
         result = _searched(job, run, tuning)
-    except TrainingError as error:
+    except HeliostatError as error:
         failed = {"run": run_id, "error": str(error)}
         job.catalog.end_run(run_id, status="failed", result=failed, by=job.by, at=datetime.now(UTC))
         raise
@@ -64,11 +64,29 @@ def _searched(job: _entry.Job, run: FitRun, tuning: Tuning) -> _entry.Result:
         flush=True,
     )
     trials = _ranked(_search(job, run, chosen, tuning), tuning)
-    if trials[0]["score"] is None:
-        raise FitFailedError(f"No trial of {run.run_id!r} gave a model; the first one says: {trials[0]['error']}")
+    _refuse_without_model(run, trials, tuning)
     report = _report(job, run, trials, tuning)
     best = trials[0]
     return {**report, "best": best, "versions": _fit_best(job, run, best, candidate=candidate)}
+
+
+def _refuse_without_model(run: FitRun, trials: list[dict[str, Any]], tuning: Tuning) -> None:
+    """FitFailedError where no trial has a score, and where the space is another than the one that was searched."""
+    again = "give the search a new name with --run"
+    if not trials:
+        raise FitFailedError(
+            f"No trial of {run.run_id!r} began within Tuning(time_limit={tuning.time_limit}): others had all the room; "
+            f"give it longer, or more room, and {again}."
+        )
+    if trials[0]["score"] is None:
+        first = trials[0]["error"] or f"no epoch ended within Tuning(time_limit={tuning.time_limit})"
+        raise FitFailedError(f"No trial of {run.run_id!r} gave a model; the first one says: {first}")
+    searched = list(trials[0]["configuration"])
+    if set(searched) != set(tuning.space):
+        raise FitFailedError(
+            f"The search {run.run_id!r} was begun over {', '.join(searched)}, and Tuning(space=...) has "
+            f"{', '.join(tuning.space)} now; {again}, or declare the former space."
+        )
 
 
 def _tuned_candidate(workload: Workload, rows: pa.Table, run: FitRun, *, kind: str) -> Candidate:
@@ -153,7 +171,9 @@ def _ranked(grid: tune.ResultGrid, tuning: Tuning) -> list[dict[str, Any]]:
         result = grid[number - 1]
         last = result.metrics or {}
         score = last.get(_tuning.SCORE, math.nan)
-        error = last.get(_tuning.ERROR) or (None if result.error is None else str(result.error))
+        error = last.get(_tuning.ERROR) or (None if result.error is None else _last_line(result.error))
+        if error is None and _tuning.SCORE in last and not math.isfinite(score):
+            error = f"its score is {score}"
         found.append(
             {
                 "trial": number,
@@ -165,6 +185,12 @@ def _ranked(grid: tune.ResultGrid, tuning: Tuning) -> list[dict[str, Any]]:
         )
     sign = -1 if _tuning.is_higher_better(tuning) else 1
     return sorted(found, key=lambda each: (each["score"] is None, sign * (each["score"] or 0.0)))
+
+
+def _last_line(error: Exception) -> str:
+    """What a trial's process ended with: Ray puts its whole traceback before it."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 def _fit_best(job: _entry.Job, run: FitRun, best: dict[str, Any], *, candidate: Candidate) -> list[int]:

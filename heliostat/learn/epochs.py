@@ -1,13 +1,14 @@
 """One epoch at a time: shuffled batches, a share of them for each worker, one step of the optimizer per batch."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from heliostat.errors import TrainingError
@@ -63,7 +64,7 @@ class Learner:
         self.seed = seed
         self.device = device
         self.outputs = objective.outputs
-        self.loss = objective.loss(workload.loss)
+        self.loss, self.targets = objective.loss(workload.loss), objective.targets
         settings = workload.training
         self.is_sharded = settings.shard and parallel.num_ranks() > 1
         self._averaging = sharded(module) if self.is_sharded else parallel.averaging(module)
@@ -156,8 +157,10 @@ class Learner:
             raise StepFaultError(self.not_finite(float(loss), examples, epoch=epoch))
 
     def _loss_of(self, logits: torch.Tensor, examples: Examples) -> torch.Tensor:
-        labels = torch.from_numpy(examples.labels.astype(np.float32)).to(self.device)
-        return self.loss(logits.float(), labels)
+        return self.loss(logits.float(), self._targets(examples).to(self.device))
+
+    def _targets(self, examples: Examples) -> torch.Tensor:
+        return torch.from_numpy(self.targets(examples.labels).astype(np.float32))
 
     def _precision(self) -> AbstractContextManager[object]:
         """Half width where it is asked for."""
@@ -188,8 +191,17 @@ class Learner:
         `among` has all rows where the examples are only some of them.
         """
         parts = iter([examples]) if among is None else among.parts()
-        why = not_finite.reason(self.workload, self.module, examples, parts=parts, loss=self.loss)
-        return f"In epoch {epoch + 1} the loss became {loss}: {why}"
+        return f"In epoch {epoch + 1} the loss became {loss}: {self._why(examples, parts)}"
+
+    def spoilt(self, name: str, value: float, examples: Examples, *, epoch: int) -> str:
+        """One sentence on why weights are not finite numbers after a loss that was; the fit is over."""
+        return f"In epoch {epoch + 1} a weight of {name!r} became {value}: {self._why(examples, iter([examples]))}"
+
+    def _why(self, examples: Examples, parts: Iterator[Examples]) -> str:
+        def loss(outputs: torch.Tensor, labels: NDArray[np.float64]) -> torch.Tensor:
+            return self.loss(outputs, torch.from_numpy(self.targets(labels).astype(np.float32)))
+
+        return not_finite.reason(self.workload, self.module, examples, parts=parts, loss=loss)
 
     def _set_learning_rate(self, progress: float) -> None:
         """A short rise, then half a cosine down; it follows from progress alone, so a resumed fit needs no schedule."""
@@ -215,9 +227,8 @@ class Learner:
 
     def mean_loss(self, examples: Examples) -> float:
         """The workload's loss over these rows without learning from them."""
-        labels = torch.from_numpy(examples.labels.astype(np.float32))
-        logits = self.logits(examples)
-        return float(guarded("loss", self.workload, lambda _: self.loss(logits, labels), examples))
+        logits, targets = self.logits(examples), self._targets(examples)
+        return float(guarded("loss", self.workload, lambda _: self.loss(logits, targets), examples))
 
 
 def sharded(module: nn.Module) -> nn.Module:

@@ -9,14 +9,17 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from heliostat.errors import HeliostatError, TrainingError
 from heliostat.learn import parallel
 from heliostat.learn.examples import Examples
+from heliostat.metrics import Metric
 from heliostat.workload import Workload
 
 Answer = TypeVar("Answer")
 Work = Callable[[Examples], Answer]
+Values = NDArray[np.float64]
 INSTALLED = frozenset({"heliostat", "torch", "numpy", "builtins"})
 NEXT = "Mend it there, and train under a new name (--run)."
 
@@ -62,6 +65,14 @@ def said(name: str, workload: Workload, error: Exception, *, at: str = "") -> st
     found = place(workload, error) or definition(workload, name)
     first_line = str(error).strip().partition("\n")[0]
     return f"{name} failed with {type(error).__name__}: {first_line}{at}{'' if found is None else f' ({found})'}"
+
+
+def scored(workload: Workload, metric: Metric, labels: Values, answers: Values) -> float:
+    """What a metric says, which may be the user's own: whatever it raises is a mistake in the workload."""
+    try:
+        return metric(labels, answers)
+    except Exception as error:
+        raise TrainingError(f"{said(f'metric {metric.name!r}', workload, error)}. {NEXT}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -136,4 +147,5 @@ def _own_packages(workload: Workload) -> frozenset[str]:
 def _place(file: str, module: str, line: int) -> str:
     """The path below the import root: where the cluster unpacked the code helps nobody."""
     depth = module.count(".") + (2 if Path(file).name == "__init__.py" else 1)
-    return f"{'/'.join(Path(file).parts[-depth:])}, line {line}"
+    parts = [each for each in Path(file).parts[-depth:] if not each.startswith("<")]  # a bundle's name is no folder
+    return f"{'/'.join(parts)}, line {line}"

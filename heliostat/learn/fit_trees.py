@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from heliostat.errors import WorkloadError
+from heliostat.errors import TrainingError, WorkloadError
 from heliostat.learn.examples import Examples
 from heliostat.learn.fit import Fitted
 from heliostat.learn.objective import Calibrated, Objective, objective_of
@@ -115,21 +117,24 @@ def _boosted(
         "seed": seed,
         "verbosity": 0,
     }
-    known = _matrix(seen, objective, threads=settings.threads)
-    watched = [(known, TRAIN)]
-    if unseen is not None:
-        watched.append((_matrix(unseen, objective, threads=settings.threads, like=known), LATER))
     losses: dict[str, dict[str, list[float]]] = {}
-    booster = xgboost().train(
-        parameters,
-        known,
-        num_rounds or settings.rounds,
-        evals=watched,
-        evals_result=losses,
-        xgb_model=None if start is None else bytearray(start.trees or b""),
-        early_stopping_rounds=None if unseen is None else settings.patience,
-        verbose_eval=False,
-    )
+    try:
+        known = _matrix(seen, objective, threads=settings.threads)
+        watched = [(known, TRAIN)]
+        if unseen is not None:
+            watched.append((_matrix(unseen, objective, threads=settings.threads, like=known), LATER))
+        booster = xgboost().train(
+            parameters,
+            known,
+            num_rounds or settings.rounds,
+            evals=watched,
+            evals_result=losses,
+            xgb_model=None if start is None else bytearray(start.trees or b""),
+            early_stopping_rounds=None if unseen is None else settings.patience,
+            verbose_eval=False,
+        )
+    except xgboost().core.XGBoostError as error:
+        raise TrainingError(_refused(workload, error)) from error
     loss = objective.boosting["eval_metric"]
     later = losses[TRAIN if unseen is None else LATER][loss]
     pairs = zip(losses[TRAIN][loss], later, strict=True)
@@ -138,13 +143,38 @@ def _boosted(
 
 def _matrix(examples: Examples, objective: Objective, *, threads: int, like: Any = None) -> Any:
     return xgboost().QuantileDMatrix(
-        encode(examples.batch)[COLUMNS].numpy(),
+        _columns(examples),
         objective.targets(examples.labels),
         feature_types=column_types(examples.origin.preparation),
         enable_categorical=True,
         nthread=threads,
         ref=like,
     )
+
+
+def _columns(examples: Examples) -> NDArray[np.float32]:
+    """What trees see of these rows; TrainingError with the first value that is too large for them."""
+    with np.errstate(over="ignore"):
+        columns: NDArray[np.float32] = encode(examples.batch)[COLUMNS].numpy()
+    beyond = np.argwhere(np.isinf(columns))
+    if len(beyond):
+        row, column = beyond[0]
+        name = list(examples.batch)[column]  # numbers come first, and codes are small
+        raise TrainingError(
+            f"{name} of {examples.row_name(row)} is {examples.batch[name][row]:g}, and trees see numbers up to "
+            f"{np.finfo(np.float32).max:.2g}; scale it where the rows come from, or bound Number({name!r}, ...)."
+        )
+    return columns
+
+
+def _refused(workload: Workload, error: Exception) -> str:
+    first_line = str(error).strip().partition("\n")[0]
+    if "alloc" in first_line:
+        return (
+            f"The trees of {workload.name!r} have no memory left ({first_line}); train on a shorter window, or lower "
+            "Trees(depth)."
+        )
+    return f"The trees of {workload.name!r} cannot be boosted: XGBoost says {first_line}; mend the rows or Trees(...)."
 
 
 def _stored(booster: Any) -> bytes:

@@ -5,13 +5,14 @@ from contextlib import suppress
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import definition
 from heliostat.workload import Encoded, Workload
 
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Loss = Callable[[torch.Tensor, NDArray[np.float64]], torch.Tensor]
 CHUNK_ROWS = 8192
 
 
@@ -31,7 +32,7 @@ def reason(workload: Workload, module: nn.Module, examples: Examples, *, parts: 
             )
             if found is not None:
                 return found
-    return _driven_too_far(workload, examples)
+    return _steep(workload, examples, loss) or _driven_too_far(workload, examples)
 
 
 def _chunks(parts: Iterator[Examples]) -> Iterator[Examples]:
@@ -75,7 +76,7 @@ def _notes(chunk: Examples, row: int) -> str:
 def _bad_loss(workload: Workload, chunk: Examples, logits: torch.Tensor, loss: Loss) -> str | None:
     if not torch.isfinite(logits).all():
         return None
-    labels = torch.from_numpy(chunk.labels.astype(np.float32))
+    labels = chunk.labels
     with suppress(Exception):  # a loss that takes no single row tells nothing about one
         for row in range(chunk.num_rows):
             value = loss(logits[row : row + 1], labels[row : row + 1])
@@ -83,6 +84,21 @@ def _bad_loss(workload: Workload, chunk: Examples, logits: torch.Tensor, loss: L
                 return (
                     f"the loss is {value.item()} for {chunk.row_name(row)} with label {labels[row]:g} and "
                     f"logit {_shown(logits[row])}{_at(workload, 'loss')}; bound it there."
+                )
+    return None
+
+
+def _steep(workload: Workload, examples: Examples, loss: Loss) -> str | None:
+    """A gradient that has no finite value where the loss has one, as that of a root at 0."""
+    with torch.random.fork_rng(devices=[]), suppress(Exception):  # what fails here alone is not to blame
+        fresh = workload.model(examples.origin.preparation.sizes).train()
+        loss(fresh(workload.encode(examples.batch)), examples.labels).backward()  # type: ignore[no-untyped-call]
+        for name, weight in fresh.named_parameters():
+            if weight.grad is not None and not torch.isfinite(weight.grad).all():
+                return (
+                    f"for a fresh network the loss is finite, but the gradient of its {name!r} is not"
+                    f"{_at(workload, 'model')}; look for a root, a logarithm or a division at 0 in its forward or in "
+                    "the loss, and keep it away from there."
                 )
     return None
 

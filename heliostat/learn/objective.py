@@ -50,10 +50,10 @@ class Objective(Protocol):
         """XGBoost's objective, and the loss that ends the boosting."""
 
     def loss(self, own: Loss | None) -> Loss:
-        """From outputs and labels (float32) to the mean loss; `own` is the workload's in place of the usual one."""
+        """From outputs and targets (float32) to the mean loss; `own` is the workload's in place of the usual one."""
 
     def targets(self, labels: Values) -> Values:
-        """Labels as trees are fitted to them."""
+        """Labels as models are fitted to them: few enough digits that float32 keeps them."""
 
     def calibration(self, outputs: Values, labels: Values, *, blocks: Blocks) -> Calibrated:
         """From outputs for rows that nothing was fitted to: what makes answers of outputs."""
@@ -133,8 +133,7 @@ class QuantityObjective:
 
     def loss(self, own: Loss | None) -> Loss:
         """Squared error; a loss of the workload's own is given standardised labels."""
-        chosen = own or mse_loss
-        return lambda outputs, labels: chosen(outputs, (labels - self.centre) / self.scale)
+        return own or mse_loss
 
     def targets(self, labels: Values) -> Values:
         """Standardised labels."""

@@ -72,6 +72,7 @@ def run(
         scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
         _check_finite(scores, learner, epoch=epoch, material=material, unseen=unseen)
         state = _after_epoch(learner, state, scores=scores)
+        _check_weights(learner, state, material=material)
         if on_epoch is not None:
             on_epoch(state)
     return state
@@ -89,6 +90,15 @@ def _check_finite(
         raise TrainingError(learner.not_finite(scores.train_loss, material.seen, epoch=epoch, among=material.feed))
     if unseen is not None and not math.isfinite(scores.validation_loss):
         raise TrainingError(learner.not_finite(scores.validation_loss, unseen, epoch=epoch))
+
+
+def _check_weights(learner: Learner, state: FitState, *, material: Material) -> None:
+    """Refuse what the last step spoilt: no later loss would tell where nothing is held back."""
+    for name, _ in learner.module.named_parameters():
+        weights = state.weights[name]
+        if not torch.isfinite(weights).all():
+            found = float(weights[~torch.isfinite(weights)][0])
+            raise TrainingError(learner.spoilt(name, found, material.seen, epoch=state.num_epochs - 1))
 
 
 def _after_epoch(learner: Learner, state: FitState, *, scores: EpochScores) -> FitState:

@@ -228,7 +228,7 @@ def auto(columns: Sequence[Column], label: Label = TWO_VALUES, *, fit_time: time
     """What `Workload(**auto(columns))` needs to let trees and a network compete on every training's hold-out.
 
     Trees, the quick ones, are fitted first; no fit begins once `fit_time` has passed. Which won, and what the other
-    scored, is in the run's record and the winner's lineage. Needs the extra `trees`.
+    scored, is in the run's record and the winner's lineage. Needs the extra `trees`. Of texts alone there are no trees.
     """
     training = Training(
         epochs=EPOCHS,
@@ -239,7 +239,8 @@ def auto(columns: Sequence[Column], label: Label = TWO_VALUES, *, fit_time: time
         carry_shift=False,
         keep_best=False,
     )
-    return {**network(columns, label), "trees": Trees(), "training": training}
+    trees = None if all(isinstance(column, Text) for column in columns) else Trees()
+    return {**network(columns, label), "trees": trees, "training": training}
 
 
 def _side_by_side(batch: Batch, names: Sequence[str], kind: type) -> Tensor:

@@ -6,12 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from heliostat import cohorts
-from heliostat.learn.bundle import ServedModel
+from heliostat.errors import TrainingError
+from heliostat.learn.bundle import ServedModel, to_files
+from heliostat.learn.fit import fit
+from heliostat.learn.rows import split_by_time
 from heliostat.settings import Settings
-from heliostat.store.bundles import read_bundle
+from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.store.catalog import Catalog
 from heliostat.store.lake import Lake
 from jobs._archive import returned
@@ -20,7 +24,7 @@ from jobs._entry import Job
 from jobs._fitting import fit_candidates
 from jobs._judging import best, judge
 from jobs._windows import Candidate
-from tests import toy_quick
+from tests import toy_late, toy_quick
 from tests.ray_train import Attempts
 from tests.toy_lake import ingest
 from tests.toy_turns import workload
@@ -196,3 +200,16 @@ def test_with_a_split_the_newer_rows_judge_whoever_won_a_contest(lake, two_world
     assert choosing.num_rows + judging.num_rows == holdout.num_rows == whole.evidence.num_rows
     assert half.evidence.num_rows == judging.num_rows == pytest.approx(holdout.num_rows / 2, abs=2)
     assert half.inputs["window"][0] == judging["event_at"][0].as_py().isoformat()
+
+
+def test_a_row_of_the_hold_out_that_encode_refuses_is_named_with_its_line(lake, tmp_path):
+    rows = cohorts.training_rows(lake, toy_late.workload, as_of=LATER)
+    refused = rows.filter(pc.equal(rows["load_percent"], toy_late.REFUSED)).to_pylist()[0]
+    at = refused["event_at"] - timedelta(days=7)
+    before, _ = cohorts.parted(rows, at=at)
+    fitted = fit(toy_late.workload, *split_by_time(before, share=0.1), seed=1)
+    ref = write_bundle(str(tmp_path / "bundles"), to_files("tests.toy_late", fitted, profile={}, lineage={}))
+    version = Version(number=1, bundle_uri=ref.uri, bundle_hash=ref.hash, last_event_at=fitted.validated_until)
+    named = rf"no such load on the row with key '{refused['key']}' at \S+ \(tests/toy_late.py, line 14\)"
+    with pytest.raises(TrainingError, match=named):
+        Contest(toy_late.workload, rows, champion=version, holdout_at=at)

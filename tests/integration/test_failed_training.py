@@ -6,8 +6,9 @@ from dataclasses import asdict, replace
 import pytest
 import ray
 from ray.train import TrainingFailedError
+from ray.tune import Result
 
-from heliostat.errors import TrainingError
+from heliostat.errors import ContractError, TrainingError
 from heliostat.store.lake import Lake
 from jobs import retrain, train, tune
 from jobs._fitting import fit_candidates
@@ -91,11 +92,55 @@ def test_a_search_without_rows_ends_with_the_sentence(stage):
     assert (run.status, run.result) == ("failed", {"run": "search", "error": str(caught.value)})
 
 
+def result(configuration, error=None, **metrics):
+    return Result(metrics={"config": configuration, **metrics}, checkpoint=None, error=error, path=None)
+
+
+@pytest.mark.parametrize(
+    ("results", "pattern"),
+    [
+        ([], r"No trial of 'search' began within Tuning\(time_limit=None\): others had all the room"),
+        (
+            [result({"model.width": 4}, ValueError("Traceback (most recent call last):\n  ...\nOSError: disk full\n"))],
+            r"the first one says: OSError: disk full$",
+        ),
+        ([result({"model.width": 4}, score=float("nan"))], r"the first one says: its score is nan$"),
+        (
+            [result({"model.depth": 4}, score=0.5)],
+            r"was begun over model.depth, and Tuning\(space=...\) has learning",
+        ),
+    ],
+)
+def test_a_search_without_a_usable_trial_ends_with_the_sentence(stage, monkeypatch, results, pattern):
+    monkeypatch.setattr(tune, "_search", lambda *_: results)
+    own = job(stage, "tests.toy_tuned", run="search")
+    with pytest.raises(TrainingError, match=pattern) as caught:
+        tune.tune_workload(replace(own, workload=replace(own.workload, name="toy")))
+    run = stage.catalog.run("search")
+    assert (run.status, run.result["error"]) == ("failed", str(caught.value))
+
+
+def test_a_search_whose_rows_do_not_fit_the_contract_ends_in_the_catalog_too(stage, monkeypatch):
+    def unfit(*_):
+        raise ContractError("The lake has no column 'site'.")
+
+    monkeypatch.setattr(tune, "known_rows", unfit)
+    with pytest.raises(ContractError):
+        tune.tune_workload(job(stage, "tests.toy_tuned", run="search"))
+    assert stage.catalog.run("search").status == "failed"
+
+
 def test_a_search_whose_best_cannot_be_trained_ends_both_runs(stage, monkeypatch):
     def fails(job, run):
         raise train.FitFailedError("the node has too little memory")
 
-    best = {"trial": 1, "score": 0.5, "epochs": 1, "configuration": {"model.width": 4}, "error": None}
+    best = {
+        "trial": 1,
+        "score": 0.5,
+        "epochs": 1,
+        "configuration": {"learning_rate": 0.01, "model.width": 4},
+        "error": None,
+    }
     monkeypatch.setattr(tune, "_search", lambda *_: [])
     monkeypatch.setattr(tune, "_ranked", lambda *_: [best])
     monkeypatch.setattr(tune, "_report", lambda *_: {})

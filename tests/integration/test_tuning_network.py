@@ -12,9 +12,10 @@ from heliostat.learn import bundle
 from heliostat.learn.fit import fit
 from heliostat.learn.room import Demand
 from heliostat.learn.rows import ordered, split_by_time
-from heliostat.metrics import log_loss
+from heliostat.metrics import Metric, log_loss
 from jobs import _tuning
 from jobs._tuning_search import Room
+from tests import toy
 from tests.toy_rows import labelled_rows
 from tests.toy_tuned import workload
 
@@ -36,6 +37,37 @@ def test_a_trial_scores_what_a_run_would_keep(monkeypatch, given, metric):
         rows = ordered(LATER, own, purpose="validation")
         expected = metric(rows["label"].to_numpy(), bundle.served(own, fitted).answers(rows))
     assert scores[-1] == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_encode_that_writes_to_its_batch_is_scored_as_it_is_fitted(monkeypatch):
+    def encode(batch):
+        batch["load_percent"] -= 50
+        return toy.encode(batch)
+
+    own = replace(workload, encode=encode, training=Training(epochs=4, learning_rate=0.02, batch_size=64))
+    scores = []
+    monkeypatch.setattr(tune, "report", lambda values, **_: scores.append(values[_tuning.SCORE]))
+    monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
+    _tuning._fit_network(own, log_loss, TRAIN, LATER, "cpu")
+    fitted = fit(own, TRAIN, LATER, seed=own.training.seed)
+    rows = ordered(LATER, own, purpose="validation")
+    expected = log_loss(rows["label"].to_numpy(), bundle.served(own, fitted).answers(rows))
+    assert scores[-1] == pytest.approx(expected, abs=1e-5)
+
+
+def no_score(labels, answers):
+    raise ValueError("no such label")
+
+
+def test_a_metric_that_fails_is_a_sentence_with_its_line_and_the_trial_the_worst(monkeypatch):
+    own = replace(workload.tuning, metric=Metric("own", no_score))
+    monkeypatch.setattr(_tuning, "load", lambda _: replace(workload, tuning=own, metrics=(own.metric,)))
+    reports = []
+    monkeypatch.setattr(tune, "report", lambda values, **_: reports.append(values))
+    monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
+    _tuning.trial({}, module="own", device="cpu", train=TRAIN, validation=LATER)
+    assert reports[-1]["score"] == float("inf")
+    assert reports[-1]["error"].startswith("metric 'own' failed with ValueError: no such label")
 
 
 def test_while_the_cluster_does_not_say_what_is_free_nothing_begins_and_nothing_pauses(monkeypatch):

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from heliostat import Vector
+from heliostat import Classes, Quantity, Vector
 from heliostat.errors import WorkloadError
 from heliostat.learn.images import image_network
 from heliostat.learn.prepare import Preparation
@@ -57,3 +57,17 @@ def test_a_network_learns_where_a_bright_spot_is():
 def test_a_vector_of_another_size_is_refused_when_declared():
     with pytest.raises(WorkloadError, match="has 36 pixels, 'scan' has 60"):
         image_network(COLUMN, height=6, width=6)
+
+
+@pytest.mark.parametrize("size", [(1, 60), (60, 1)])
+def test_an_image_that_cannot_be_halved_is_refused_when_declared(size):
+    with pytest.raises(WorkloadError, match="both sides must be at least 2"):
+        image_network(COLUMN, height=size[0], width=size[1])
+
+
+def test_of_several_classes_each_gets_a_logit_and_a_quantity_is_one_number():
+    of_classes = image_network(COLUMN, Classes("digit", ("0", "1", "2")), height=6, width=5, channels=2)
+    of_quantity = image_network(COLUMN, Quantity("age"), height=6, width=5, channels=2)
+    pixels = {"pixels": torch.rand(4, COLUMN.length)}
+    assert of_classes["model"]({})(pixels).shape == (4, 3)
+    assert of_quantity["model"]({})(pixels).shape == (4,)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from heliostat import AtMost, Binary, Classes, NoWorseThanChampion, Quantity
@@ -78,6 +79,14 @@ def test_the_interval_of_a_quantity_holds_about_the_share_that_was_declared():
     assert inside == pytest.approx(0.9, abs=0.06)
     assert answers[:, 3].mean() == pytest.approx(np.sqrt(mse(labels, answers)), rel=0.25)
     assert r2(labels, answers) > 0.8
+
+
+def test_a_quantity_far_from_zero_is_learned_as_well_as_one_near_it():
+    workload = toy_kinds.wear
+    near = split_by_time(rows_of(workload), share=0.3)
+    far = [part.set_column(part.column_names.index("label"), "label", pc.add(part["label"], 1.7e9)) for part in near]
+    losses = [fit(workload, *parts, seed=1).history[-1].validation_loss for parts in (near, far)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
 def test_a_quantity_is_answered_within_its_bounds():

@@ -97,6 +97,11 @@ class Huge(Network):
         return super().forward(encoded) + encoded["numbers"].new_ones(2**50).mean()
 
 
+class Rooted(Network):
+    def forward(self, encoded):
+        return super().forward(encoded) + (self.site.weight * 0).sum().abs().sqrt()
+
+
 class Wide(nn.Linear):
     def forward(self, encoded):
         return super().forward(encoded["numbers"])
@@ -160,6 +165,15 @@ def test_an_exploding_gradient_names_the_learning_rate_and_the_largest_input(par
     assert "every row is finite for a fresh network, so the gradients exploded" in told
     assert "lower the learning rate (now 1e+06)" in told
     assert "in 'numbers' for the row with key" in told
+
+
+def test_a_gradient_without_a_value_is_told_also_where_no_later_loss_would_show_it(parts):
+    rooted = {"model": lambda sizes: Rooted(sizes["site"]), "training": replace(QUICK.training, batch_size=10_000)}
+    why = rf"the gradient of its 'site.weight' is not \({HERE}, line \d+\); look for a root"
+    with pytest.raises(TrainingError, match=f"In epoch 1 the loss became nan: .*{why}"):
+        fit(replace(QUICK, **rooted), *parts, seed=1)
+    with pytest.raises(TrainingError, match=f"In epoch 1 a weight of 'site.weight' became nan: .*{why}"):
+        refit(replace(QUICK, **rooted), parts[0], num_epochs=1, calibration=Calibration(), seed=1)
 
 
 def test_a_loss_that_is_not_finite_names_the_row_its_label_and_its_line(parts):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from heliostat import Trees, Workload
+from heliostat import Number, Text, Trees, Workload
 from heliostat.check import check
 from heliostat.columns import normalise
 from heliostat.errors import BundleError, TrainingError, WorkloadError
@@ -17,8 +17,10 @@ from heliostat.learn.bundle import ServedModel, served, to_files
 from heliostat.learn.fit import fit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.rows import split_by_time
+from heliostat.learn.start import Start
+from heliostat.learn.tabular import auto
 from heliostat.metrics import log_loss
-from tests import toy_trees
+from tests import toy, toy_trees
 from tests.toy_rows import labelled_rows, lake_rows
 from tests.toy_trees import workload
 
@@ -144,6 +146,29 @@ def test_trees_are_refused_the_rows_that_a_network_is_refused(parts):
         fit_trees(workload, parts[0].filter(pa.compute.equal(parts[0]["label"], 0.0)), parts[1], seed=1)
     with pytest.raises(TrainingError, match="before training rows end"):
         fit_trees(workload, parts[1], parts[0], seed=1)
+
+
+def test_a_number_too_large_for_trees_names_its_row(parts):
+    values = parts[0]["load_percent"].to_numpy().copy()
+    values[3] = 1e39
+    odd = parts[0].set_column(parts[0].column_names.index("load_percent"), "load_percent", pa.array(values))
+    wide = replace(workload, columns=(Number("load_percent", 0, 1e300), *workload.columns[1:]))
+    key = odd["key"][3].as_py()
+    with pytest.raises(TrainingError, match=rf"^load_percent of the row with key '{key}' at \S+ is 1e\+39, and trees"):
+        fit_trees(wide, odd, parts[1], seed=1)
+
+
+def test_what_xgboost_refuses_is_one_sentence(parts, fitted):
+    torn = Start(preparation=fitted.preparation, trees=b"torn")
+    with pytest.raises(TrainingError, match=r"^The trees of '[\w-]+' cannot be boosted: XGBoost says [^\n]+$"):
+        fit_trees(workload, *parts, seed=1, start=torn)
+
+
+def test_texts_alone_are_no_columns_for_trees():
+    note = Text("note")
+    with pytest.raises(WorkloadError, match="has texts alone; leave trees out"):
+        replace(trees_only(), columns=(note,))
+    assert replace(toy.workload, columns=(note,), **auto([note])).kinds == ("network",)
 
 
 def test_a_workload_needs_no_network_where_it_has_trees():
