@@ -106,7 +106,13 @@ def _golden(workload: Workload, gate: KeepsGolden, own: Answer) -> Golden:
     if lacking:
         raise WorkloadError(f"The golden rows of {gate.path} lack {lacking}; they have {rows.column_names}.")
     inputs = pa.table({column.name: rows[column.name].cast(column.arrow_type) for column in workload.columns})
-    off = np.abs(own(inputs) - rows["answer"].cast(pa.float64()).to_numpy())
+    known = rows["answer"].cast(pa.float64())
+    if not len(known) or known.null_count:
+        raise WorkloadError(
+            f"Of {len(known)} golden rows of {gate.path} {known.null_count} have no answer; give rows, each with one."
+        )
+    # What is no number at all is off, however large the tolerance is.
+    off = np.nan_to_num(np.abs(own(inputs) - known.to_numpy()), nan=np.inf)
     return Golden(
         num_rows=rows.num_rows,
         num_off=int((off > gate.tolerance).sum()),

@@ -151,10 +151,11 @@ def _pays(found: Outcome) -> str:
     is_noticed = max(loss.mean / found.loss_unit, -points.mean) >= NOTICED
     if is_noticed and (loss.low > 0 or points.high < 0):
         return f"No: the loop made the answers worse here ({numbers}). Do not run it on this table as it is."
-    is_sure = loss.high < 0 or points.low > 0
-    if is_sure and max(points.mean, -loss.mean / found.loss_unit) < WORTHWHILE:
+    gains = ((points.mean, points.low > 0), (-loss.mean / found.loss_unit, loss.high < 0))
+    sure = [gain for gain, is_sure in gains if is_sure]
+    if sure and max(sure) < WORTHWHILE:
         return f"Hardly: the loop's gain is real but too small to run anything for ({numbers})."
-    if is_sure:
+    if sure:
         turns = found.accounts[LOOP].num_turns
         return f"Yes: learning again by the loop pays here ({numbers}; {turns} turns)."
     if found.best_gain < LEAST_GAIN:

@@ -171,7 +171,7 @@ class SegmentCommitter:
         return self._committed(SHADOWS, day, columns=["id", "version"])
 
     def _committed_labels(self, day: date) -> pa.Table:
-        return self._committed(LABELS, day, columns=["id", "key", "value", "known_at"])
+        return self._committed(LABELS, day, columns=["id", "key", "value", "known_at", "source"])
 
     def _committed(self, table: str, day: date, *, columns: list[str]) -> pa.Table:
         schema = self._segment_schema_by_table[table]

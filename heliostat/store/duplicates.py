@@ -27,13 +27,17 @@ def shadow_identities(shadows: pa.Table) -> pa.Array:
 
 
 def label_identities(labels: pa.Table) -> pa.Array:
-    """A label is what it names, its value and when it became known; another value is another label."""
+    """A label is what it names, its value, when it became known and who told it; another value is another label.
+
+    What two sources tell alike stays twice: one of them may be shut out one day, and the other's still count.
+    """
     by_id = pc.binary_join_element_wise("id", labels.column("id"), "=")
     by_key = pc.binary_join_element_wise("key", labels.column("key"), "=")
     value = labels.column("value").cast(pa.string())
     known_at = labels.column("known_at").cast(pa.int64()).cast(pa.string())
     named = pc.coalesce(by_id, by_key, "")
-    return _flat(pc.binary_join_element_wise(named, value, known_at, "\n", null_handling="replace"))
+    told = (named, value, known_at, labels.column("source"))
+    return _flat(pc.binary_join_element_wise(*told, "\n", null_handling="replace"))
 
 
 class KnownRows:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
+from heliostat.cohorts import without
 from heliostat.columns import Number
 from heliostat.errors import LakeError
 from heliostat.ids import prediction_id
@@ -163,6 +164,19 @@ def test_a_contradictory_label_is_kept_and_a_repeated_one_is_not(lake, directory
     assert committer.step().num_labels == 2
     write(directory, known=[labels(identifier, at=NOON + timedelta(hours=1)), labels(identifier)])
     assert committer.step().num_labels == 1
+
+
+def test_what_two_sources_tell_alike_stays_when_one_of_them_is_shut_out(lake, directory, start):
+    identifier = {"id": prediction_id("a", 0, event_at=NOON)}
+    told = [labels(identifier | {"source": f"http/{name}", "received_at": NOON}) for name in ("mallory", "ana", "ana")]
+    write(directory, known=told[:2])
+    committer = start()
+    assert committer.step().num_labels == 2
+    write(directory, known=told[2:])
+    assert committer.step().num_labels == 0
+    span = {"source": "http/mallory", "since": NOON.isoformat(), "until": (NOON + timedelta(days=1)).isoformat()}
+    kept = without(lake.read("toy", "labels", schema=label_schema()), [span])
+    assert kept["source"].to_pylist() == ["http/ana"]
 
 
 def test_a_label_by_id_and_one_by_key_are_different(lake, directory, start):

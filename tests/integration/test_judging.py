@@ -4,8 +4,10 @@ from argparse import Namespace
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from heliostat import KeepsGolden, KeepsOlder, NoSliceWorse, QuickEnough, cohorts, gates
@@ -14,7 +16,7 @@ from heliostat.gates import AtMost, Evidence, Hold, Promote
 from heliostat.metrics import log_loss
 from heliostat.settings import Settings
 from heliostat.store.catalog import Catalog
-from jobs import _judging
+from jobs import _guarding, _judging
 from jobs._entry import Job
 from jobs._judging import Judgement, best, judge, judged_twin
 from jobs.evaluate import evaluate
@@ -245,5 +247,14 @@ def test_golden_rows_are_answered_by_the_version_itself(job, tmp_path, monkeypat
     pyarrow.csv.write_csv(turned, "golden.csv")
     [held] = judge(asking(job, KeepsGolden(path="golden.csv", tolerance=0.01)), [ALL], as_of=AS_OF)
     assert "golden answers are off by more than 0.01, worst row" in held.verdict.reasons[0]
+    broken = _guarding._golden(workload, KeepsGolden(path="golden.csv", tolerance=9.0), lambda asked: answers * np.nan)
+    assert (broken.num_off, broken.worst_row) == (20, 1)
+    unknown = columns.append_column("answer", pa.array([None, *answers[1:]], pa.float64()))
+    pyarrow.csv.write_csv(unknown, "golden.csv")
+    with pytest.raises(WorkloadError, match=r"Of 20 golden rows of golden.csv 1 have no answer"):
+        judge(asking(job, KeepsGolden(path="golden.csv", tolerance=0.01)), [ALL], as_of=AS_OF)
+    pyarrow.parquet.write_table(unknown.slice(0, 0), "golden.parquet")
+    with pytest.raises(WorkloadError, match=r"Of 0 golden rows"):
+        judge(asking(job, KeepsGolden(path="golden.parquet", tolerance=0.01)), [ALL], as_of=AS_OF)
     with pytest.raises(WorkloadError, match=r"nowhere.csv cannot be read"):
         judge(asking(job, KeepsGolden(path="nowhere.csv", tolerance=0.01)), [ALL], as_of=AS_OF)
