@@ -51,7 +51,7 @@ class Training:
     stream: bool = False
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.fewest_workers < 1:
+        if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0 or self.fewest_workers < 1:
             raise WorkloadError(f"{self}: epochs, batch_size, learning_rate and num_workers must be above 0.")
         if self.fewest_workers > self.most_workers:
             raise WorkloadError(f"{self}: num_workers=(fewest, most) must rise.")

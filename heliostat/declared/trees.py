@@ -21,7 +21,7 @@ class Trees:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.rounds, self.depth, self.patience, self.threads) < 1 or self.learning_rate <= 0:
+        if min(self.rounds, self.depth, self.patience, self.threads) < 1 or not self.learning_rate > 0:
             raise WorkloadError(f"{self}: rounds, depth, patience, threads and learning_rate must be above 0.")
         if not 0 < self.row_share <= 1 or not 0 < self.column_share <= 1:
             raise WorkloadError(f"{self}: row_share and column_share must lie above 0, and be 1 at most.")

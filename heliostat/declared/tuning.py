@@ -87,6 +87,11 @@ class Tuning:
             )
         if self.time_limit is not None and self.time_limit <= timedelta():
             raise WorkloadError(f"Tuning(time_limit={self.time_limit}) must be above 0; None means no limit.")
+        odd = [name for name, span in self.space.items() if not isinstance(span, Between | OneOf)]
+        if odd:
+            raise WorkloadError(
+                f"Tuning(space=...) has {self.space[odd[0]]!r} for {odd[0]!r}; give Between(low, high) or OneOf."
+            )
         self._refuse_unknown()
         self._refuse_unfit_values()
 

@@ -110,7 +110,9 @@ class Learner:
 
     def _step(self, share: Share, *, epoch: int) -> torch.Tensor:
         self.optimizer.zero_grad()
-        pieces = _pieces(share.examples, self.workload.training.accumulate)
+        # As many on every worker, or one would wait for another's; and no piece of one row, which has no variance.
+        most = min(self.workload.training.accumulate, share.num_rows // (2 * parallel.num_ranks()))
+        pieces = _pieces(share.examples, most)
         if len(pieces) == 1:
             total = self._backward(share.examples, weight=share.weight, epoch=epoch)
             self.optimizer.step()
@@ -240,7 +242,7 @@ def sharded(module: nn.Module) -> nn.Module:
 
 def _pieces(examples: Examples, most: int) -> list[Examples]:
     """The rows in at most so many pieces of nearly equal size; all in one where there is one row or none."""
-    if most == 1 or examples.num_rows < 2:
+    if most <= 1 or examples.num_rows < 2:
         return [examples]
     parts = np.array_split(np.arange(examples.num_rows), min(most, examples.num_rows))
     return [examples.take(part) for part in parts]

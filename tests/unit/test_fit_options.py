@@ -7,8 +7,14 @@ import torch
 
 from heliostat import Training
 from heliostat.errors import WorkloadError
+from heliostat.learn import parallel
+from heliostat.learn.epochs import Learner
+from heliostat.learn.examples import Examples
 from heliostat.learn.fit import fit, refit
-from heliostat.learn.rows import split_by_time
+from heliostat.learn.objective import BinaryObjective
+from heliostat.learn.prepare import Preparation
+from heliostat.learn.rows import ordered, split_by_time
+from heliostat.learn.shares import InMemory
 from heliostat.learn.state import FitState
 from tests.toy import workload
 from tests.toy_rows import labelled_rows
@@ -77,6 +83,32 @@ def test_a_batch_in_pieces_teaches_what_it_teaches_whole(parts, accumulate):
     assert all(torch.allclose(whole.weights[name], pieces.weights[name], atol=1e-3) for name in whole.weights)
 
 
+@pytest.mark.parametrize("num_rows", [4, 5])
+def test_every_worker_learns_from_a_batch_in_as_many_pieces_of_two_rows_or_more(parts, monkeypatch, num_rows):
+    found = {}
+    for rank in (0, 1):
+        monkeypatch.setattr(parallel, "own_rank", lambda rank=rank: rank)
+        monkeypatch.setattr(parallel, "num_ranks", lambda: 2)
+        monkeypatch.setattr(parallel, "averaging", lambda module: module)
+        monkeypatch.setattr(parallel, "share_buffers", lambda _: None)
+        monkeypatch.setattr(parallel, "mean_over_ranks", lambda value: value)
+        sizes = found.setdefault(rank, [])
+
+        def counting(batch, sizes=sizes):
+            sizes.append(len(batch["site"]))
+            return workload.encode(batch)
+
+        own = replace(with_training(accumulate=8), encode=counting)
+        rows = ordered(parts[0].slice(0, 2 * num_rows), own, purpose="training")
+        seen = Examples.of(rows, Preparation.fit(rows, own.columns))
+        network = own.model(seen.origin.preparation.sizes)
+        own = replace(own, training=replace(own.training, batch_size=2 * num_rows))
+        learner = Learner(own, network, objective=BinaryObjective(), seed=1, device="cpu")
+        learner.run_epoch(0, InMemory(seen))
+    assert len(found[0]) == len(found[1]) == num_rows // 2
+    assert min(found[0] + found[1]) >= 2
+
+
 def test_a_network_that_gets_no_better_is_ended_and_its_best_epoch_kept(parts):
     eager = replace(workload, training=replace(workload.training, epochs=40, learning_rate=0.3))
     long = fit(eager, *parts, seed=1)
@@ -126,7 +158,14 @@ def test_a_batch_has_rows_for_every_worker():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"accumulate": 0}, {"patience": 0}, {"checkpoint_steps": 0}, {"num_workers": (4, 1)}]
+    "wrong",
+    [
+        {"accumulate": 0},
+        {"patience": 0},
+        {"checkpoint_steps": 0},
+        {"num_workers": (4, 1)},
+        {"learning_rate": float("nan")},
+    ],
 )
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(WorkloadError):

@@ -55,6 +55,7 @@ def test_places_that_workers_have_already_count_unless_their_node_is_lost():
         ({"learning_rate": Between(0.0, 0.1)}, "must be above 0"),
         ({"epochs": Between(1, 9)}, "epochs takes whole numbers"),
         ({"model.a b": OneOf((1, 2))}, "cannot vary 'model.a b'"),
+        ({"learning_rate": (1e-4, 1e-1)}, r"has \(0.0001, 0.1\) for 'learning_rate'; give Between"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused_before_any_trial(space, said):
