@@ -13,7 +13,7 @@ from heliostat.errors import HeliostatError, NotFoundError
 from heliostat.govern.roles import Action
 from heliostat.serving import problem
 from heliostat.serving.admission import timeout_of
-from heliostat.serving.problem import MalformedError, MethodError, OverloadedError
+from heliostat.serving.problem import NESTED, MalformedError, MethodError, OverloadedError
 from serve_apps.access import Access
 from serve_apps.asgi import Receive, Request, Response, Scope, Send, received_at_of, request_id_of, timeout_header_of
 
@@ -146,6 +146,9 @@ class HttpApp:
             return await self._handle(method, path, request, query=query)
         except HeliostatError as error:
             return self._problem(problem.of(error), error, request_id=request_id or str(uuid.uuid4()))
+        # Of showing, in a refusal, what a body nests a thousand deep.
+        except RecursionError as error:
+            return self._problem(problem.of(NESTED), error, request_id=request_id or str(uuid.uuid4()))
         # The outer edge of a request: whatever it was, it is in the log, and the next request is answered.
         except Exception as error:  # noqa: BLE001
             return self._problem(problem.internal(), error, request_id=request_id or str(uuid.uuid4()))

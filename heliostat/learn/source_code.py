@@ -25,6 +25,26 @@ TRAVELLING_BLOCKS = ("heliostat.learn.network",)
 _loading = threading.Lock()
 
 
+class _InProcess:
+    """What a bundle's own code runs in: where it would end the process (sys.exit(), a panic in Rust) it fails instead.
+
+    BundleError says so. What is no Exception would pass by whoever falls back to another version.
+    """
+
+    def __enter__(self) -> None:
+        """Nothing has to be there."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None and not isinstance(error, Exception | KeyboardInterrupt):
+            raise BundleError(
+                f"The bundle's own code ended with {type(error).__name__} ({error!s:.200}); take that out of it, and "
+                "train again."
+            ) from error
+
+
+IN_PROCESS = _InProcess()
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceCode:
     """The module that holds `workload`, and every file that travels with it by its path below the import root."""
@@ -77,7 +97,8 @@ def load(source: SourceCode) -> Workload:
         if source.package not in sys.modules:
             sys.meta_path.append(BundledImporter(source.package, source.files))
         try:
-            module = importlib.import_module(f"{source.package}.{source.module}")
+            with IN_PROCESS:
+                module = importlib.import_module(f"{source.package}.{source.module}")
         except ImportError as error:
             raise BundleError(
                 f"The source of {source.module!r} in the bundle cannot be imported here ({error}); "

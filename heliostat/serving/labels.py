@@ -10,6 +10,7 @@ from heliostat.errors import ContractError
 from heliostat.ids import event_time
 from heliostat.serving.instants import instant
 from heliostat.serving.problem import MalformedError
+from heliostat.serving.row_keys import refuse_long_key
 from heliostat.tasks import BINARY, Task
 
 _FIELDS = frozenset({"id", "key", "value", "at"})
@@ -37,7 +38,9 @@ def read_labels(document: Any, *, received_at: datetime, task: Task = BINARY) ->
 def _label(label: Mapping[str, Any], index: int, *, received_at: datetime, task: Task) -> Label:
     unknown = sorted(label.keys() - _FIELDS)
     if unknown:
-        raise ContractError(f"label {index}: field {unknown[0]!r} is not known; known are {_names(sorted(_FIELDS))}.")
+        raise ContractError(
+            f"label {index}: field {unknown[0]!r:.80} is not known; known are {_names(sorted(_FIELDS))}."
+        )
     identifier, key = label.get("id"), label.get("key")
     if (identifier is None) == (key is None):
         raise ContractError(
@@ -69,6 +72,7 @@ def _identifier(identifier: Any, index: int) -> str:
 def _key(key: Any, index: int) -> str:
     if type(key) is not str or not key:
         raise ContractError(f"label {index}: key must be text that is not empty; got {key!r:.80}.")
+    refuse_long_key(key, where=f"label {index}: key")
     return key
 
 

@@ -5,8 +5,10 @@ A vector column is a tensor of shape [n, length], any other one of shape [n] or 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from heliostat import vectors
@@ -53,7 +55,7 @@ def decode(
     for tensor in document["inputs"]:
         name = _name(tensor)
         if name in values_by_name:
-            raise MalformedError(f"Input {name!r} is there twice; send one tensor a column.")
+            raise MalformedError(f"Input {name!r:.80} is there twice; send one tensor a column.")
         datatype = _datatype(tensor, name, numeric=numeric_by_name.get(name, False))
         shape = _shape(tensor, name, length=lengths.get(name), max_rows=max_rows)
         values_by_name[name] = _values(tensor, name, datatype=datatype, shape=shape, tail=tail)
@@ -194,11 +196,24 @@ def _values(tensor: Mapping[str, Any], name: str, *, datatype: str, shape: _Shap
             f"Input {name!r:.80} must carry its values as JSON in `data`, "
             "or as bytes behind the JSON with the parameter binary_data_size."
         )
+    if datatype in INTEGERS:
+        require_integers(tensor["data"], datatype, name=name)
     if shape.length is not None:
         return _lists(tensor["data"], name, shape)
     values = _flat(tensor["data"])
     require_shape(tensor["shape"], num_values=len(values), name=name)
     return values
+
+
+def require_integers(data: Sequence[Any], datatype: str, *, name: str) -> None:
+    """MalformedError naming the tensor and the first number, nested once or not, that its datatype cannot hold."""
+    held = np.iinfo(binary_tensors.NUMPY_TYPES[datatype])
+    for value in chain.from_iterable(item if type(item) is list else (item,) for item in data):
+        if type(value) in (int, float) and not (held.min <= value <= held.max and value == int(value)):
+            raise MalformedError(
+                f"Input {name!r:.80} of datatype {datatype} holds whole numbers from {held.min} to {held.max}; got "
+                f"{value!r:.40}. Send it as FP64."
+            )
 
 
 def require_shape(shape: Sequence[int], *, num_values: int, name: str) -> None:

@@ -165,6 +165,8 @@ def _input(
         return {**document, "data": texts}
     if length is None:
         oip.require_shape(document["shape"], num_values=len(values), name=tensor.name)
+    if datatype != tensor.datatype:
+        oip.require_integers(values, tensor.datatype, name=tensor.name)
     array = np.asarray(values, binary_tensors.NUMPY_TYPES[datatype])
     return {**document, "datatype": datatype, "parameters": tail.add(array.view(np.uint8).data)}
 

@@ -80,6 +80,9 @@ class SlowBodyError(HeliostatError, RuntimeError):
     """The body did not arrive within the time that the request has."""
 
 
+NESTED = MalformedError("The body is nested too deeply; send values, or lists of numbers, as `docs` describes them.")
+"""What a value is that cannot even be shown: a body may be a thousand lists deep, and Python's repr ends before."""
+
 # The first match counts, so a subclass stands before its base.
 _STATUS_BY_ERROR: tuple[tuple[type[HeliostatError], HTTPStatus], ...] = (
     (MalformedError, HTTPStatus.BAD_REQUEST),

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import pyarrow as pa
 
@@ -18,12 +17,11 @@ from heliostat.serving.cells import NumberBlock, Values
 from heliostat.serving.completion import Cells, Completion
 from heliostat.serving.instants import instants
 from heliostat.serving.problem import MalformedError
+from heliostat.serving.row_keys import keys_of, own_keys, refuse_long_key
 from heliostat.tasks import Task, task_of
 from heliostat.workload import Workload
 
 __all__ = ["Cells", "Contract", "Defaults", "RowReader", "Rows"]
-
-_MOST_KEPT = 8192
 
 _Identities: TypeAlias = tuple[list[str], list[datetime], list[datetime | None]]
 """The key, the event's time and the due time of every row."""
@@ -98,6 +96,11 @@ class Defaults:
     received_at: datetime
     key: str | None = None
 
+    def __post_init__(self) -> None:
+        """ContractError when the key is too long."""
+        if self.key is not None:
+            refuse_long_key(self.key, where="`key`")
+
 
 class RowReader:
     """Reads requests under one contract revision; raises ContractError naming the row, the column and the value."""
@@ -155,7 +158,7 @@ class RowReader:
             self._refuse_unknown(values_by_name, None)
         lengths = {len(values) for values in values_by_name.values()}
         if len(lengths) != 1 or lengths == {0}:
-            raise MalformedError(f"All columns must have the same number of rows, at least 1; got {sorted(lengths)}.")
+            _refuse_lengths(values_by_name)
         missing = [name for name in self._required if name not in values_by_name]
         if missing:
             raise ContractError(
@@ -188,7 +191,8 @@ class RowReader:
         )
 
     def _identities(self, extras: Mapping[str, Values], *, num_rows: int, defaults: Defaults) -> _Identities:
-        keys = _keys(_first_given(extras, self._key_names, num_rows), self._key_names[0], defaults)
+        given_keys = _first_given(extras, self._key_names, num_rows)
+        keys = keys_of(given_keys, self._key_names[0], key=defaults.key, request_id=defaults.request_id)
         given_at = instants(_first_given(extras, self._event_names, num_rows), column=self._event_names[0])
         event_at = [defaults.received_at if at is None else at for at in given_at]
         self._refuse_far_event(event_at, received_at=defaults.received_at)
@@ -237,11 +241,23 @@ def _span(limit: timedelta) -> str:
 
 def _no_identities(_: Mapping[str, Values], *, num_rows: int, defaults: Defaults) -> _Identities:
     """What `_identities` gives when no row says any of it, as most requests do not."""
-    return _own_keys(defaults, num_rows), [defaults.received_at] * num_rows, [None] * num_rows
+    return (
+        own_keys(defaults.key, defaults.request_id, num_rows=num_rows),
+        [defaults.received_at] * num_rows,
+        [None] * num_rows,
+    )
 
 
 def _plain(values: Cells, name: str) -> Values:
     return plain_values(values, name=name) if isinstance(values, pa.Array) else values
+
+
+def _refuse_lengths(values_by_name: Mapping[str, Cells]) -> NoReturn:
+    found = [f"{name!r} has {len(values)}" for name, values in values_by_name.items()] or ["there is none"]
+    raise MalformedError(
+        f"All columns must have the same number of rows, at least 1; got {', '.join(found):.300}. "
+        "Send one value a row in each."
+    )
 
 
 def _refuse_absent(rows: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -260,27 +276,3 @@ def _first_given(extras: Mapping[str, Values], names: Sequence[str], num_rows: i
         if extras[name].count(None) < num_rows:
             merged = [new if old is None else old for old, new in zip(merged, extras[name], strict=True)]
     return merged
-
-
-def _own_keys(defaults: Defaults, num_rows: int) -> list[str]:
-    if defaults.key:
-        return [defaults.key] * num_rows
-    numbers = _numbers(num_rows) if num_rows <= _MOST_KEPT else [f"/{row}" for row in range(num_rows)]
-    return list(map(defaults.request_id.__add__, numbers))
-
-
-@lru_cache(maxsize=16)
-def _numbers(num_rows: int) -> list[str]:
-    """How the keys of so many rows end; made once, because writing a number out is most of making its key."""
-    return [f"/{row}" for row in range(num_rows)]
-
-
-def _keys(given: Values, name: str, defaults: Defaults) -> list[str]:
-    if given.count(None) == len(given):
-        return _own_keys(defaults, len(given))
-    for index, key in enumerate(given):
-        if key is None:
-            given[index] = defaults.key or f"{defaults.request_id}/{index}"
-        elif type(key) is not str or not key:
-            raise ContractError(f"row {index}: column {name!r} must be text that is not empty; got {key!r:.80}.")
-    return given

@@ -22,7 +22,7 @@ from heliostat.errors import HeliostatError, TrainingError
 from heliostat.ids import prediction_ids, scoped
 from heliostat.records import BundleRef
 from heliostat.serving.arrow_stream import ARROW, read_stream
-from heliostat.serving.problem import MalformedError, TooLargeError
+from heliostat.serving.problem import NESTED, MalformedError, TooLargeError
 from heliostat.serving.revisions import Revisions
 from heliostat.serving.rows import Contract
 from heliostat.settings import Settings
@@ -67,6 +67,8 @@ class Worker:
         except HeliostatError as error:
             # Asked for something that cannot be answered: another attempt would end the same way.
             return {"error": str(error)}
+        except RecursionError:
+            return {"error": str(NESTED)}
 
     def _answered(self, job: AnswerJob, version: LoadedVersion) -> dict[str, Any]:
         aside = Aside(max_rows=self._limits.max_rejected_rows)

@@ -16,6 +16,7 @@ from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import BundleError, CatalogError, HeliostatError
 from heliostat.labels import Classes, Label
 from heliostat.learn.bundle import ServedModel
+from heliostat.learn.source_code import IN_PROCESS
 from heliostat.records import BundleRef, Route
 from heliostat.serving.answer_cache import AnswerCache
 from heliostat.serving.authentication import Keyring
@@ -42,7 +43,8 @@ class LoadedVersion:
         """The model's answers to rows as they are logged; classes that were declared after it have no chance."""
         if self.has_other_columns:
             table = as_trained(table, self.model.workload.columns, renamed=self.renamed)
-        answers = self.model.answers(table)
+        with IN_PROCESS:
+            answers = self.model.answers(table)
         return np.pad(answers, ((0, 0), (0, self.num_missing))) if self.num_missing else answers
 
 
@@ -94,8 +96,9 @@ def load_version(bundle: BundleRef, contract: Contract, *, device: str = "cpu") 
         )
     _refuse_other_lengths(bundle, model.workload.columns, contract.logged)
     num_missing = _num_missing(bundle, model.workload.label, contract.label)
-    model.move_to(device)
-    model.warm()
+    with IN_PROCESS:
+        model.move_to(device)
+        model.warm()
     return LoadedVersion(
         bundle=bundle, model=model, has_other_columns=bool(needed), renamed=renamed, num_missing=num_missing
     )

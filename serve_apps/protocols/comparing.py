@@ -16,7 +16,7 @@ from serve_apps.http import Endpoint
 from serve_apps.protocols import schemas
 from serve_apps.steering import Steering
 
-_VERSION: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10**9 - 1}
+_VERSION: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": schemas.LARGEST_VERSION}
 _INSTANT: dict[str, Any] = {"type": "string", "format": "date-time"}
 QUERY: dict[str, dict[str, Any]] = {
     "version": {**_VERSION, "description": "Left out: the candidate on trial, or of the last turn"},

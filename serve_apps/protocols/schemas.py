@@ -11,6 +11,7 @@ from heliostat.records import MOST_REQUESTS, SLOWEST_PER_S
 from heliostat.serving.admission import MAX_TIMEOUT_S
 from heliostat.serving.oip import NUMBERS, TEXTS, outputs_of
 from heliostat.serving.revisions import HEADER as REVISION_HEADER
+from heliostat.serving.row_keys import LONGEST_KEY
 from heliostat.serving.rows import Contract
 from heliostat.tasks import BINARY, Task
 from serve_apps.protocols.schemas_told import label_value, told, told_columns
@@ -18,7 +19,9 @@ from serve_apps.protocols.schemas_told import label_value, told, told_columns
 Schema = dict[str, Any]
 
 LARGEST = sys.float_info.max
+LARGEST_VERSION = 10**9 - 1  # no catalog has as many, and every database can hold it
 
+_KEY: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY}
 _INSTANT: Schema = {"type": "string", "format": "date-time"}
 _VERSION: Schema = {"type": "integer", "minimum": 0, "description": "0: the workload's declared default answered"}
 BINARY_TENSORS: Schema = {
@@ -49,7 +52,7 @@ LABELS_BODY: Schema = {
                 "oneOf": [{"required": ["id"]}, {"required": ["key"]}],
                 "properties": {
                     "id": {"type": "string", "format": "uuid", "description": "One that a prediction came with"},
-                    "key": {"type": "string", "minLength": 1},
+                    "key": _KEY,
                     "value": {"enum": [0, 1]},
                     "at": _INSTANT,
                 },
@@ -84,7 +87,7 @@ KEY_BODY: Schema = {
 PROMOTE_BODY: Schema = {
     "type": "object",
     "required": ["version"],
-    "properties": {"version": {"type": "integer", "minimum": 1}},
+    "properties": {"version": {"type": "integer", "minimum": 1, "maximum": LARGEST_VERSION}},
 }
 
 
@@ -150,7 +153,7 @@ def predict_body(contract: Contract, extra_names: Sequence[str]) -> Schema:
         "required": ["rows"],
         "properties": {
             "rows": described[0] if len(described) == 1 else {"anyOf": described},
-            "key": {"type": "string", "minLength": 1},
+            "key": _KEY,
         },
         "additionalProperties": False,
     }
@@ -165,13 +168,12 @@ def revision_header(contract: Contract) -> dict[str, Schema]:
 
 def _rows_of(contract: Contract, columns: Sequence[Column], extra_names: Sequence[str]) -> Schema:
     keys = {contract.key, "key"}
-    key: Schema = {"type": "string", "minLength": 1}
     row = {
         "type": "object",
         "required": [column.name for column in columns if not column.optional],
         "properties": {
             **{column.name: _column(column) for column in columns},
-            **{name: key if name in keys else _INSTANT for name in extra_names},
+            **{name: _KEY if name in keys else _INSTANT for name in extra_names},
         },
         "additionalProperties": False,
     }
@@ -187,7 +189,7 @@ def infer_body(
     """
     tensors = [_tensor(each.name, TEXTS if isinstance(each, Category | Text) else NUMBERS, each) for each in columns]
     tensors += [_tensor(name, TEXTS) for name in extra_names]
-    parameters = {"key": {"type": "string", "minLength": 1}, "binary_data_output": {"type": "boolean"}}
+    parameters = {"key": _KEY, "binary_data_output": {"type": "boolean"}}
     return {
         "type": "object",
         "required": ["inputs"],

@@ -156,7 +156,7 @@ class V1:
         """Ask the steward to make a version champion, when this replica can load it."""
         document = await request.json()
         version = document.get("version") if isinstance(document, dict) else None
-        if type(version) is not int or version < 1:
+        if type(version) is not int or not 1 <= version <= schemas.LARGEST_VERSION:
             raise MalformedError(f'Promote looks like {{"version": 3}}; got version {version!r:.80}.')
         made = await self._steering.model_version(version, timeout_s=SEARCH_TIMEOUT_S)
         # Replicas that cannot load the new champion would stay with the old one, and 200 would be no truth.

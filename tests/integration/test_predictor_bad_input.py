@@ -195,6 +195,78 @@ def test_broken_json_is_malformed(exchange, path):
         assert sent.status == 400, body[:40]
 
 
+DEEP = b"[" * 1000 + b"]" * 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PREDICT, row_text(DEEP)),
+        (PREDICT, b'{"rows": [{"nobody": ' + DEEP + b"}]}"),
+        (PREDICT, GOOD[:-1] + b', "key": ' + DEEP + b"}"),
+        (INFER, tensors(DEEP)),
+        (INFER, b'{"inputs": [' + DEEP + b"]}"),
+        (LABELS, b'{"labels": [{"key": "k", "value": ' + DEEP + b"}]}"),
+        (LABELS, b'{"labels": [{"value": 1, "id": ' + DEEP + b"}]}"),
+        ("/v1/promote", b'{"version": ' + DEEP + b"}"),
+    ],
+)
+def test_what_is_nested_too_deeply_to_be_shown_is_told_all_the_same(exchange, path, body):
+    (sent,) = exchange((path, [body], {"authorization": f"Bearer {plaintext('admin')}"}))
+    assert (sent.status, "nested too deeply" in sent.detail) == (400, True), sent.body[:300]
+
+
+def once_for_all(key):
+    """A request of 1,000 rows that says its key once, in each of the ways there are."""
+    columns = {"load_percent": "FP64", "site": "BYTES"}
+    values = {"load_percent": [1] * 1000, "site": ["a"] * 1000}
+    inputs = [{"name": n, "datatype": kind, "shape": [1000], "data": values[n]} for n, kind in columns.items()]
+    yield PREDICT, {"rows": [{"load_percent": 1, "site": "a"}] * 1000, "key": key}
+    yield INFER, {"inputs": inputs, "parameters": {"key": key}}
+    yield INFER, {"inputs": inputs, "parameters": {"reading": key}}
+
+
+def test_a_key_that_is_logged_with_every_row_has_a_limit(exchange):
+    for path, document in once_for_all("k" * 1001):
+        (sent,), peak = peak_of(exchange, (path, [orjson.dumps(document)], {}))
+        assert (sent.status, "1000 characters; got 1001" in sent.detail) == (422, True), sent.body[:300]
+        assert peak < 10 * MEGABYTE
+    (at_its_limit, as_label) = exchange(
+        (PREDICT, [orjson.dumps({"rows": [ROW], "key": "k" * 1000})], {}),
+        (LABELS, [orjson.dumps({"labels": [{"key": "k" * 1001, "value": 1}]})], {}),
+    )
+    assert (at_its_limit.status, as_label.status) == (200, 422)
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        (LABELS, {"labels": [{"x" * MEGABYTE: 1}]}),
+        (INFER, {"inputs": [{"name": "x" * MEGABYTE, "datatype": "BYTES", "shape": [1], "data": ["a"]}] * 2}),
+        (PREDICT, {"rows": [{"x" * MEGABYTE: 1}]}),
+        (PREDICT, {"rows": [ROW], "x" * MEGABYTE: 1}),
+        (PREDICT, {"rows": [{**ROW, "load_percent": "x" * MEGABYTE}]}),
+    ],
+)
+def test_a_refusal_does_not_repeat_all_that_was_sent(exchange, path, document):
+    (sent,) = exchange((path, [orjson.dumps(document)], {}))
+    assert sent.status in (400, 422)
+    assert len(sent.body) < 2000
+
+
+def test_columns_of_different_lengths_are_told_by_name(exchange):
+    body = tensors(b"50").replace(b'"shape": [1], "data": [50]', b'"shape": [2], "data": [50, 51]')
+    (sent,) = exchange((INFER, [body], {}))
+    assert (sent.status, "'load_percent' has 2, 'site' has 1" in sent.detail) == (400, True), sent.detail
+
+
+@pytest.mark.parametrize("version", [2**63, 2**64 - 1, 10**9])
+def test_a_version_that_no_catalog_can_hold_is_told(exchange, version):
+    body = orjson.dumps({"version": version})
+    (sent,) = exchange(("/v1/promote", [body], {"authorization": f"Bearer {plaintext('admin')}"}))
+    assert (sent.status, str(version) in sent.detail) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

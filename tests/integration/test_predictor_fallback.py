@@ -15,7 +15,7 @@ from heliostat.store.schema import prediction_schema
 from heliostat.store.segments import read as read_segment
 from heliostat.store.segments import sealed
 from serve_apps.engine.versions import Scorer
-from tests.integration.predictor_fixture import FRAGILE, ROW, changed_toy, make_bundle, record, run, serving
+from tests.integration.predictor_fixture import FRAGILE, LOAD, ROW, changed_toy, make_bundle, record, run, serving
 from tests.toy import workload
 
 PREDICT = "/v1/predict"
@@ -92,6 +92,45 @@ def test_without_a_default_nothing_is_made_up(bundles, tmp_path):
         assert "Version 3 failed on these rows" in response.json()["detail"]
 
     run(scenario)
+
+
+@pytest.mark.parametrize("ending", ["raise SystemExit(3)", 'raise type("Panic", (BaseException,), {})("in Rust")'])
+def test_a_version_that_would_end_the_process_fails_as_any_other(bundles, tmp_path, ending):
+    leaves = f"    if len({LOAD}) == 1 and {LOAD}[0] > 90:\n        {ending}\n    missing = np.isnan"
+    bundle = made_of(tmp_path, f"toy_leaves_{len(ending)}", ("    missing = np.isnan", leaves))
+
+    async def scenario():
+        async with serving(workload, tmp_path, record({1: bundles[1], 2: bundle}, champion=2, previous=1)) as served:
+            bad, good = await served.predict(BAD), await served.predict(GOOD)
+        assert bad["degraded_reason"] == "version 2 failed on these rows; version 1 answered"
+        assert (good["model_version"], good["degraded"]) == (2, False)
+
+    run(scenario)
+
+
+def test_a_version_that_would_end_the_process_when_it_is_loaded_is_not_promoted(bundles, tmp_path):
+    leaves = f"    if len({LOAD}) == 64:\n        raise SystemExit(3)\n    missing = np.isnan"
+    bundle = made_of(tmp_path, "toy_leaves_at_once", ("    missing = np.isnan", leaves))
+
+    async def scenario():
+        async with serving(workload, tmp_path, record({1: bundles[1]})) as served:
+            served.steering.bundle_by_number = {2: bundle}
+            async with served.client("operator") as client:
+                refused = await client.post("/v1/promote", json={"version": 2})
+            await served.predictor.reconfigure(record({1: bundles[1], 2: bundle}, epoch=2, champion=2))
+            answer = await served.predict(GOOD)
+        assert (refused.status_code, "ended with SystemExit" in refused.json()["detail"]) == (409, True)
+        assert answer["model_version"] == 1
+
+    run(scenario)
+
+
+def made_of(directory, name, change):
+    sys.path.insert(0, str(directory))
+    try:
+        return make_bundle(directory, changed_toy(directory, name, change), seed=2)
+    finally:
+        sys.path.remove(str(directory))
 
 
 def test_a_version_that_keeps_failing_rests_and_comes_back(bundles, tmp_path):

@@ -178,6 +178,12 @@ def spoiled(change):
     return request.SerializeToString()
 
 
+def as_bytes_of_one(tensor):
+    tensor.datatype = "INT8"
+    tensor.contents.Clear()
+    tensor.contents.int_contents.extend([1, 2, 300, 4, 5])
+
+
 WRONG = {
     "shape": (lambda r: r.inputs[0].shape.__setitem__(0, 6), "must have the shape [5] of its data"),
     "negative shape": (lambda r: r.inputs[0].shape.__setitem__(0, -5), "must have the shape [5] of its data"),
@@ -186,6 +192,7 @@ WRONG = {
     "BYTES for a number": (lambda r: setattr(r.inputs[0], "datatype", "BYTES"), "values in bytes_contents"),
     "FP16 typed": (lambda r: setattr(r.inputs[0], "datatype", "FP16"), "raw_input_contents only"),
     "no such datatype": (lambda r: setattr(r.inputs[0], "datatype", "FP7"), "got 'FP7'"),
+    "more than the datatype holds": (lambda r: as_bytes_of_one(r.inputs[0]), "from -128 to 127; got 300"),
     "values elsewhere": (lambda r: setattr(r.inputs[0], "datatype", "FP32"), "got fp64_contents"),
     "no values": (lambda r: r.inputs[0].ClearField("contents"), "got neither"),
     "raw beside typed": (lambda r: r.raw_input_contents.append(b""), "one element for each of the 5 inputs"),

@@ -1,5 +1,6 @@
 import math
 import random
+import time
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -169,6 +170,20 @@ def test_a_column_that_is_there_twice_is_malformed():
     table = pa.Table.from_arrays([pa.array([1.0])] * 2, names=["load", "load"])
     with pytest.raises(MalformedError, match="twice"):
         read(stream(table))
+
+
+def test_one_name_of_many_that_is_there_twice_is_found_at_once():
+    names = [f"c{number}" for number in range(20_000)]
+    body = stream(pa.table([pa.nulls(1)] * 20_001, names=[*names, names[-1]]))
+    started_s = time.process_time()
+    with pytest.raises(MalformedError, match="'c19999' is there twice"):
+        read(body)
+    assert time.process_time() - started_s < 1.5
+
+
+def test_nanoseconds_are_cut_to_microseconds_as_in_text():
+    table = GOOD.append_column("read_at", pa.array([1_700_000_000_123_456_789] * 2, pa.timestamp("ns", "UTC")))
+    assert {at.microsecond for at in rows_of(table).event_at} == {123456}
 
 
 def test_too_many_rows_are_refused_before_they_are_decoded():

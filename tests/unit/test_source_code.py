@@ -184,6 +184,14 @@ def test_a_lost_helper_file_or_package_is_named(folder):
         load(SourceCode(module=source.module, files=lost))
 
 
+@pytest.mark.parametrize("ending", ["sys.exit(3)", "raise type('Panic', (BaseException,), {})('in Rust')"])
+def test_a_source_that_would_end_the_process_cannot_be_loaded(folder, ending):
+    source = folder.collect()
+    ended = {path: content + f"\nimport sys\n{ending}\n".encode() for path, content in source.files.items()}
+    with pytest.raises(BundleError, match="own code ended with"):
+        load(SourceCode(module=source.module, files=ended))
+
+
 def test_a_source_without_a_workload_is_refused(folder):
     folder.write("small.py", "workload = 'not one'")
     with pytest.raises(BundleError, match="no variable `workload`"):
