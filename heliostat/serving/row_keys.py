@@ -1,4 +1,4 @@
-"""The key of every row: what it says itself, else what its request says for all, else the request's id and its place."""
+"""The key of every row: what it says itself, else what its request says for all, else its request and its place."""
 
 from functools import lru_cache
 

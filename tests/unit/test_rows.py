@@ -50,6 +50,24 @@ def test_key_and_times_may_carry_the_workloads_names_or_the_general_ones():
     assert (own.keys, own.event_at, own.due_at) == (["m"], [AT], [datetime(2024, 3, 2, tzinfo=UTC)])
 
 
+@pytest.mark.parametrize("name", ["key", "machine"])
+def test_a_key_has_a_limit_wherever_it_is_said(name):
+    longest = "k" * 1000
+    assert read({**ROW, name: longest}, ROW).keys == [longest, "request-1/1"]
+    with pytest.raises(ContractError, match="row 1: column 'machine' may have 1000 characters; got 1001"):
+        read(ROW, {**ROW, name: longest + "k"})
+    with pytest.raises(ContractError, match="`key` may have 1000 characters; got 1001"):
+        Defaults(request_id="request-1", received_at=AT, key=longest + "k")
+
+
+def test_columns_of_different_lengths_are_named():
+    with pytest.raises(MalformedError, match="'load' has 2, 'site' has 1"):
+        RowReader(CONTRACT).from_columns({"load": [1, 2], "site": ["a"]}, DEFAULTS)
+    for nothing in ({"load": [], "site": []}, {}):
+        with pytest.raises(MalformedError, match="at least 1"):
+            RowReader(CONTRACT).from_columns(nothing, DEFAULTS)
+
+
 def test_what_a_row_does_not_say_comes_from_the_request_alone():
     first, second = read(ROW, ROW), read(ROW, ROW)
     assert first == second
