@@ -18,11 +18,12 @@ from heliostat.declared.watching import Watching
 from heliostat.gates import AtMost, BetterThanConstant, NoWorseThanChampion
 from heliostat.guards import KeepsGolden, KeepsOlder, NoSliceWorse, QuickEnough
 from heliostat.labels import Binary, Classes, Quantity
-from heliostat.triggers import Age, Decay, Drift, Growth, JointDrift, Slack, SliceDrift
+from heliostat.triggers import Age, AllOf, Decay, Drift, Growth, JointDrift, Slack, SliceDrift
 from heliostat.workload import Batch, Encoded, Workload
 
 __all__ = [
     "Age",
+    "AllOf",
     "AtMost",
     "Batch",
     "BetterThanConstant",

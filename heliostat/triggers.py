@@ -1,5 +1,6 @@
 """What counts as a reason to retrain; `watch.monitor` evaluates these on closed windows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -158,4 +159,29 @@ class Growth:
             raise WorkloadError(f"Growth({self.share}): the share must be above 0.")
 
 
-Trigger = Drift | JointDrift | SliceDrift | Decay | Slack | Age | Growth
+Single = Drift | JointDrift | SliceDrift | Decay | Slack | Age | Growth
+
+
+@dataclass(frozen=True, init=False)
+class AllOf:
+    """All of these hold at once, such as inputs that drifted and a champion of a week; each alone asks nothing.
+
+    Several entries of `retrain_on` are the other combination: any of them asks.
+    """
+
+    triggers: tuple[Single, ...]
+
+    def __init__(self, *triggers: Single) -> None:
+        if len(triggers) < 2 or not all(isinstance(one, Single) for one in triggers):
+            raise WorkloadError(
+                f"AllOf{triggers}: needs two triggers or more, such as Drift() and Age(timedelta(days=7))."
+            )
+        object.__setattr__(self, "triggers", triggers)
+
+
+Trigger = Single | AllOf
+
+
+def singles(triggers: Iterable[Trigger]) -> list[Single]:
+    """The triggers one by one, those of a combination too."""
+    return [one for each in triggers for one in (each.triggers if isinstance(each, AllOf) else (each,))]

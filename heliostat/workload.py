@@ -28,7 +28,7 @@ from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion, Score
 from heliostat.labels import Label
 from heliostat.metrics import Metric
 from heliostat.tasks import Task, task_of
-from heliostat.triggers import Age, Decay, Trigger
+from heliostat.triggers import Age, Decay, Trigger, singles
 
 if TYPE_CHECKING:  # torch takes seconds to import, and most parts that read a declaration never need it
     import torch
@@ -178,7 +178,7 @@ class Workload:
     def scored_by(self) -> tuple[Metric, ...]:
         """All that a version is scored by: the built-in metrics, the declared ones, those of gates and triggers."""
         asked = [gate.metric for gate in self.gates if isinstance(gate, Scored)]
-        asked += [trigger.metric for trigger in self.retrain_on if isinstance(trigger, Decay)]
+        asked += [trigger.metric for trigger in singles(self.retrain_on) if isinstance(trigger, Decay)]
         return tuple(dict.fromkeys([*self.task.metrics, *self.metrics, *asked]))
 
     def _refuse_unfit_models(self) -> None:

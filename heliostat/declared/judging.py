@@ -7,7 +7,7 @@ from heliostat.errors import WorkloadError
 from heliostat.gates import Gate, NoWorseThanChampion, Scored
 from heliostat.metrics import METRIC_BY_NAME, Metric
 from heliostat.tasks import Task
-from heliostat.triggers import Decay, Slack, Trigger
+from heliostat.triggers import Decay, Slack, Trigger, singles
 
 
 def refuse_unfit_judging(
@@ -15,7 +15,7 @@ def refuse_unfit_judging(
 ) -> None:
     """WorkloadError when a metric is of another kind of label, or something is compared by another loss."""
     asked = [*metrics, *(gate.metric for gate in gates if isinstance(gate, Scored))]
-    asked += [trigger.metric for trigger in triggers if isinstance(trigger, Decay | Slack)]
+    asked += [trigger.metric for trigger in singles(triggers) if isinstance(trigger, Decay | Slack)]
     known = {*task.metrics, task.score}
     foreign = [each.name for each in asked if METRIC_BY_NAME.get(each.name) is each and each not in known]
     if foreign:
@@ -24,7 +24,7 @@ def refuse_unfit_judging(
             f"{', '.join(metric.name for metric in task.metrics)}, or a Metric of your own."
         )
     by_row = [gate.metric for gate in gates if isinstance(gate, NoWorseThanChampion)]
-    by_row += [trigger.metric for trigger in triggers if isinstance(trigger, Slack)]
+    by_row += [trigger.metric for trigger in singles(triggers) if isinstance(trigger, Slack)]
     if any(metric is not task.loss and metric.name != task.loss.name for metric in by_row):
         raise WorkloadError(
             f"NoWorseThanChampion and Slack of workload {name!r} need {task.loss}, the loss of its label."

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliostat.errors import WorkloadError
-from heliostat.triggers import JointDrift, SliceDrift, Trigger
+from heliostat.triggers import JointDrift, SliceDrift, Trigger, singles
 
 MAX_TOGETHER = 16  # their pairs are 120, and each is counted in every window
 
@@ -52,7 +52,7 @@ def refuse_unknown(workload: str, watching: Watching, *, columns: Sequence[str])
 
 def refuse_untold(workload: str, watching: Watching, *, triggers: Sequence[Trigger]) -> None:
     """WorkloadError when a trigger waits for what is not watched."""
-    waits = {type(one) for one in triggers}
+    waits = {type(one) for one in singles(triggers)}
     if JointDrift in waits and not watching.together:
         raise WorkloadError(
             f"Workload {workload!r} retrains on JointDrift and watches no columns together; name them in "

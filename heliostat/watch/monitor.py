@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from heliostat.triggers import Age, Decay, Drift, Growth, JointDrift, Slack, SliceDrift, Trigger
+from heliostat.triggers import Age, Decay, Drift, Growth, JointDrift, Single, Slack, SliceDrift, Trigger, singles
 from heliostat.watch import notices
 from heliostat.watch.conditions import MIN_COVERAGE, Condition, aged, decaying, drifting, grown
 from heliostat.watch.events import (
@@ -147,7 +147,7 @@ class MonitorState:
         self._champion = event
         self._windows, self._cohorts, self._said, self._first = {}, {}, set(), None
         self._forgotten_until, self._num_forgotten = None, 0
-        watched = dict.fromkeys(trigger.metric for trigger in self._triggers if isinstance(trigger, Decay))
+        watched = dict.fromkeys(trigger.metric for trigger in singles(self._triggers) if isinstance(trigger, Decay))
         return [
             Alert(
                 reason=f"version {event.version} has no hold-out {metric}: its decay cannot be seen",
@@ -178,17 +178,17 @@ class MonitorState:
             )
         ]
 
-    def _check(self, kinds: tuple[type[Trigger], ...], at: datetime) -> list[Decision]:
+    def _check(self, kinds: tuple[type[Single], ...], at: datetime) -> list[Decision]:
         """One Retrain for all conditions of these kinds that hold and were not said yet."""
         held: list[Condition] = []
         for place, trigger in enumerate(self._triggers):
             name = f"retrain:{place}"
-            if not isinstance(trigger, kinds) or name in self._said:
+            if name in self._said or not any(isinstance(one, kinds) for one in singles([trigger])):
                 continue
-            condition = self._condition(trigger, at)
-            if condition is not None:
+            conditions = [self._condition(one, at) for one in singles([trigger])]
+            if all(conditions):
                 self._said.add(name)
-                held.append(condition)
+                held += [condition for condition in conditions if condition is not None]
         if not held:
             return []
         return [
@@ -200,13 +200,16 @@ class MonitorState:
             )
         ]
 
-    def _condition(self, trigger: Trigger, at: datetime) -> Condition | None:
+    def _condition(self, trigger: Single, at: datetime) -> Condition | None:
         if self._champion is None:
             return None
         match trigger:
             case Drift() | JointDrift() | SliceDrift():
                 return _of_windows(trigger, self._in_order)
-            case Decay() | Slack():
+            case Decay():
+                found = [decaying(test, self.cohorts, champion=self._champion) for test in trigger.tests]
+                return next((condition for condition in found if condition is not None), None)
+            case Slack():
                 return decaying(trigger, self.cohorts, champion=self._champion)
             case Age():
                 return aged(trigger, at, champion=self._champion)
