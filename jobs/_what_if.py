@@ -3,8 +3,11 @@
 from datetime import datetime
 
 from actors.hearing import asked
-from heliostat.govern.what_if import Past, PlayedTurn, changed, what_if
-from heliostat.watch.followed import RETRAIN
+from actors.monitor import STATE
+from heliostat.declared.loop import Loop
+from heliostat.govern.limits import changed
+from heliostat.govern.what_if import Past, PlayedTurn, what_if
+from heliostat.watch.followed import RETRAIN, Followed
 from jobs import _entry
 from jobs._live_account import turns_of
 
@@ -12,8 +15,8 @@ from jobs._live_account import turns_of
 def show_what_if(job: _entry.Job) -> _entry.Result:
     """Print the turns of `--since` to `--until` as they were and as they would have been under `--what-if`."""
     since, until = job.options.since, job.options.until
-    past = _past(job, since=since, until=until)
     loop, ignored = changed(job.workload.loop, job.options.what_if)
+    past = _past(job, loop, since=since, until=until)
     found = what_if(past, loop, ignored=ignored)
     print(f"as it was: {len(past.turns)} turns", flush=True)
     for turn in past.turns:
@@ -53,19 +56,21 @@ def _line(one: PlayedTurn) -> str:
     return f"turn {record.turn}: {record.started_at:%Y-%m-%d %H:%M} {one.outcome}{assumed}  {'; '.join(record.reasons)}"
 
 
-def _past(job: _entry.Job, *, since: datetime, until: datetime) -> Past:
+def _past(job: _entry.Job, loop: Loop, *, since: datetime, until: datetime) -> Past:
     asks = [asked(entry) for entry in job.catalog.entries(job.workload.name, kind=RETRAIN)]
+    monitor = job.catalog.get_state(job.workload.name, STATE)
     return Past(
         asks=[ask for ask in asks if since <= ask.at < until],
         turns=turns_of(job, since=since, until=until),
-        rows_per_day=_rows_per_day(job, since=since, until=until),
+        rows_per_day=0.0 if loop.economics is None else _rows_per_day(job, since=since, until=until),
+        limits=job.workload.loop,
+        until=until,
+        labelled=() if monitor is None else Followed.from_json(monitor).labelled.num_by_since,
     )
 
 
 def _rows_per_day(job: _entry.Job, *, since: datetime, until: datetime) -> float:
-    """Only economics needs it, so only then the table is read."""
-    if job.workload.loop.economics is None:
-        return 0.0
+    """By the table of answers; only economics needs it."""
     when = [("event_at", ">=", since), ("event_at", "<", until)]
     rows = job.lake.read(job.workload.name, "predictions", columns=["event_at"], where=when)
     return float(rows.num_rows / max((until - since).total_seconds() / 86_400, 1e-9))

@@ -7,7 +7,7 @@ The replayed clock is moved by this job alone. After each replayed day it waits 
 steward have reached that day, and while a turn trains; so a replay repeated gives the same decisions.
 
 With --what-if nothing is asked, fitted or changed: the turns of the period are worked out again from the journal
-under other limits of the loop, as in --what-if cooldown=1d,max_turns=5,follow_ups=no,ignore=age+growth. What the
+under other limits of the loop, as in --what-if cooldown=1d,max_follow_up_rows=2000,ignore=age+growth. What the
 monitor asked for is taken as it was; a turn that starts when one did ends as that did, any other is assumed to end as
 the nearest did, and is marked. With --what-if "" (the same limits) the same turns come out.
 

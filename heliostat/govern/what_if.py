@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from heliostat.declared.loop import Loop
 from heliostat.errors import ContractError
 from heliostat.gates import Hold, Promote
-from heliostat.govern.commands import Ended, Outcome, Submit, TurnRecord
+from heliostat.govern.commands import Command, Ended, Outcome, Submit, TurnRecord
 from heliostat.govern.course import MAX_ATTEMPTS
 from heliostat.govern.events import Asked, Event, Matured, RunEnded, RunLost, Ticked
 from heliostat.govern.turn import LoopState
@@ -24,11 +24,18 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What the journal kept of a period: the monitor's asks and the turns that ended, each in time order."""
+    """What the journal kept of a period: the monitor's asks and the turns that ended, each in time order.
+
+    `limits` are those that held then (None: those that are asked about), `labelled` the labelled rows of each matured
+    cohort by its start, `until` the end of the period; all three are needed for other follow-ups.
+    """
 
     asks: Sequence[Asked]
     turns: Sequence[TurnRecord]
     rows_per_day: float = 0.0
+    limits: Loop | None = None
+    labelled: Sequence[tuple[datetime, int]] = ()
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,75 +48,78 @@ class PlayedTurn:
     is_assumed: bool
 
 
-def changed(loop: Loop, text: str) -> tuple[Loop, frozenset[str]]:
-    """The limits with `cooldown=1d,max_turns=5,follow_ups=no` changed, and the triggers that `ignore=age+growth` names.
-
-    An empty text changes nothing. ContractError, naming the part, for anything else.
-    """
-    ignored: frozenset[str] = frozenset()
-    for part in filter(None, (one.strip() for one in text.split(","))):
-        name, _, value = part.partition("=")
-        match name:
-            case "cooldown":
-                loop = replace(loop, cooldown=_span(value, part=part))
-            case "max_turns":
-                loop = replace(loop, max_turns=_number(value, part=part))
-            case "follow_ups" if value in ("yes", "no"):
-                limit = loop.max_follow_up_rows if value == "yes" else None
-                loop = replace(loop, follow_ups=value == "yes", max_follow_up_rows=limit)
-            case "ignore" if value:
-                ignored = frozenset(value.split("+"))
-            case _:
-                raise _not_understood(part)
-    return loop, ignored
-
-
 def what_if(past: Past, loop: Loop, *, ignored: Collection[str] = ()) -> list[PlayedTurn]:
     """The turns of the period under the limits of `loop`, without the asks of `ignored` triggers; in time order.
 
-    With the limits that held then it gives the turns that were. ContractError when a turn would start and none ever
-    ended, so that nothing is known of how turns end.
+    With the limits that held then it gives the turns that were; follow-ups under other limits of theirs are counted by
+    the labelled rows. ContractError when a turn would start and none ever ended, so that nothing is known of how turns
+    end, or when follow-ups are to be counted and no labelled row is known.
     """
-    player = _Player(past, replace(loop, shadow_span=timedelta(0), canary_shares=()))
-    for ask in [*past.asks, *(_follow_ups(past) if loop.follow_ups else [])]:
+    is_counted = _are_follow_ups_counted(past, loop)
+    if is_counted and not past.labelled:
+        raise ContractError(
+            "Other follow-ups are counted by labelled rows, and the monitor has kept none of the period; leave out "
+            "follow_ups and max_follow_up_rows."
+        )
+    player = _Player(past, replace(loop, shadow_span=timedelta(0), canary_shares=()), is_counted=is_counted)
+    for ask in [*past.asks, *(_follow_ups(past) if loop.follow_ups and not is_counted else [])]:
         kept = _without(ask, ignored)
         if kept is not None:
             player.expect(kept.at, 0, kept)
-    for at in _clock(past):
+    for at in _clock(past, until=past.until if is_counted else None):
         player.expect(at, 2, Ticked(at=at))
     return player.play()
+
+
+def _are_follow_ups_counted(past: Past, loop: Loop) -> bool:
+    """Whether follow-ups come at other times than they did, so that those of the journal say nothing."""
+    limits = past.limits
+    if limits is None or not loop.follow_ups:
+        return False
+    return (loop.follow_ups, loop.max_follow_up_rows) != (limits.follow_ups, limits.max_follow_up_rows)
 
 
 class _Player:
     """Events in time order; asks come before ends of turns, those before the clock, as for the steward."""
 
-    def __init__(self, past: Past, loop: Loop) -> None:
-        self._past, self._state = past, LoopState(loop)
+    def __init__(self, past: Past, loop: Loop, *, is_counted: bool) -> None:
+        self._past, self._loop, self._state = past, loop, LoopState(loop)
+        self._is_counted = is_counted
         self._queue: list[tuple[datetime, int, int, Event]] = []
         self._num_expected = 0
         self._like: dict[int, tuple[TurnRecord, bool]] = {}
+        self._played: list[PlayedTurn] = []
 
     def expect(self, at: datetime, rank: int, event: Event) -> None:
         self._num_expected += 1
         heappush(self._queue, (at, rank, self._num_expected, event))
 
     def play(self) -> list[PlayedTurn]:
-        found: list[PlayedTurn] = []
         while self._queue:
             at, rank, _, event = heappop(self._queue)
-            if rank == 0 and self._past.rows_per_day:
-                self._state.handle(Matured(at=at, num_since_change=0, rows_per_day=self._past.rows_per_day))
-            for command in self._state.handle(event):
-                if isinstance(command, Submit) and command.attempt == 1:
-                    self._submit(command, at)
-                if isinstance(command, Ended):
-                    like, is_assumed = self._like[command.record.turn]
-                    outcome = like.outcome or "failed"
-                    found.append(
-                        PlayedTurn(record=command.record, outcome=outcome, like=like.turn, is_assumed=is_assumed)
-                    )
+            if self._is_counted or (rank == 0 and self._past.rows_per_day):
+                self._carry_out(self._state.handle(self._matured(at)), at)
+            self._carry_out(self._state.handle(event), at)
             self._state.finish()
-        return found
+        return self._played
+
+    def _carry_out(self, commands: Iterable[Command], at: datetime) -> None:
+        for command in commands:
+            if isinstance(command, Submit) and command.attempt == 1:
+                self._submit(command, at)
+            if isinstance(command, Ended):
+                like, is_assumed = self._like[command.record.turn]
+                outcome = like.outcome or "failed"
+                played = PlayedTurn(record=command.record, outcome=outcome, like=like.turn, is_assumed=is_assumed)
+                self._played.append(played)
+
+    def _matured(self, at: datetime) -> Matured:
+        """The traffic, and where they are counted the labelled rows of cohorts since the change that are over."""
+        num_rows, changed_at = 0, self._state.world.changed_at
+        if self._is_counted and changed_at is not None:
+            until = at - self._loop.window
+            num_rows = sum(number for since, number in self._past.labelled if changed_at <= since <= until)
+        return Matured(at=at, num_since_change=num_rows, rows_per_day=self._past.rows_per_day or None)
 
     def _submit(self, command: Submit, at: datetime) -> None:
         if not self._past.turns:
@@ -175,32 +185,12 @@ def _without(ask: Asked, ignored: Collection[str]) -> Asked | None:
     return replace(ask, reasons=reasons, triggers=triggers) if kept else None
 
 
-def _clock(past: Past) -> Iterable[datetime]:
-    """Instants at which the loop looked, as far as they are known, and the ends of all days between."""
+def _clock(past: Past, *, until: datetime | None) -> Iterable[datetime]:
+    """Instants at which the loop looked, as far as they are known, and the ends of all days between, or to the end."""
     known = {ask.at for ask in past.asks} | {turn.started_at for turn in past.turns}
     known |= {turn.ended_at for turn in past.turns if turn.ended_at is not None}
     if not known:
         return []
     first = min(known).replace(hour=0, minute=0, second=0, microsecond=0)
-    num_days = (max(known) - first) // DAY + 1
+    num_days = max((max(known) - first) // DAY + 1, 0 if until is None else (until - first) // DAY)
     return sorted(known | {first + DAY * (day + 1) for day in range(num_days)})
-
-
-def _span(value: str, *, part: str) -> timedelta:
-    units = {"h": timedelta(hours=1), "d": DAY}
-    if not value or value[-1] not in units:
-        raise _not_understood(part)
-    return _number(value[:-1], part=part) * units[value[-1]]
-
-
-def _number(value: str, *, part: str) -> int:
-    if not value.isdigit():
-        raise _not_understood(part)
-    return int(value)
-
-
-def _not_understood(part: str) -> ContractError:
-    return ContractError(
-        f"{part!r} is not understood; give cooldown=1d (or 12h), max_turns=5, follow_ups=yes or no, ignore=age+growth, "
-        "joined by commas."
-    )

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from actors.monitor import STATE
 from heliostat import Loop
+from heliostat.errors import ContractError
 from heliostat.gates import Promote
 from heliostat.govern.commands import Ended, Submit
 from heliostat.govern.events import Asked, RunEnded, Ticked
@@ -15,7 +17,8 @@ from heliostat.govern.stored import record_to_json
 from heliostat.govern.turn import LoopState
 from heliostat.store.lake import Lake
 from heliostat.watch.events import Retrain
-from heliostat.watch.followed import RETRAIN
+from heliostat.watch.followed import RETRAIN, Followed
+from heliostat.watch.labelled import Labelled
 from heliostat.workload import load
 from jobs import _entry
 from jobs._what_if import show_what_if
@@ -82,6 +85,16 @@ def test_other_limits_give_other_turns_and_say_what_is_assumed(stage, capsys):
     assert result["assumed"] == 2
     assert "assumed to end as the one nearest in time" in capsys.readouterr().out
     assert show_what_if(_job(stage, "max_turns=1"))["turns"] == 1
+
+
+def test_other_follow_ups_are_counted_by_the_rows_that_the_monitor_kept(stage):
+    without = replace(LOOP, follow_ups=False)
+    with pytest.raises(ContractError, match="the monitor has kept none of the period"):
+        show_what_if(_job(stage, "follow_ups=yes", loop=without))
+    labelled = Labelled(num_by_since=tuple((START + day * DAY, 10) for day in range(80)))
+    stage.catalog.put_state("toy", STATE, Followed(labelled=labelled).to_json(), by="monitor", at=START)
+    found = show_what_if(_job(stage, "follow_ups=yes,max_follow_up_rows=30", loop=without))["what_if"]
+    assert any("labelled rows since the change" in reason for one in found for reason in one["reasons"])
 
 
 def test_only_the_period_counts(stage):

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from heliostat import Loop
-from heliostat.errors import ContractError
+from heliostat.errors import ContractError, WorkloadError
 from heliostat.gates import Hold, Promote
 from heliostat.govern.commands import Ended, Submit
 from heliostat.govern.events import Asked, Matured, RunEnded, RunLost, Ticked
+from heliostat.govern.limits import changed
 from heliostat.govern.turn import LoopState
-from heliostat.govern.what_if import Past, changed, what_if
+from heliostat.govern.what_if import Past, what_if
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -127,6 +128,52 @@ def test_without_follow_ups_their_turns_are_not_taken():
     assert not any("labelled rows since the change" in reason for one in found for reason in one.record.reasons)
 
 
+def _counted(past: Past, *, limits: Loop = LOOP) -> Past:
+    """The same period with the ten rows a day that fell due in it."""
+    labelled = [(START + day * DAY, 10) for day in range(365)]
+    return replace(past, limits=limits, labelled=labelled, until=START + 365 * DAY)
+
+
+def _follow_ups(found: list) -> list[int]:
+    """The labelled rows since the change at which turns followed up."""
+    told = [reason for one in found for reason in one.record.reasons if "labelled rows since the change" in reason]
+    return [int(reason.split()[0].replace(",", "")) for reason in told]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_known_of_labelled_rows_changes_nothing_while_follow_ups_stay_as_they_were(seed):
+    past = lived(seed)
+    assert what_if(_counted(past), LOOP) == what_if(past, LOOP)
+
+
+def test_follow_ups_at_most_so_many_rows_apart_come_sooner():
+    past = _counted(lived(3))
+    sooner = _follow_ups(what_if(past, changed(LOOP, "max_follow_up_rows=30")[0]))
+    assert len(sooner) > len(_follow_ups(what_if(past, LOOP)))
+    assert min(sooner) <= 50
+
+
+def test_follow_ups_that_were_not_declared_then_are_counted():
+    without = replace(LOOP, follow_ups=False)
+    past = lived(3, without)
+    assert not _follow_ups(what_if(past, without))
+    loop = changed(without, "follow_ups=yes")[0]
+    assert _follow_ups(what_if(_counted(past, limits=without), loop))
+    with pytest.raises(ContractError, match="monitor has kept none of the period; leave out follow_ups"):
+        what_if(replace(past, limits=without), loop)
+
+
+def test_what_a_turn_costs_and_gains_may_be_told_afterwards():
+    past = lived(0)
+    turns = [replace(turn, cpu_s=3600.0, gain=0.1, outcome="promoted") for turn in past.turns]
+    past = replace(past, turns=turns, rows_per_day=10.0)
+    dear = what_if(past, changed(LOOP, "value_per_loss=0.001,cost_per_cpu_hour=1,horizon=10d")[0])
+    worth = what_if(past, changed(LOOP, "value_per_loss=1,cost_per_cpu_hour=1,horizon=10d")[0])
+    assert len(dear) < len(worth) == len(what_if(past, LOOP))
+    saved = what_if(past, changed(LOOP, "value_per_loss=1,cost_per_cpu_hour=1,budget=2,budget_span=90d")[0])
+    assert len(dear) < len(saved) < len(worth)
+
+
 def test_a_period_without_any_end_of_a_turn_is_refused_in_a_sentence():
     with pytest.raises(ContractError, match="No turn ended in that period"):
         what_if(replace(lived(3), turns=[]), LOOP)
@@ -137,11 +184,36 @@ def test_nothing_asked_gives_no_turns():
 
 
 @pytest.mark.parametrize(
-    "text", ["cooldown=soon", "cooldown=", "max_turns=-1", "follow_ups=maybe", "ignore=", "margin=1"]
+    "text",
+    [
+        "cooldown=soon",
+        "cooldown=",
+        "cooldown=5",
+        "max_turns=-1",
+        "follow_ups=maybe",
+        "ignore=",
+        "margin=1",
+        "budget=nan",
+    ],
 )
 def test_what_is_not_understood_is_named(text):
     with pytest.raises(ContractError, match="is not understood; give cooldown=1d"):
         changed(LOOP, text)
+
+
+def test_what_only_fitting_again_would_tell_is_refused():
+    for text in ("canary_span=2d", "holdout_span=7d", "max_archived=8", "probation=10d"):
+        with pytest.raises(ContractError, match="which the journal cannot tell; declare it, and replay the period"):
+            changed(LOOP, text)
+    with pytest.raises(ContractError, match="declares no economics; give both value_per_loss"):
+        changed(LOOP, "budget=5")
+    with pytest.raises(WorkloadError, match="declare follow_ups=True"):
+        changed(replace(LOOP, follow_ups=False), "max_follow_up_rows=100")
+
+
+def test_none_takes_a_limit_away():
+    limited = replace(LOOP, max_turns=3, max_follow_up_rows=50)
+    assert changed(limited, "max_turns=none,max_follow_up_rows=none") == (LOOP, frozenset())
 
 
 def test_an_empty_change_is_the_same_policy():
