@@ -2,17 +2,18 @@
 
 import codecs
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv, feather, parquet
 
 from heliostat.errors import ContractError
-from heliostat.simulate.inputs import is_text
+from heliostat.simulate.written import Style, is_written, with_numbers
 
 COMMA, SEMICOLON, TAB = ",", ";", "\t"
 UTF_8 = "utf8"
+STYLES: Sequence[Style] = (".", ",")
 QUOTED = re.compile('"[^"]*"')
 
 
@@ -23,7 +24,7 @@ def _parquet(path: Path) -> pa.Table:
 def _csv(path: Path) -> pa.Table:
     """A CSV file with commas, semicolons or tabs, whichever its first line has most of outside quotes.
 
-    Programs that write semicolons often write 1,5 for 1.5: that reading is taken where it gives more numbers.
+    Numbers may have a decimal comma, and marks between thousands; where commas part fields, only the latter.
     """
     with _opened(path) as file:
         start = file.read(1 << 16)
@@ -31,11 +32,23 @@ def _csv(path: Path) -> pa.Table:
     text = start.decode("latin-1" if encoding == UTF_8 else encoding, errors="ignore")
     first_line = QUOTED.sub("", text).partition("\n")[0]
     delimiter = max(COMMA, SEMICOLON, TAB, key=first_line.count)
-    plain = _delimited(path, delimiter, decimal_point=".", encoding=encoding)
-    if delimiter == COMMA or not _num_texts(plain):
-        return plain
-    with_commas = _delimited(path, delimiter, decimal_point=COMMA, encoding=encoding)
-    return with_commas if _num_texts(with_commas) < _num_texts(plain) else plain
+    table = _delimited(path, delimiter, encoding=encoding)
+    styles = STYLES if delimiter != COMMA else STYLES[:1]
+    if not any(is_written(table[name], styles=styles) for name in _named(table, pa.string())):
+        return table
+    # What was taken for a number with a decimal point may be one of thousands: 1.234 beside 5,6.
+    numbers = _named(table, pa.float64())
+    found = with_numbers(_delimited(path, delimiter, encoding=encoding, texts=numbers), styles=styles)
+    unread = [name for name in numbers if found[name].type == pa.string()]
+    for name in unread:
+        found = found.set_column(found.column_names.index(name), name, table[name])
+    return found
+
+
+def _named(table: pa.Table, kind: pa.DataType) -> list[str]:
+    """The columns of a type whose name no other has."""
+    names = table.column_names
+    return [name for name in names if names.count(name) == 1 and table[name].type == kind]
 
 
 def _opened(path: Path) -> pa.NativeFile:
@@ -43,17 +56,22 @@ def _opened(path: Path) -> pa.NativeFile:
     return pa.input_stream(str(path), compression="gzip" if is_packed else None)
 
 
-def _delimited(path: Path, delimiter: str, *, decimal_point: str, encoding: str) -> pa.Table:
-    """Empty fields are missing in texts too; what is no UTF-8 is read byte by byte, which keeps texts apart."""
+def _delimited(path: Path, delimiter: str, *, encoding: str, texts: Sequence[str] = ()) -> pa.Table:
+    """Empty fields are missing in texts too; what is no UTF-8 is read byte by byte, which keeps texts apart.
+
+    The columns in `texts` are not turned into numbers.
+    """
     with _opened(path) as file:
         table = csv.read_csv(
             file,
             read_options=csv.ReadOptions(encoding=encoding),
             parse_options=csv.ParseOptions(delimiter=delimiter),
-            convert_options=csv.ConvertOptions(strings_can_be_null=True, decimal_point=decimal_point),
+            convert_options=csv.ConvertOptions(
+                strings_can_be_null=True, column_types=dict.fromkeys(texts, pa.string())
+            ),
         )
     if encoding == UTF_8 and not _is_utf_8(table):
-        return _delimited(path, delimiter, decimal_point=decimal_point, encoding="latin-1")
+        return _delimited(path, delimiter, encoding="latin-1", texts=texts)
     return table
 
 
@@ -64,10 +82,6 @@ def _is_utf_8(table: pa.Table) -> bool:
     except UnicodeDecodeError:
         return False
     return not any(pa.types.is_binary(table.schema.field(place).type) for place in range(len(names)))
-
-
-def _num_texts(table: pa.Table) -> int:
-    return sum(is_text(field.type) for field in table.schema)
 
 
 def _feather(path: Path) -> pa.Table:
