@@ -118,13 +118,15 @@ class Slack:
     """The answers became too cautious: their loss is lower than they expect by more than `margin`.
 
     Then the world became easier than it was when the champion learned, and learning again has something to gain. Tested
-    as `Decay` is.
+    as `Decay` is. Where the answers were too sure on the hold-out, they need only cost less than they did there; with
+    `beyond_expectation` less than they expect, so that usual times after a hold-out of hard ones are no slack.
     """
 
     margin: float
     min_rows: int = 1000
     run_length: int = 1000
     metric: Metric = log_loss
+    beyond_expectation: bool = False
 
     def __post_init__(self) -> None:
         if self.margin <= 0 or self.min_rows < 1 or self.run_length < 2:

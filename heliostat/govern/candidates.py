@@ -97,12 +97,12 @@ def can_win(judged: Sequence[Contender], *, is_older: bool, is_all: bool = False
     return is_challenge or not (is_older and any(one.sure_gain > 0 for one in judged))
 
 
-def best(judged: Sequence[Contender], blocks: Blocks) -> int:
+def best(judged: Sequence[Contender], blocks: Blocks, *, num_errors: float = 1.0) -> int:
     """The place of the one to go on with; `judged` holds the shortest windows first.
 
     Those that passed before those that did not; then all history (the better of two kinds), if no shorter window is
-    surely better over at least five blocks: the newest rows flatter whoever learned from the rows next to them, and
-    conditions come back.
+    better by more than `num_errors` standard errors over at least five blocks: the newest rows flatter whoever learned
+    from the rows next to them, and conditions come back.
     """
     places = range(len(judged))
     passed = [place for place in places if judged[place].is_passed]
@@ -112,7 +112,7 @@ def best(judged: Sequence[Contender], blocks: Blocks) -> int:
         return lowest
     wide = min(widest, key=lambda place: judged[place].loss)
     mean, error = difference(judged[lowest].losses, judged[wide].losses, blocks)
-    is_sure = _num_blocks(blocks) >= MIN_SURE_BLOCKS and mean + error < 0
+    is_sure = _num_blocks(blocks) >= MIN_SURE_BLOCKS and mean + num_errors * error < 0
     return lowest if is_sure else wide
 
 

@@ -45,13 +45,17 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One candidate: fitted on `rows` without the hold-out (or archived: `of`), its answers there, and the verdict."""
+    """One candidate: fitted on `rows` without the hold-out (or archived: `of`), its answers there, and the verdict.
+
+    `constant_loss` is what the best constant answer costs there.
+    """
 
     name: str
     rows: Index
     model: Model
     answers: Values
     loss: float
+    constant_loss: float
     verdict: Promote | Hold
     sure_gain: float
     gain: float
@@ -60,15 +64,8 @@ class Judged:
 
     @property
     def contender(self) -> Contender:
-        """The candidate as the rules see it."""
-        is_passed = isinstance(self.verdict, Promote)
-        return Contender(name=self.name, losses=self.losses, is_passed=is_passed, sure_gain=self.sure_gain)
-
-    @property
-    def as_champion(self) -> Champion:
-        """The candidate as it is, without the hold-out."""
-        until = int(self.rows[-1]) + 1
-        return Champion(number=0, model=self.model, name=self.name, until_row=until, num_rows=len(self.rows))
+        """The candidate as the rules see it that choose among several: the gates come later."""
+        return Contender(name=self.name, losses=self.losses, is_passed=True, sure_gain=self.sure_gain)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,14 +34,19 @@ class Loop:
         self._stream, self._trainer = stream, trainer
         self._monitor, self._warner = MonitorState(policy.triggers), MonitorState(policy.warnings)
         self._loop = LoopState(policy.loop)
-        self._margin = policy.decay_margin
+        self._margin, self._min_rows = policy.decay_margin, policy.min_holdout_rows
         self._watched: Watched | None = None
         self._archive: list[Champion] = []
         self._rests_until: datetime | None = None
         self._fitted: Champion | None = None
 
     def after_step(self, step: int, champion: Champion, answers: Values) -> Champion:
-        """Watch the step, and carry out what the loop decides."""
+        """Watch the step, and carry out what the loop decides.
+
+        Where fewer rows are left than nobody is judged on, nothing is fitted for them any more.
+        """
+        if self._stream.num_rows - self._stream.rows_at(step) < self._min_rows:
+            return champion
         watched = self._begun(champion)
         if self._rests_until is not None and instant(step) > self._rests_until:
             self._rests_until = None

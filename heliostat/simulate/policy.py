@@ -74,7 +74,12 @@ class Policy:
                 sudden_rows=self.sudden_min_rows,
             ),
             *self._score_decay,
-            Slack(margin=self.decay_margin, min_rows=self.decay_min_rows, metric=self.task.loss),
+            Slack(
+                margin=self.decay_margin,
+                min_rows=self.decay_min_rows,
+                metric=self.task.loss,
+                beyond_expectation=True,
+            ),
             Age(self._steps(self.age_share)),
         )
 

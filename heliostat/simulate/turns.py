@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from heliostat.blocks import NORMAL_95
 from heliostat.gates import Hold, Promote, decide
 from heliostat.govern.candidates import ALL, RECENT, SINCE, best, can_win, num_choosing, returns, windows
 from heliostat.govern.evidence import evidence
@@ -22,7 +23,6 @@ Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 NUM_BLOCKS = 20  # of a hold-out: rows near in time are alike
 HOLDOUT_PART = 3  # of the rows that are new at most a third judges, the rest teaches
-REFIT_SHARE = 0.15  # a hold-out below that share of the rows it judged adds too little to fit again for
 
 
 class Trainer:
@@ -88,9 +88,9 @@ class Trainer:
     ) -> TurnResult:
         """One turn at the end of a step; `change_row` is the first row after a change, where one is known.
 
-        In doubt (something asked besides growth) earlier champions in `archive` compete. Recent rows are always tried:
-        a world that moves slowly gives no alarm. What cannot win is not fitted: nothing where an archived champion is
-        as good as it ever was, all history not where a shorter window surely beats the champion already.
+        In doubt (something asked besides growth) earlier champions in `archive` compete. Recent rows are tried where no
+        change is known: a world that moves slowly gives no alarm. What cannot win is not fitted: nothing where an
+        archived champion is as good as it ever was, all history not where rows since a change surely beat the champion.
         """
         rows = self._stream.usable(step)
         holdout = self._holdout(rows, champion, change_row=change_row)
@@ -117,13 +117,11 @@ class Trainer:
             return TurnResult(verdict=Hold((why,)), champion=None, num_fits=0, num_labels=len(rows))
         if not isinstance(winner.verdict, Promote):
             return TurnResult(verdict=winner.verdict, champion=None, num_fits=num_fits, num_labels=len(rows))
-        is_refitted = len(holdout) > REFIT_SHARE * len(winner.rows) or winner.sure_gain > 0
-        fitted = self._refitted(winner, step) if is_refitted else winner.as_champion
-        fitted = self._referred(fitted, trial.labels, winner.answers)
+        fitted = self._referred(self._refitted(winner, step), trial.labels, winner.answers)
         return TurnResult(
             verdict=winner.verdict,
             champion=replace(fitted, number=champion.number + 1),
-            num_fits=num_fits + is_refitted,
+            num_fits=num_fits + 1,
             num_labels=len(rows),
             sure_gain=winner.sure_gain,
             gain=winner.gain,
@@ -134,11 +132,15 @@ class Trainer:
         return Trial(labels=labels, table=table, champion=champion.number, answers=champion.model.answers(table))
 
     def _returned(self, trial: Trial, archive: Sequence[Champion]) -> Judged | None:
-        """The best archived champion, if it surely beats the present one and does about as well as in its time."""
+        """The best archived champion, if it surely beats the present one and does about as well as in its time.
+
+        One that does no better than the constant answer never returns, however bad the present one is.
+        """
         none = np.zeros(0, np.int64)
         better = [one for one in archive if self._is_better_on_a_sample(one, trial)]
         judged = [self._judge_model(one.name, one.model, trial, rows=none, of=one) for one in better]
-        passed = [one for one in judged if one.sure_gain > 0 and isinstance(one.verdict, Promote)]
+        sure = [one for one in judged if one.sure_gain > 0 and one.loss < one.constant_loss]
+        passed = [one for one in sure if isinstance(one.verdict, Promote)]
         if not passed:
             return None
         lowest = min(passed, key=lambda one: one.loss)
@@ -159,7 +161,7 @@ class Trainer:
     ) -> tuple[Judged | None, int, Trial]:
         """The winner of the candidates, wholly fitted and judged, how many fits were begun, and what it was judged on.
 
-        Where there are several, each is only begun, and whoever leads then is finished.
+        Where there are several, each is only begun, and whoever leads then is finished: gates judge whole fits alone.
         """
         if len(spans) == 1:
             name, rows = spans[0]
@@ -168,18 +170,13 @@ class Trainer:
         judged: list[Judged] = []
         begun: list[Begun] = []
         for name, rows in spans:
-            is_older = change_row is None or bool(rows[0] < change_row)
-            contenders = [one.contender for one in judged]
-            if can_win(contenders, is_older=is_older, is_all=name == ALL, knows_all=knows_all):
+            is_older = change_row is not None and bool(rows[0] < change_row)
+            if can_win([one.contender for one in judged], is_older=is_older, is_all=name == ALL, knows_all=knows_all):
                 begun.append(self._learner.begin(self._stream.take(rows), self._stream.labels[rows]))
                 judged.append(self._judge_model(name, begun[-1], choosing, rows=rows, of=None))
         if not judged:
             return None, 0, trial
-        contenders = [one.contender for one in judged]
-        if not any(one.is_passed for one in contenders):
-            # What was only begun may lose to a champion that was not: then the gates say nothing yet.
-            contenders = [replace(one, is_passed=True) for one in contenders]
-        place = best(contenders, _blocks(len(choosing.labels)))
+        place = best([one.contender for one in judged], _blocks(len(choosing.labels)), num_errors=NORMAL_95)
         leader, model = judged[place], begun[place].finished()
         return self._judge_model(leader.name, model, judging, rows=leader.rows, of=None), len(judged), judging
 
@@ -208,11 +205,11 @@ class Trainer:
         return new[-min(size, self._policy.max_holdout_rows, len(new)) :] if len(new) else new
 
     def _spans(self, rows: Index, *, change_row: int | None) -> list[tuple[str, Index]]:
-        """Named training rows, the shortest first."""
+        """Named training rows, the shortest first: of a change that is known, those since it, else the recent ones."""
         wanted = {
             ALL: len(rows),
             SINCE: None if change_row is None else int((rows >= change_row).sum()),
-            RECENT: min(self._policy.window_rows, len(rows)),
+            RECENT: min(self._policy.window_rows, len(rows)) if change_row is None else None,
         }
         found = windows(wanted, can_learn=lambda size: self._can_learn(rows[-size:]))
         return [(name, rows[-size:]) for name, size in found]
@@ -239,6 +236,7 @@ class Trainer:
             model=model,
             answers=answers,
             loss=found.candidate[self._task.loss.name],
+            constant_loss=found.constant[self._task.loss.name],
             verdict=decide(self._policy.gates, found),
             sure_gain=-(found.paired.mean_difference + 1.64 * found.paired.standard_error),
             gain=-found.paired.mean_difference,

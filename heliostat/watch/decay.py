@@ -43,7 +43,8 @@ def watched(trigger: Decay | Slack, scores: Sequence[CohortScore], *, reference:
     own = [score.expected for score in scores if score.expected is not None]
     is_own = trigger.metric.losses is not None and len(own) == len(scores)
     side = -1.0 if isinstance(trigger, Slack) or trigger.metric.higher_is_better else 1.0
-    missed = _missed(reference, side=side) if is_own else 0.0
+    is_floored = side > 0 or (isinstance(trigger, Slack) and trigger.beyond_expectation)
+    missed = _missed(reference, side=side, is_floored=is_floored) if is_own else 0.0
     means, expected = _means(trigger, scores), np.array([one.loss for one in own]) if is_own else reference.score
     excess = side * (means - expected) - missed
     known = reference.standard_error**2 * reference.num_rows
@@ -77,13 +78,13 @@ def _means(trigger: Decay | Slack, scores: Sequence[CohortScore]) -> Values:
     return np.array([score.score_by_metric[trigger.metric.name] for score in scores])
 
 
-def _missed(reference: ReferenceScore, *, side: float) -> float:
+def _missed(reference: ReferenceScore, *, side: float, is_floored: bool) -> float:
     """By how much the hold-out's loss missed its expectation on that side.
 
-    A model that was overcautious on the hold-out gets no credit for it when decay is looked for.
+    A model that was overcautious on the hold-out gets no credit for it when decay is looked for (`is_floored`).
     """
     missed = 0.0 if reference.expected is None else side * (reference.score - reference.expected.loss)
-    return max(0.0, missed) if side > 0 else missed
+    return max(0.0, missed) if is_floored else missed
 
 
 def _inflation(own: Sequence[Expected], excess: Values, num_rows: Values, *, reference: ReferenceScore) -> Values:

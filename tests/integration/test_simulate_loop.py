@@ -14,6 +14,7 @@ from heliostat.simulate.play import Never, Scheduled, play
 from heliostat.simulate.policy import Policy
 from heliostat.simulate.stream import Stream, stream
 from heliostat.simulate.turns import Trainer
+from heliostat.watch.reference import loss_reference
 
 NUM_ROWS = 6000
 COLUMNS = (Number("a", low=-np.inf, high=np.inf), Number("b", low=-np.inf, high=np.inf))
@@ -189,13 +190,39 @@ def test_a_candidate_is_judged_only_on_rows_that_no_fit_has_seen():
     assert len(refitted) == usable
 
 
-def test_a_small_hold_out_is_not_fitted_to_again():
+def test_a_winner_is_fitted_again_on_the_newest_rows_however_few_they_are():
     played, learner = _stream(change=None), Counting()
     trainer = Trainer(played, learner, Policy.of(played))
     found = trainer.turn(100, trainer.fit_unjudged(played.first_step, number=1))
     assert found.champion is not None
-    assert found.champion.until_row == 4700
-    assert max(map(len, learner.shown)) == 4700
+    assert (found.champion.until_row, found.champion.num_rows) == (5000, 5000)
+    assert found.champion.reference.num_rows < 0.1 * len(learner.shown[-1])
+
+
+def test_all_history_is_tried_though_recent_rows_surely_beat_the_champion():
+    played, learner = _stream(change=0.5), Counting()
+    trainer = Trainer(played, learner, Policy.of(played))
+    found = trainer.turn(70, trainer.fit_unjudged(played.first_step, number=1))
+    assert found.sure_gain > 0
+    assert found.num_fits == 3  # recent rows, all history, and the winner on all rows
+
+
+def test_recent_rows_are_tried_where_no_change_is_known_alone():
+    played = _stream(change=None)
+    for change_row, is_tried in ((None, True), (NUM_ROWS // 2, False)):
+        learner = Counting()
+        trainer = Trainer(played, learner, Policy.of(played))
+        trainer.turn(100, trainer.fit_unjudged(played.first_step, number=1), change_row=change_row)
+        assert (any(len(labels) == played.first_rows for labels in learner.shown[1:])) == is_tried
+
+
+def test_with_fewer_rows_left_than_judge_anybody_nothing_is_fitted_any_more():
+    played = _stream(change=None)
+    policy = replace(Policy.of(played), age_share=0.01, cooldown_share=0.005)
+    trainer = Trainer(played, Counting(), policy)
+    first = trainer.fit_unjudged(played.first_step, number=1)
+    account = play(played, first, Loop(played, trainer, policy), clock=lambda: 0.0, tell=lambda text: None).account
+    assert NUM_ROWS - 6 * played.step_rows < account.turns[-1].row <= NUM_ROWS - policy.min_holdout_rows
 
 
 def test_a_champion_is_not_judged_on_rows_that_it_was_fitted_to():
@@ -275,6 +302,19 @@ def test_an_archived_champion_that_is_no_better_does_not_return():
     trainer = Trainer(played, Counting(), Policy.of(played))
     stale = trainer.fit_unjudged(played.first_step, number=1)
     assert trainer.turn(100, replace(stale, number=2), change_row=NUM_ROWS // 2, archive=[stale]).num_fits > 0
+
+
+def test_an_archived_champion_worse_than_the_constant_does_not_return_to_a_worse_one():
+    played = _stream(change=None)
+    trainer = Trainer(played, Counting(), Policy.of(played))
+    able = trainer.fit_unjudged(played.first_step, number=1)
+    bad = replace(able, number=2, model=Quadrants(np.array([0.7, 0.7, 0.3, 0.3])))
+    worse = replace(able, number=3, model=Quadrants(np.array([0.95, 0.95, 0.05, 0.05])))
+    rows = played.usable(100)[-300:]
+    answers = bad.model.answers(played.take(rows))
+    known = loss_reference(played.labels[rows], answers, blocks=np.arange(300) // 15, task=played.task)
+    assert known.score > 0.8
+    assert trainer.turn(100, worse, archive=[replace(bad, reference=known)]).num_fits > 0
 
 
 def _with_economics(**costs: float):

@@ -10,6 +10,7 @@ from heliostat.govern.candidates import (
     Contender,
     best,
     can_win,
+    difference,
     num_choosing,
     returns,
     sure_gain,
@@ -51,6 +52,13 @@ def test_all_history_goes_on_unless_a_shorter_window_is_surely_better():
     near = [contender(SINCE, np.sort(losses(0.499, seed=1))), contender(ALL, losses(0.5, seed=2))]
     far = [contender(SINCE, losses(0.4, seed=1)), contender(ALL, losses(0.5, seed=2))]
     assert (best(near, BLOCKS), best(far, BLOCKS)) == (1, 0)
+
+
+def test_how_sure_a_shorter_window_must_be_may_be_asked_for():
+    mean, error = difference(losses(0.5, seed=1), losses(0.5, seed=2), BLOCKS)
+    shorter = losses(0.5, seed=1) - mean - 1.3 * error  # better by so many errors
+    judged = [contender(SINCE, shorter), contender(ALL, losses(0.5, seed=2))]
+    assert [best(judged, BLOCKS, num_errors=errors) for errors in (1.0, 1.64)] == [0, 1]
 
 
 def test_who_passed_goes_before_who_did_not():

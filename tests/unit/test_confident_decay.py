@@ -7,7 +7,7 @@ import pytest
 
 from heliostat.metrics import log_loss
 from heliostat.tasks import BINARY
-from heliostat.triggers import Decay
+from heliostat.triggers import Decay, Slack
 from heliostat.watch.decay import staked_log_values, watched, wealth_limit
 from heliostat.watch.events import CohortScore
 from heliostat.watch.reference import loss_reference
@@ -99,3 +99,20 @@ def test_the_longer_a_spotless_hold_out_the_fewer_bad_blocks_are_tolerated():
     often_bad = [cohort(*answered(generator, NUM_ROWS, share_wrong=0.4 * (block % 6 == 1))) for block in range(60)]
     assert alarms(often_bad, holdout(generator, 20), in_bursts) is None  # three in twenty are left open
     assert alarms(often_bad, holdout(generator, 300), in_bursts) is not None
+
+
+def _hesitant(generator, num_rows, *, share):
+    """Labels of one kind in `share` of the rows, and answers that always say 0.7 of them."""
+    return (generator.random(num_rows) < share).astype(float), np.full(num_rows, 0.7)
+
+
+@pytest.mark.parametrize(("share", "is_slack"), [(0.7, {False: True, True: False}), (0.9, {False: True, True: True})])
+def test_usual_times_after_a_hold_out_of_hard_ones_are_slack_unless_beyond_expectation(share, is_slack):
+    generator = np.random.default_rng(0)
+    labels, answers = _hesitant(generator, 1000, share=0.4)  # too sure, by far
+    reference = loss_reference(labels, answers, blocks=np.arange(1000) // 50, task=BINARY)
+    scores = [cohort(*_hesitant(generator, 100, share=share)) for _ in range(30)]
+    for beyond, expected in is_slack.items():
+        trigger = Slack(margin=0.02, min_rows=200, beyond_expectation=beyond)
+        found = watched(trigger, scores, reference=reference)
+        assert (found.detected.log_value >= wealth_limit(trigger)) == expected
