@@ -11,6 +11,7 @@ Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 DUE_QUANTILE = 0.95
 SCALE = 1e9
+SURE_ERRORS = 3.0  # standard errors: looked at in every step
 SAMPLE_ROWS = 20_000  # more rows move the estimate by less than its noise
 
 
@@ -22,16 +23,23 @@ def due_rows(event_at: Values, label_at: Values, ends: Index) -> Index:
     short to know either, the older half of the rows counts as due: else a stream with long delays could not begin.
     The estimate for a step uses only what was known by then.
     """
+    return due_and_known(event_at, label_at, ends)[0]
+
+
+def due_and_known(event_at: Values, label_at: Values, ends: Index) -> tuple[Index, NDArray[np.bool_]]:
+    """`due_rows`, and for each step whether it is known at its end how long labels take."""
     found = np.zeros(len(ends), np.int64)
+    is_known = np.zeros(len(ends), np.bool_)
     for step in range(1, len(ends)):
         num_rows = int(ends[step])
         now = float(event_at[num_rows - 1])
         longest = delay_quantile(event_at[:num_rows], label_at[:num_rows], now=now)
         if not np.isfinite(longest):
             longest = _matures_after(event_at[:num_rows], label_at[:num_rows], now=now)
+        is_known[step] = np.isfinite(longest)
         num_due = int(np.searchsorted(event_at[:num_rows], now - longest, side="right"))
         found[step] = max(num_due, num_rows // 2, found[step - 1])
-    return found
+    return found, is_known
 
 
 def delay_quantile(event_at: Values, label_at: Values, *, now: float) -> float:
@@ -58,3 +66,16 @@ def _matures_after(event_at: Values, label_at: Values, *, now: float) -> float:
     delays = np.where(label_at <= now, label_at - event_at, np.nan)
     found = maturity(delays / span * SCALE, (now - event_at) / span * SCALE)
     return math.inf if found is None else found.after / MICROSECOND / SCALE * span
+
+
+def differ_by_delay(values: Values, delays: Index) -> bool:
+    """Whether labels that came soon surely differ from those that came late; what is still to come does then, too.
+
+    Both halves of the labels that are known, shape (num_labels,), each with its delay.
+    """
+    is_late = delays > np.median(delays) if len(delays) else np.zeros(0, bool)
+    soon, late = values[~is_late], values[is_late]
+    if min(len(soon), len(late)) < 2:
+        return False
+    error = math.sqrt(soon.var(ddof=1) / len(soon) + late.var(ddof=1) / len(late))
+    return bool(abs(soon.mean() - late.mean()) > SURE_ERRORS * error)

@@ -22,6 +22,7 @@ from heliostat.watch.monitor import MonitorState
 
 INSTANT = re.compile(r"\b\d{4}-\d\d-\d\d(T[\d:]+\+00:00)?")
 MAX_ARCHIVED = 8
+ONE_SIDED = "labels that come late differ from those that come soon, and how long they take is not known yet"
 Values = NDArray[np.float64]
 
 
@@ -59,7 +60,7 @@ class Loop:
             self._warn(self._warner.handle(window), step=step)
         seen: list[Event] = [*windows, *([] if cohort is None else [cohort]), Tick(at=instant(step))]
         for event in seen:
-            self._decide(self._monitor.handle(event), step=step)
+            self._decide(self._put_off(self._monitor.handle(event), step=step), step=step)
         num_since, rows_per_day = self._num_since_change(step), float(self._stream.step_rows)
         self._loop.handle(Matured(at=instant(step), num_since_change=num_since, rows_per_day=rows_per_day))
         self._loop.handle(Ticked(at=instant(step)))
@@ -75,6 +76,17 @@ class Loop:
             event = changed(judged, step=first_step, num_known=champion.num_rows, task=self._stream.task)
             self._warn(self._monitor.handle(event) + self._warner.handle(event), step=first_step)
         return self._watched
+
+    def _put_off(self, decisions: Sequence[Decision], *, step: int) -> Sequence[Decision]:
+        """What is left to decide: no turn while the labels that are known are one-sided; it is asked for again then."""
+        asks = [one for one in decisions if isinstance(one, Retrain)]
+        if not asks or not self._stream.is_one_sided(step):
+            return decisions
+        self._monitor.handle(TurnEnded(at=instant(step)))
+        if not self.account.declined:
+            reason = self._told("; ".join(asks[0].reasons).replace(" days", " steps"))
+            self.account.declined.append(self._note(step, reason, outcome=f"declined: {ONE_SIDED}"))
+        return [one for one in decisions if not isinstance(one, Retrain)]
 
     def _decide(self, decisions: Sequence[Decision], *, step: int) -> None:
         self._warn([one for one in decisions if isinstance(one, Alert)], step=step)

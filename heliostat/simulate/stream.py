@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from heliostat.columns import Column
 from heliostat.errors import ContractError
-from heliostat.simulate.delays import due_rows
+from heliostat.simulate.delays import differ_by_delay, due_and_known
 from heliostat.tasks import BINARY, Task
 
 Values = NDArray[np.float64]
@@ -33,7 +33,8 @@ class Stream:
     """Rows in order; `labels` holds those of `task`, NaN for never known.
 
     `known_step` is when each label is known, `due_step` when each row is due; `due_rows` counts those by each step. The
-    first step has `lead_rows` rows, every other `step_rows`, the last what is left.
+    first step has `lead_rows` rows, every other `step_rows`, the last what is left. `is_due_known` says for
+    each step whether it is known then how long labels take; None: always.
     """
 
     inputs: pa.Table
@@ -46,6 +47,7 @@ class Stream:
     step_rows: int
     task: Task = BINARY
     lead_rows: int | None = None  # as many as any step where it is None
+    is_due_known: NDArray[np.bool_] | None = None
 
     @property
     def num_rows(self) -> int:
@@ -74,6 +76,18 @@ class Stream:
         """The rows that may be learned from and judged by at the end of a step, in order."""
         is_usable = (self.due_step <= step) & (self.known_step <= step) & np.isfinite(self.labels)
         return np.flatnonzero(is_usable)
+
+    def is_one_sided(self, step: int) -> bool:
+        """Whether the labels known at the end of a step surely are others than those still to come.
+
+        So it is while nobody knows yet how long labels take, and those that came late differ from those that came soon.
+        """
+        if self.is_due_known is None or self.is_due_known[step]:
+            return False
+        rows = self.usable(step)
+        labels = self.labels[rows]
+        values = labels if self.task.kind == "quantity" else (labels == np.median(labels)).astype(np.float64)
+        return differ_by_delay(values, self.known_step[rows] - self.steps_of(rows))
 
     def falls_due(self, step: int) -> Index:
         """The rows that fall due in a step, in order."""
@@ -132,14 +146,15 @@ def stream(
     ends = np.minimum(np.arange(num_steps + 1) * step_rows, num_rows)
     own_step = np.arange(num_rows) // step_rows + 1
     known_step = due_step = own_step
+    is_due_known = None
     if event_at is not None:
         reached_at = event_at[np.maximum(ends[1:], 1) - 1]
         if label_at is not None:
             known_step = np.maximum(own_step, _reached(reached_at, label_at))
-            num_due = due_rows(event_at, label_at, ends)
+            num_due, is_due_known = due_and_known(event_at, label_at, ends)
             due_step = np.searchsorted(num_due, np.arange(1, num_rows + 1), side="left")
         if due_at is not None:
-            due_step = np.maximum(own_step, _reached(reached_at, due_at))
+            due_step, is_due_known = np.maximum(own_step, _reached(reached_at, due_at)), None
             known_step = known_step if label_at is not None else due_step
     made = Stream(
         inputs=inputs,
@@ -151,6 +166,7 @@ def stream(
         first_step=min(max(1, round(first * num_rows / step_rows)), num_steps - 1),
         step_rows=step_rows,
         task=task,
+        is_due_known=is_due_known,
     )
     made = replace(made, first_step=_first_step(made))
     num_scored = int(np.isfinite(labels[made.first_rows :]).sum())

@@ -317,6 +317,24 @@ def test_an_archived_champion_worse_than_the_constant_does_not_return_to_a_worse
     assert trainer.turn(100, worse, archive=[replace(bad, reference=known)]).num_fits > 0
 
 
+def test_no_turn_comes_while_known_labels_are_one_sided_and_the_ask_is_heard_afterwards():
+    played = _stream(change=None)
+    rows = np.arange(NUM_ROWS)
+    is_late = played.labels == 1  # ones are told ten steps later
+    late = replace(
+        played,
+        known_step=np.where(is_late, played.known_step + 10, played.known_step),
+        is_due_known=np.arange(played.num_steps + 1) >= 70,
+    )
+    account = _loop_answers(late).account
+    assert played.rows_at(70) <= account.turns[0].row <= played.rows_at(75)
+    assert "how long they take is not known yet" in account.declined[0].outcome
+    assert account.declined[0].row < account.turns[0].row
+    at_once = _loop_answers(replace(late, known_step=late.steps_of(rows))).account
+    assert at_once.declined == []
+    assert at_once.turns[0].row < account.turns[0].row
+
+
 def _with_economics(**costs: float):
     seconds = iter(range(100_000))
     played = _stream(change=0.5)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from heliostat.errors import ContractError
-from heliostat.simulate.delays import delay_quantile, due_rows
+from heliostat.simulate.delays import delay_quantile, differ_by_delay, due_rows
 from heliostat.simulate.table import Roles, prepare
 
 NUM_ROWS = 1000
@@ -107,6 +107,32 @@ def test_what_is_due_does_not_depend_on_labels_told_later():
     ends = np.arange(0, 601, 50)
     other = np.where(told > event[299], told + 1000, told)
     assert due_rows(event, told, ends)[:7].tolist() == due_rows(event, other, ends)[:7].tolist()
+
+
+def _delayed(late_share: float):
+    """Half of the labels come at once and are ones in 3 of 10; half come late, and are ones in `late_share` of them."""
+    generator = np.random.default_rng(0)
+    is_late = generator.random(NUM_ROWS) < 0.5
+    event = np.arange(NUM_ROWS, dtype=float)
+    told = event + np.where(is_late, generator.uniform(100, 500, NUM_ROWS), 0.0)
+    y = (generator.random(NUM_ROWS) < np.where(is_late, late_share, 0.3)).astype(int)
+    return _prepared(_table(at=event, told=told, y=y), event_time="at", label_time="told").stream
+
+
+def test_labels_are_one_sided_while_late_ones_differ_and_nobody_knows_how_long_they_take():
+    other, alike = _delayed(0.7), _delayed(0.3)
+    last = other.num_steps
+    assert other.is_due_known is not None
+    assert not other.is_due_known[8:10].any()
+    assert other.is_due_known[last]
+    assert [other.is_one_sided(9), other.is_one_sided(last)] == [True, False]
+    assert not alike.is_one_sided(9)
+
+
+def test_labels_without_delays_are_never_one_sided():
+    assert not differ_by_delay(np.arange(100.0), np.zeros(100, np.int64))
+    assert not differ_by_delay(np.zeros(0), np.zeros(0, np.int64))
+    assert differ_by_delay(np.arange(100.0), np.arange(100))
 
 
 def test_every_kind_of_column_is_taken_or_left_out_with_a_sentence():
