@@ -169,15 +169,22 @@ def _fit_judged(
                 start=candidate.start,
                 device=str(ray.train.torch.get_device()),
             )
-    answers = bundle.served(workload, fitted).answers(chosen.validation)
-    labels = chosen.validation["label"].to_numpy()
-    scores = stored(
-        {f"validation_{metric.name}": scored(workload, metric, labels, answers) for metric in workload.scored_by}
-    )
-    lineage = _lineage(run, fitted, chosen, name=candidate.name, start=candidate.start)
     later_loss = fitted.history[fitted.best_epoch].validation_loss
     print(f"candidate {candidate.name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
-    return _write(run, workload, fitted, shown(chosen.before), lineage=lineage, scores=scores)
+    lineage = _lineage(run, fitted, chosen, name=candidate.name, start=candidate.start)
+
+    def written() -> dict[str, Any]:
+        scores = _scores(workload, fitted, chosen.validation)
+        return _write(run, workload, fitted, shown(chosen.before), lineage=lineage, scores=scores)
+
+    return parallel.first_gives(written)
+
+
+def _scores(workload: Workload, fitted: Fitted, validation: pa.Table) -> dict[str, float | None]:
+    answers = bundle.served(workload, fitted).answers(validation)
+    labels = validation["label"].to_numpy()
+    found = {f"validation_{metric.name}": scored(workload, metric, labels, answers) for metric in workload.scored_by}
+    return stored(found)
 
 
 def _fit_again(
@@ -213,7 +220,9 @@ def _fit_again(
             )
     lineage = {**_lineage(run, fitted, chosen, name=name, start=candidate.start), "refit_of": judged["candidate"]}
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
-    return _write(run, workload, fitted, shown(chosen.all), lineage=lineage, scores=judged["scores"])
+    return parallel.first_gives(
+        lambda: _write(run, workload, fitted, shown(chosen.all), lineage=lineage, scores=judged["scores"])
+    )
 
 
 def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str, start: Start | None) -> dict[str, Any]:
@@ -251,7 +260,7 @@ def _write(
     lineage: dict[str, Any],
     scores: dict[str, float | None],
 ) -> dict[str, Any]:
-    """The bundle with the profile of `rows`. Written by every worker: the same bytes under the same name."""
+    """The bundle with the profile of `rows`, written by the first worker, who alone is sure to have all weights."""
     answers = bundle.served(workload, fitted).answers(rows)
     profile = Profile.fit(
         rows,

@@ -9,8 +9,10 @@ from typing import Any
 import ray.train
 from ray.train import Checkpoint, CheckpointUploadMode
 
+from heliostat.errors import TrainingError
 from heliostat.learn import parallel
 from heliostat.learn.state import FitState
+from jobs._parts import DONE_FILE, PARTS_FILE, PartsWriter, has_all_parts
 
 CHECKPOINT_EVERY_S = 1.0
 SYNC, ASYNC = CheckpointUploadMode.SYNC, CheckpointUploadMode.ASYNC
@@ -19,9 +21,16 @@ CPU_S = "cpu_s"  # of all workers of an attempt so far, as reported with each ca
 
 def read_kept(directory: Path) -> tuple[dict[str, dict[str, Any]], FitState | None]:
     """The candidates that a checkpoint says are done, and the fit under way; OSError, ValueError or TrainingError."""
-    done = json.loads((directory / "done.json").read_text())
+    done = json.loads((directory / DONE_FILE).read_text())
     state_file = directory / "fit.safetensors"
-    return done, FitState.from_bytes(state_file.read_bytes()) if state_file.exists() else None
+    if state_file.exists():
+        return done, FitState.from_bytes(state_file.read_bytes())
+    header = directory / PARTS_FILE
+    if not header.exists():
+        return done, None
+    if not has_all_parts(directory):
+        raise TrainingError(f"The checkpoint {directory} lacks parts; remove it, and the run goes on from another.")
+    return done, FitState.of(json.loads(header.read_text()), {}, parts_dir=directory)
 
 
 class Progress:
@@ -30,6 +39,7 @@ class Progress:
     def __init__(self, done: dict[str, dict[str, Any]], state: FitState | None) -> None:
         self.done, self.state = done, state
         self._kept_at_s = float("-inf")
+        self._parts = PartsWriter()
 
     @classmethod
     def resumed(cls) -> "Progress":
@@ -44,15 +54,20 @@ class Progress:
         return cls(done, state)
 
     def keep(self, state: FitState) -> None:
-        """Checkpoint the fit that is under way, while its next steps run; at most once a second."""
+        """Checkpoint the fit that is under way, while its next steps run; at most one at a time, and once a second."""
         if not state.num_steps and ray.train.get_context().get_world_rank() == 0:
             scores = state.history[-1]
             print(f"  epoch {state.num_epochs}: loss {scores.train_loss:.4f}, later rows {scores.validation_loss:.4f}")
         # Ray takes one report a poll interval: of quick epochs they would pile up, and wait for each other at the end.
-        if parallel.first_says(time.monotonic() - self._kept_at_s < CHECKPOINT_EVERY_S):
+        is_too_early = time.monotonic() - self._kept_at_s < CHECKPOINT_EVERY_S
+        if parallel.first_says(is_too_early or self._parts.is_writing):
             return
         self._kept_at_s = time.monotonic()
-        self._report(state, {"num_epochs": state.num_epochs, "num_steps": state.num_steps}, mode=ASYNC)
+        values: dict[str, float] = {"num_epochs": state.num_epochs, "num_steps": state.num_steps}
+        if state.is_in_parts:
+            self._report_parts(state, values)
+        else:
+            self._report(state, values, mode=ASYNC)
 
     def finish(self, candidate: str, result: dict[str, Any]) -> None:
         """Checkpoint that a candidate is written."""
@@ -64,7 +79,7 @@ class Progress:
         checkpoint = None
         if ray.train.get_context().get_world_rank() == 0:
             directory = Path(tempfile.mkdtemp(prefix="heliostat-checkpoint-"))
-            (directory / "done.json").write_text(json.dumps(self.done))
+            (directory / DONE_FILE).write_text(json.dumps(self.done))
             if state is not None:
                 (directory / "fit.safetensors").write_bytes(state.to_bytes())
             checkpoint = Checkpoint.from_directory(str(directory))
@@ -73,4 +88,13 @@ class Progress:
             checkpoint=checkpoint,
             checkpoint_upload_mode=mode,
             delete_local_checkpoint_after_upload=True,
+        )
+
+    def _report_parts(self, state: FitState, values: dict[str, float]) -> None:
+        self._parts.take(state, dict(self.done))
+        ray.train.report(
+            values,
+            checkpoint=Checkpoint.from_directory(tempfile.gettempdir()),  # stands for what is written only now
+            checkpoint_upload_mode=ASYNC,
+            checkpoint_upload_fn=self._parts,
         )

@@ -20,7 +20,7 @@ from heliostat.learn.objective import Calibrated
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.row_checks import check_differ, check_labels, check_later, days
 from heliostat.learn.rows import EVENT_AT, ordered
-from heliostat.learn.run_epochs import OnEpoch, begin, load_weights, run
+from heliostat.learn.run_epochs import OnEpoch, begin, load_weights, run, whole
 from heliostat.learn.start import Start
 from heliostat.learn.state import EpochScores, FitState, Tensors
 from heliostat.learn.streamed import Streamed
@@ -64,11 +64,11 @@ def fit(
     """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins.
 
     Both have key, event_at, label (known for every row) and the declared columns. Streamed rows are read again in every
-    epoch, and never lie in memory together. In a group of workers each
-    one calls this with the same arguments and gets the same answer. `on_epoch` is called after every epoch, and every
-    `Training(checkpoint_steps)` batches, with a state from which another call goes on, to the same last bit. With
-    `start` the network goes on from that version, on rows prepared as it prepared them. Raises TrainingError when no
-    usable network can come of it.
+    epoch, and never lie in memory together. In a group of workers each one calls this with the same arguments and gets
+    the same answer; but of a network that is laid out over them (`Training(shard)`) the first one alone gets `weights`,
+    and a state has each one's parts. `on_epoch` is called after every epoch, and every `Training(checkpoint_steps)`
+    batches, with a state from which another call goes on, to the same last bit. With `start` the network goes on from
+    that version, on rows prepared as it prepared them. Raises TrainingError when no usable network can come of it.
     """
     material = material_of(workload, train, start=start)
     validation = ordered(validation, workload, purpose="validation")
@@ -90,7 +90,7 @@ def fit(
         material,
         state,
         calibration=material.objective.calibration(logits, unseen.labels, blocks=days(validation)),
-        weights=weights,
+        weights=whole(learner, weights),
         best_epoch=kept,
         seed=seed,
         num_validation_rows=unseen.num_rows,
@@ -130,7 +130,7 @@ def refit(  # noqa: PLR0913 (as `fit`, and what that found)
         material,
         state,
         calibration=calibration if workload.training.carry_shift else calibration.doubt(),
-        weights=state.weights,
+        weights=whole(learner, state.weights),
         best_epoch=state.num_epochs - 1,
         seed=seed,
         num_validation_rows=0,

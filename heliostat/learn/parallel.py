@@ -3,13 +3,18 @@
 Without an initialised process group (no Ray Train, or one worker) everything here does nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+from heliostat.errors import HeliostatError
+
+Found = TypeVar("Found")
 
 
 def num_ranks() -> int:
@@ -63,6 +68,25 @@ def first_says(value: bool) -> bool:
     said = torch.tensor([int(value)], device=_device())
     dist.broadcast(said, src=0)
     return bool(said.item())
+
+
+def first_gives(work: Callable[[], Found]) -> Found:
+    """What the first worker's `work` gives, on all; where it raises an error of ours or has no memory, all raise that.
+
+    The others wait. What is given goes through pickle.
+    """
+    if num_ranks() == 1:
+        return work()
+    told: list[object] = [None, None]
+    if own_rank() == 0:
+        try:
+            told[0] = work()
+        except (HeliostatError, MemoryError) as error:
+            told[1] = error
+    dist.broadcast_object_list(told, src=0)
+    if isinstance(told[1], Exception):
+        raise told[1]
+    return cast(Found, told[0])
 
 
 def total(value: float) -> float:

@@ -28,19 +28,31 @@ def begin(learner: Learner, resume: FitState | None, *, start: Start | None, fin
             "give the run a new name, or leave `resume` out to start anew."
         )
     try:
-        load_weights(learner, resume.weights)
+        return _restored(learner, resume)
+    except TrainingError:
+        raise
     except RuntimeError as error:
         raise TrainingError(
             f"The checkpoint after epoch {resume.num_epochs} does not fit the network, which was changed since "
             f"({str(error).partition(chr(10))[0]}); give the run a new name."
         ) from error
-    if learner.is_sharded:
-        from heliostat.learn.sharding import part_of  # a second to import, and few networks need it
 
-        restore_optimizer(learner.optimizer, resume.optimizer, place=part_of)
-    else:
+
+def _restored(learner: Learner, resume: FitState) -> FitState:
+    """The state with all tensors, which network and optimizer now have; of a sharded network this worker's parts."""
+    if resume.parts_dir is not None:
+        from heliostat.learn.parts import read  # a second to import, and few networks need it
+
+        resume = read(resume, learner.module, learner.optimizer)
+    load_weights(learner, resume.weights)
+    if not learner.is_sharded:
         restore_optimizer(learner.optimizer, resume.optimizer)
-    return resume
+        return resume
+    from heliostat.learn.sharding import part_of, parts_of  # a second to import, and few networks need it
+
+    restore_optimizer(learner.optimizer, resume.optimizer, place=part_of)
+    # A state of whole tensors, which one worker wrote, goes on in parts.
+    return replace(resume, best_weights=parts_of(resume.best_weights, learner.module), is_in_parts=True)
 
 
 def load_weights(learner: Learner, weights: Tensors) -> None:
@@ -114,17 +126,20 @@ def _after_epoch(learner: Learner, state: FitState, *, scores: EpochScores) -> F
 
 
 def _stored(learner: Learner, state: FitState) -> FitState:
-    """The state with the weights and moments of this moment, whole; every worker must ask."""
-    weights = {name: _copied(learner, tensor) for name, tensor in learner.module.state_dict().items()}
-    # In one order on all workers, who gather each tensor together: a file gives them back in any.
-    found = sorted(optimizer_tensors(learner.optimizer).items())
-    moments = {name: _copied(learner, tensor) for name, tensor in found}
-    return replace(state, weights=weights, optimizer=moments)
+    """The state with the weights and moments of this moment; of a sharded network with this worker's parts of them."""
+    weights = {name: _copied(tensor) for name, tensor in learner.module.state_dict().items()}
+    moments = {name: _copied(tensor) for name, tensor in optimizer_tensors(learner.optimizer).items()}
+    return replace(state, weights=weights, optimizer=moments, is_in_parts=learner.is_sharded)
 
 
-def _copied(learner: Learner, tensor: torch.Tensor) -> torch.Tensor:
-    if learner.is_sharded:
-        from heliostat.learn.sharding import whole  # a second to import, and few networks need it
-
-        tensor = whole(tensor)
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().cpu().clone()
+
+
+def whole(learner: Learner, weights: Tensors) -> Tensors:
+    """The weights of a state, whole; of a sharded network on the first worker, nothing on others. All must ask."""
+    if not learner.is_sharded:
+        return weights
+    from heliostat.learn.sharding import whole_on_first  # a second to import, and few networks need it
+
+    return whole_on_first(weights)

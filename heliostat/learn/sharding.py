@@ -6,6 +6,7 @@ Imported only where that is asked for: what it needs takes a second to import.
 from collections.abc import Mapping
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -23,15 +24,22 @@ def lay_out(module: nn.Module) -> nn.Module:
     return module
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor with the parts of all workers, which must all ask; others are given back as they are."""
-    gathered: torch.Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return gathered
+def whole_on_first(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors with the parts of all workers, who must all ask: the first one gets them, the others nothing.
+
+    They are gathered one at a time, so no other worker holds more than one.
+    """
+    found = {}
+    for name, tensor in tensors.items():
+        gathered = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if dist.get_rank() == 0:
+            found[name] = gathered.cpu()
+    return found
 
 
 def part_of(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """The part of a whole tensor that this worker holds of `like`; all of it where `like` is whole or another shape."""
-    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+    """The part of a tensor that this worker holds of `like`; as it is where `like` is whole or another shape."""
+    if isinstance(tensor, DTensor) or not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor
     part: torch.Tensor = distribute_tensor(
         tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None
@@ -40,6 +48,6 @@ def part_of(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def parts_of(tensors: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
-    """The parts of a network's whole weights that this worker holds."""
+    """The parts of a network's weights that this worker holds; those that are parts already stay so."""
     likes = module.state_dict()
     return {name: part_of(tensor, likes[name]) if name in likes else tensor for name, tensor in tensors.items()}

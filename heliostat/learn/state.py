@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import safetensors
 import torch
@@ -12,6 +13,7 @@ from heliostat.errors import TrainingError
 
 Tensors = Mapping[str, torch.Tensor]
 Place = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+WEIGHTS, BEST, OPTIMIZER = "weights", "best", "optimizer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class EpochScores:
 class FitState:
     """A fit after some epochs, and `num_steps` batches of the next one, whose losses add up to `loss_total`.
 
-    `fingerprint` names the data, the seed and the settings that it belongs to.
+    `fingerprint` names the data, the seed and the settings that it belongs to. Where the network is laid out over
+    workers the tensors are this worker's parts; they lie in the files of `parts_dir` where one is named, not here.
     """
 
     fingerprint: str
@@ -36,6 +39,8 @@ class FitState:
     history: tuple[EpochScores, ...]
     num_steps: int = 0
     loss_total: float = 0.0
+    is_in_parts: bool = False
+    parts_dir: Path | None = None
 
     @property
     def num_epochs(self) -> int:
@@ -53,17 +58,38 @@ class FitState:
 
     def to_bytes(self) -> bytes:
         """The state as one safetensors file."""
-        tensors = {
-            f"{part}/{name}": tensor.detach().cpu().contiguous().clone()
-            for part, named in self._parts().items()
-            for name, tensor in named.items()
-        }
+        tensors = {path: tensor.detach().cpu().contiguous().clone() for path, tensor in self.tensors().items()}
+        return save(tensors, metadata=self.header())
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All of them, by "weights/<name>", "best/<name>" or "optimizer/<name>"."""
+        named = {WEIGHTS: self.weights, BEST: self.best_weights, OPTIMIZER: self.optimizer}
+        return {f"{kind}/{name}": tensor for kind, found in named.items() for name, tensor in found.items()}
+
+    def header(self) -> dict[str, str]:
+        """All but the tensors."""
         history = json.dumps([asdict(scores) for scores in self.history])
         under_way = json.dumps([self.num_steps, self.loss_total])
-        return save(tensors, metadata={"fingerprint": self.fingerprint, "history": history, "under_way": under_way})
+        return {"fingerprint": self.fingerprint, "history": history, "under_way": under_way}
 
-    def _parts(self) -> Mapping[str, Tensors]:
-        return {"weights": self.weights, "best": self.best_weights, "optimizer": self.optimizer}
+    @classmethod
+    def of(cls, header: Mapping[str, str], tensors: Tensors, *, parts_dir: Path | None = None) -> "FitState":
+        """The state with the `header` and `tensors` of another; without tensors, where those lie in files."""
+        found: dict[str, dict[str, torch.Tensor]] = {WEIGHTS: {}, BEST: {}, OPTIMIZER: {}}
+        for path, tensor in tensors.items():
+            kind, name = path.split("/", 1)
+            found[kind][name] = tensor
+        num_steps, loss_total = json.loads(header["under_way"])
+        return cls(
+            num_steps=num_steps,
+            loss_total=loss_total,
+            fingerprint=header["fingerprint"],
+            weights=found[WEIGHTS],
+            best_weights=found[BEST],
+            optimizer=found[OPTIMIZER],
+            history=tuple(EpochScores(**scores) for scores in json.loads(header["history"])),
+            parts_dir=parts_dir,
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "FitState":
@@ -73,20 +99,7 @@ class FitState:
         except safetensors.SafetensorError as error:
             raise TrainingError(f"The checkpoint cannot be read ({error}); remove it to start anew.") from error
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
-        for path, tensor in tensors.items():
-            part, name = path.split("/", 1)
-            parts[part][name] = tensor
-        num_steps, loss_total = json.loads(header["under_way"])
-        return cls(
-            num_steps=num_steps,
-            loss_total=loss_total,
-            fingerprint=header["fingerprint"],
-            weights=parts["weights"],
-            best_weights=parts["best"],
-            optimizer=parts["optimizer"],
-            history=tuple(EpochScores(**scores) for scores in json.loads(header["history"])),
-        )
+        return cls.of(header, tensors)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

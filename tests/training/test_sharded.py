@@ -1,70 +1,89 @@
-"""A network laid out over several workers, each a process of its own."""
+"""A network laid out over several workers, each a process of its own, and its checkpoints in parts."""
 
+import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from heliostat.learn.fit import fit
 from heliostat.learn.rows import split_by_time
-from tests.toy import workload
+from jobs._parts import has_all_parts
 from tests.toy_rows import labelled_rows
+from tests.training.sharded_rank import KILLED, OWN
 
-QUICK = replace(workload, training=replace(workload.training, epochs=3))
 ROOT = Path(__file__).parents[2]
 
-SHARDED = """
-import os, sys
-from dataclasses import replace
-from pathlib import Path
-import torch, torch.distributed as dist
-from safetensors.torch import save_file
-from heliostat.learn.fit import fit
-from heliostat.learn.rows import split_by_time
-from heliostat.learn.state import FitState
-from tests.toy import workload
-from tests.toy_rows import labelled_rows
-torch.set_num_threads(1)
-rank, folder, num_ranks, resumes = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "resumes"
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet{num_ranks}", rank=rank, world_size=num_ranks)
-sharded = replace(workload, training=replace(workload.training, epochs=3, shard=True, checkpoint_steps=4, accumulate=2))
-parts = split_by_time(labelled_rows("2024-01", "2024-02", rows_per_part=600), share=0.2)
-resume = FitState.from_bytes((folder / "state").read_bytes()) if resumes else None
 
-def keep(state):
-    if not resumes and (state.num_epochs, state.num_steps) == (1, 4):
-        if rank == 0:
-            (folder / "state").write_bytes(state.to_bytes())
-        dist.barrier()
-        os._exit(7)
-
-fitted = fit(sharded, *parts, seed=1, on_epoch=keep, resume=resume)
-save_file(dict(fitted.weights), f"{folder}/{rank}.safetensors")
-dist.destroy_process_group()
-"""
-
-
-def sharded_ranks(folder, num_ranks: int, how: str) -> list[int]:
+def sharded_ranks(folder: Path, num_ranks: int, how: str) -> list[int]:
     """The exit codes of so many workers that share one network."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", SHARDED]
+    command = [sys.executable, "-m", "tests.training.sharded_rank"]
     ranks = [
-        subprocess.Popen([*command, str(rank), str(folder), str(num_ranks), how], env=environment, cwd=ROOT)
+        subprocess.Popen(
+            [*command, str(rank), str(num_ranks), str(folder), how],
+            env=environment,
+            cwd=ROOT,
+            stderr=(folder / f"{how}-{num_ranks}-{rank}.log").open("w"),
+        )
         for rank in range(num_ranks)
     ]
     return [rank.wait(timeout=150) for rank in ranks]
 
 
-def test_a_network_laid_out_over_two_workers_goes_on_over_three_and_is_the_one_that_one_fits(tmp_path):
-    assert sharded_ranks(tmp_path, 2, "begins") == [7, 7]
-    assert sharded_ranks(tmp_path, 3, "resumes") == [0, 0, 0]
-    found = [load_file(tmp_path / f"{rank}.safetensors") for rank in range(3)]
-    parts = split_by_time(labelled_rows("2024-01", "2024-02", rows_per_part=600), share=0.2)
-    alone = fit(QUICK, *parts, seed=1).weights
-    for weights in found:
-        assert all(torch.equal(weights[name], found[0][name]) for name in alone)
-        assert all(torch.allclose(weights[name], alone[name], atol=1e-3) for name in alone)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fit over two workers that nobody disturbed, and the checkpoint of another that was killed inside an epoch."""
+    made = tmp_path_factory.mktemp("sharded")
+    assert sharded_ranks(made, 2, "whole") == [0, 0]
+    assert sharded_ranks(made, 2, "begins") == [KILLED, KILLED]
+    assert has_all_parts(made / "begins")
+    return made
+
+
+def weights(folder: Path, how: str) -> dict[str, torch.Tensor]:
+    return load_file(folder / f"{how}.safetensors")
+
+
+def test_a_sharded_fit_that_was_killed_goes_on_over_as_many_workers_to_the_last_bit(folder):
+    assert sharded_ranks(folder, 2, "resumes") == [0, 0]
+    found, expected = weights(folder, "resumes-2"), weights(folder, "whole-2")
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("num_ranks", [1, 3])
+def test_a_sharded_fit_goes_on_over_another_number_of_workers_to_the_network_that_one_fits(folder, num_ranks):
+    assert sharded_ranks(folder, num_ranks, "resumes") == [0] * num_ranks
+    found = weights(folder, f"resumes-{num_ranks}")
+    rows = split_by_time(labelled_rows("2024-01", "2024-02", rows_per_part=600), share=0.2)
+    alone = fit(OWN, *rows, seed=1).weights
+    assert all(torch.allclose(found[name], alone[name], atol=1e-3) for name in alone)
+
+
+def test_no_worker_holds_or_gathers_the_whole_state_at_a_checkpoint_and_the_first_alone_at_the_end(folder):
+    found = [json.loads((folder / f"whole-2-{rank}.json").read_text()) for rank in range(2)]
+    assert len(found[0]["states"]) >= 6
+    for first, second in zip(found[0]["states"], found[1]["states"], strict=True):
+        assert first["all"] == second["all"]
+        # Counts of steps both hold, and a single row is not parted.
+        assert first["all"] <= first["held"] + second["held"] <= 1.1 * first["all"]
+        assert max(first["held"], second["held"]) < 0.6 * first["all"]
+    for rank in found:
+        assert set(rank["gathered_at"]) == {len(rank["states"])}  # all after the last of them
+    assert found[0]["weights"] > 0
+    assert found[1]["weights"] == 0
+    sizes = [path.stat().st_size for path in (folder / "begins").glob("*.distcp")]
+    assert len(sizes) == 2
+    assert max(sizes) < 0.6 * sum(sizes)
+
+
+def test_a_worker_that_is_lost_before_its_part_is_written_leaves_no_checkpoint(folder):
+    codes = sharded_ranks(folder, 2, "tears")
+    assert codes[1] == KILLED
+    assert codes[0] not in (0, KILLED)
+    assert not has_all_parts(folder / "tears")
