@@ -11,11 +11,13 @@ from typing import Any
 
 from actors import handles
 from cluster.connect import connect
+from cluster.environment import inside_cluster
 from heliostat.errors import HeliostatError
 from heliostat.settings import Settings
 from heliostat.store.catalog import Catalog
 from heliostat.store.lake import Lake
 from heliostat.workload import Workload, load
+from jobs import _submitted
 
 Result = dict[str, Any]
 
@@ -54,9 +56,20 @@ def instant(text: str) -> datetime:
     return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def run(work: Callable[[Job], Result], arguments: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
-    """Run one job and return its exit code; the last line printed is its result as JSON."""
+def run(
+    work: Callable[[Job], Result],
+    arguments: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+    *,
+    verb: str | None = None,
+) -> int:
+    """Run one job and return its exit code; the last line printed is its result as JSON.
+
+    With a `verb` it needs the cluster's own code: outside the cluster `jobs.<verb>` is submitted to it, and shown.
+    """
     options = arguments.parse_args(argv)
+    if verb is not None and not inside_cluster():
+        return _submitted.run(verb, options.workload, argv=sys.argv[1:] if argv is None else argv)
     started_at = time.monotonic()
     try:
         settings = Settings.from_env()

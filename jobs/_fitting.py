@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +15,12 @@ import ray.train.torch
 from heliostat.errors import ContractError, TrainingError, WorkloadError
 from heliostat.govern.quarantine import may_have_taught
 from heliostat.learn import bundle, parallel, source_code
+from heliostat.learn.epochs import OnStep
 from heliostat.learn.faults import StepFaultError, scored
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
+from heliostat.learn.run_epochs import OnEpoch
 from heliostat.learn.start import Start
 from heliostat.learn.streamed import here
 from heliostat.learn.tuned import configured
@@ -150,6 +153,12 @@ def _parts(workload: Workload, rows: Rows, candidate: Candidate, *, holdout_at: 
     return streamed_parts(workload, rows, candidate, holdout_at=holdout_at, deliver=deliver)
 
 
+def _watched(
+    run: FitRun, workload: Workload, progress: Progress, *, name: str
+) -> AbstractContextManager[tuple[OnStep, OnEpoch]]:
+    return watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=name, on_epoch=progress.keep)
+
+
 def _fit_judged(
     run: FitRun, workload: Workload, chosen: Parts, progress: Progress, *, candidate: Candidate
 ) -> dict[str, Any]:
@@ -157,13 +166,13 @@ def _fit_judged(
         seed = workload.training.seed
         fitted = fit_trees(workload, chosen.train, chosen.validation, seed=seed, start=candidate.start)
     else:
-        with watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=candidate.name) as on_step:
+        with _watched(run, workload, progress, name=candidate.name) as (on_step, on_epoch):
             fitted = fit(
                 workload,
                 chosen.train,
                 chosen.validation,
                 seed=workload.training.seed,
-                on_epoch=progress.keep,
+                on_epoch=on_epoch,
                 on_step=on_step,
                 resume=progress.state,
                 start=candidate.start,
@@ -205,14 +214,14 @@ def _fit_again(
             start=candidate.start,
         )
     else:
-        with watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=name) as on_step:
+        with _watched(run, workload, progress, name=name) as (on_step, on_epoch):
             fitted = refit(
                 workload,
                 chosen.all,
                 num_epochs=num_epochs,
                 calibration=calibration,
                 seed=seed,
-                on_epoch=progress.keep,
+                on_epoch=on_epoch,
                 on_step=on_step,
                 resume=progress.state,
                 start=candidate.start,

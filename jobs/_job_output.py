@@ -11,7 +11,8 @@ INDENT = "    "
 class JobOutput:
     """Picks the lines worth showing out of a log as it comes; Ray's are on the dashboard."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, indent: str = INDENT) -> None:
+        self.indent = indent
         self._said: set[str] = set()  # Ray forwards what a training worker prints more than once
 
     def shown(self, text: str) -> list[str]:
@@ -21,7 +22,7 @@ class JobOutput:
     def __call__(self, text: str) -> None:
         """Print them, indented below the step that they belong to."""
         for said in self.shown(text):
-            print(f"{INDENT}{said}", flush=True)
+            print(f"{self.indent}{said}", flush=True)
 
     def _shown(self, line: str) -> str | None:
         prefixed = RAY_PREFIX.match(line)

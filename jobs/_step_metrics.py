@@ -1,6 +1,6 @@
-"""Steps of a fit as they happen: gauges for Prometheus on the node's own endpoint, and an event file for TensorBoard.
+"""Steps of a fit as they happen: gauges for Prometheus on the node's own endpoint, files for TensorBoard and for a bar.
 
-Both go around `ray.train.report`, which answers once a poll interval. Ten times a second is enough for people, so most
+All go around `ray.train.report`, which answers once a poll interval. Ten times a second is enough for people, so most
 steps cost a look at the clock, and a device is waited for no more often.
 """
 
@@ -14,6 +14,9 @@ from tensorboardX import SummaryWriter
 
 from heliostat.learn import parallel
 from heliostat.learn.epochs import OnStep, Step, no_step
+from heliostat.learn.run_epochs import OnEpoch
+from heliostat.learn.state import FitState
+from jobs._reached import Reached, ReachedFile
 
 EVERY_S = 0.1
 FLUSH_S = 5
@@ -25,6 +28,7 @@ class StepMetrics:
 
     def __init__(self, directory: Path, *, workload: str, run_id: str, candidate: str) -> None:
         self._writer = SummaryWriter(str(directory / candidate), flush_secs=FLUSH_S)
+        self._file, self._later_rows = ReachedFile(directory), ""
         self._tags = {"workload": workload, "run": run_id, "candidate": candidate}
         self._loss = Gauge("heliostat_train_loss", "Loss of the newest batch of a fit.", tag_keys=TAGS)
         self._step = Gauge("heliostat_train_step", "Batches that a fit has done.", tag_keys=TAGS)
@@ -43,9 +47,15 @@ class StepMetrics:
         if elapsed_s >= EVERY_S:
             self._tell(step, elapsed_s)
 
+    def epoch(self, state: FitState) -> None:
+        """An epoch is done, or some batches of one."""
+        if not state.num_steps:
+            self._later_rows = f", later rows {state.history[-1].validation_loss:.4f}"
+
     def close(self) -> None:
-        """The file is whole."""
+        """The file is whole, and nothing is under way."""
         self._writer.close()
+        self._file.end()
 
     def _tell(self, step: Step, elapsed_s: float) -> None:
         loss, step_s, rows = float(step.loss), elapsed_s / self._num_steps, self._num_rows / elapsed_s
@@ -57,17 +67,39 @@ class StepMetrics:
             gauge.set(value, tags=self._tags)
             self._writer.add_scalar(name, value, step.number)
         self._step.set(step.number, tags=self._tags)
+        if self._file.is_due():
+            self._file.tell(self._reached(step, loss))
         self._told_at_s, self._num_steps, self._num_rows = time.monotonic(), 0, 0
+
+    def _reached(self, step: Step, loss: float) -> Reached:
+        epoch = 1 + (step.number - 1) * step.num_epochs // step.num_steps
+        return Reached(
+            workload=self._tags["workload"],
+            name=f"candidate {self._tags['candidate']}",
+            num_done=step.number,
+            num_all=step.num_steps,
+            words=f"epoch {epoch} of {step.num_epochs}, loss {loss:.4f}{self._later_rows}",
+        )
 
 
 @contextmanager
-def watched(directory: str | None, *, workload: str, run_id: str, candidate: str) -> Iterator[OnStep]:
-    """What a fit tells its steps to: the first worker's go on record, where there is a directory for them."""
+def watched(
+    directory: str | None, *, workload: str, run_id: str, candidate: str, on_epoch: OnEpoch
+) -> Iterator[tuple[OnStep, OnEpoch]]:
+    """What a fit tells its steps and epochs to: the first worker's go on record, where there is a directory for them.
+
+    `on_epoch` is told epochs in any case.
+    """
     if directory is None or parallel.own_rank() != 0:
-        yield no_step
+        yield no_step, on_epoch
         return
     metrics = StepMetrics(Path(directory), workload=workload, run_id=run_id, candidate=candidate)
+
+    def on_each(state: FitState) -> None:
+        metrics.epoch(state)
+        on_epoch(state)
+
     try:
-        yield metrics
+        yield metrics, on_each
     finally:
         metrics.close()

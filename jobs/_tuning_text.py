@@ -9,10 +9,11 @@ from ray.tune.experiment import Trial
 
 from heliostat.declared.tuning import Configuration
 from jobs._tuning import EPOCHS, ERROR, SCORE
+from jobs._tuning_bar import best_score
 
 
 class Lines(Callback):
-    """One line a trial that ends; a job's log is never a terminal, so there is no bar."""
+    """One line a trial that ends, for the job's log."""
 
     def __init__(self, *, num_trials: int, higher_is_better: bool) -> None:
         self._num_trials, self._higher_is_better = num_trials, higher_is_better
@@ -20,9 +21,7 @@ class Lines(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Told by Ray."""
         ended = [each for each in trials if each.status == Trial.TERMINATED or each is trial]
-        scores = [float(each.last_result.get(SCORE, math.nan)) for each in ended]
-        finite = [score for score in scores if math.isfinite(score)] or [math.nan]
-        best = max(finite) if self._higher_is_better else min(finite)
+        best = best_score(ended, higher_is_better=self._higher_is_better)
         print(
             f"trial {len(ended)} of {self._num_trials}: {outcome(trial.last_result)}; best {best:.4f}; "
             f"{settings(trial.config)}",

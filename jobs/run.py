@@ -21,8 +21,7 @@ from heliostat.check import check
 from heliostat.errors import ClusterError, HeliostatError, WorkloadError
 from heliostat.settings import Settings
 from heliostat.workload import Workload, load
-from jobs import _goodbye, _table
-from jobs._job_output import JobOutput
+from jobs import _goodbye, _table, _terminal
 
 
 class Runner:
@@ -55,7 +54,8 @@ class Runner:
             working_dir=Path.cwd(),
             package=self._package,
         )
-        state = submit.follow(self._settings, submission_id, write=JobOutput())
+        with _terminal.output(self._settings, self._workload.name) as shown:
+            state = submit.follow(self._settings, submission_id, write=shown)
         if state.status != submit.SUCCEEDED:
             raise ClusterError(
                 f"jobs.{verb} ended as {state.status}: see above, or its log at {self._settings.dashboard_url}."

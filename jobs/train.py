@@ -33,12 +33,12 @@ from jobs._fitting import fit_candidates
 from jobs._judging import fitted_until
 from jobs._pinned import champions
 from jobs._progress import CPU_S
+from jobs._reached import EVENTS_DIR
 from jobs._run_folder import mend
 from jobs._screen import screened
 from jobs._windows import is_all_history
 
 MAX_WORKER_FAILURES = 5
-EVENTS_DIR = "tensorboard"
 ROWS_DIR = "rows"
 RUN_COST = "run_cost"
 
@@ -271,4 +271,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(_entry.run(train, arguments()))
+    sys.exit(_entry.run(train, arguments(), verb="train"))

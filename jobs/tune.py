@@ -28,11 +28,12 @@ from heliostat.errors import HeliostatError
 from heliostat.learn.room import Demand
 from heliostat.learn.tuned import declared_point
 from heliostat.workload import Workload
-from jobs import _entry, _tuning, _tuning_plot, _tuning_text
+from jobs import _entry, _tuning, _tuning_bar, _tuning_plot, _tuning_text
 from jobs._fit_run import FitRun, known_rows
+from jobs._reached import EVENTS_DIR, ReachedFile
 from jobs._tuning_search import FillingScheduler, FillingSearch, Room, domain
 from jobs._windows import Candidate, Parts, candidates, holdout_at, parts
-from jobs.train import EVENTS_DIR, FitFailedError, fit_run, started
+from jobs.train import FitFailedError, fit_run, started
 
 MAX_LOST_WORKERS = 3
 BEST = "-best"
@@ -122,7 +123,13 @@ def _search(job: _entry.Job, run: FitRun, chosen: Parts, tuning: Tuning) -> tune
             failure_config=tune.FailureConfig(max_failures=MAX_LOST_WORKERS),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             callbacks=[
-                _tuning_text.Lines(num_trials=tuning.num_trials, higher_is_better=_tuning.is_higher_better(tuning))
+                _tuning_text.Lines(num_trials=tuning.num_trials, higher_is_better=_tuning.is_higher_better(tuning)),
+                _tuning_bar.Bar(
+                    ReachedFile(job.settings.runs_dir / EVENTS_DIR / run.run_id),
+                    workload=job.workload.name,
+                    num_trials=tuning.num_trials,
+                    higher_is_better=_tuning.is_higher_better(tuning),
+                ),
             ],
         ),
     )
@@ -248,4 +255,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(_entry.run(tune_workload, arguments()))
+    sys.exit(_entry.run(tune_workload, arguments(), verb="tune"))

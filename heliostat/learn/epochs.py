@@ -27,9 +27,14 @@ OnPause = Callable[[int, float], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step is done: the `number`th of the fit, from 1, over `num_rows` rows; `loss` lies where the network does."""
+    """One step is done: the `number`th of the fit, from 1, over `num_rows` rows; `loss` lies where the network does.
+
+    A fit has `num_steps` in `num_epochs`, unless it is ended early.
+    """
 
     number: int
+    num_steps: int
+    num_epochs: int
     num_rows: int
     loss: torch.Tensor
 
@@ -84,17 +89,25 @@ class Learner:
         `Training(checkpoint_steps)` batches.
         """
         batch_rows = self.workload.training.batch_size
-        num_batches = feed.num_batches(batch_rows)
+        num_batches, num_epochs = feed.num_batches(batch_rows), self.workload.training.epochs
         every = self.workload.training.checkpoint_steps or num_batches
         losses = torch.tensor(total, dtype=torch.float64, device=self.device)
         self._seed(epoch, first_step // every)
         self.module.train()
         for number, share in feed.shares(seeds=[self.seed, epoch], batch_rows=batch_rows, first_step=first_step):
-            self._set_learning_rate((epoch + number / num_batches) / self.workload.training.epochs)
+            self._set_learning_rate((epoch + number / num_batches) / num_epochs)
             loss = self._step(share, epoch=epoch)
             losses += loss
             done = number + 1
-            self.on_step(Step(number=epoch * num_batches + done, num_rows=share.num_rows, loss=loss))
+            self.on_step(
+                Step(
+                    number=epoch * num_batches + done,
+                    num_steps=num_epochs * num_batches,
+                    num_epochs=num_epochs,
+                    num_rows=share.num_rows,
+                    loss=loss,
+                )
+            )
             if done % every == 0 and done < num_batches:
                 # All that differs between workers is made equal here, so that any one's state is that of all.
                 parallel.share_buffers(self.module)
