@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -31,6 +30,7 @@ from heliostat.workload import Workload, load
 from jobs import _shards, _staging
 from jobs._contest import Contest, Version
 from jobs._fit_run import FitRun, known_rows
+from jobs._lineage import lineage_of
 from jobs._progress import Progress
 from jobs._step_metrics import watched
 from jobs._timeline import Earlier, Rows
@@ -180,7 +180,7 @@ def _fit_judged(
             )
     later_loss = fitted.history[fitted.best_epoch].validation_loss
     print(f"candidate {candidate.name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
-    lineage = _lineage(run, fitted, chosen, name=candidate.name, start=candidate.start)
+    lineage = lineage_of(run, fitted, chosen, name=candidate.name, start=candidate.start)
 
     def written() -> dict[str, Any]:
         scores = _scores(workload, fitted, chosen.validation)
@@ -227,37 +227,11 @@ def _fit_again(
                 start=candidate.start,
                 device=str(ray.train.torch.get_device()),
             )
-    lineage = {**_lineage(run, fitted, chosen, name=name, start=candidate.start), "refit_of": judged["candidate"]}
+    lineage = {**lineage_of(run, fitted, chosen, name=name, start=candidate.start), "refit_of": judged["candidate"]}
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
     return parallel.first_gives(
         lambda: _write(run, workload, fitted, shown(chosen.all), lineage=lineage, scores=judged["scores"])
     )
-
-
-def _lineage(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str, start: Start | None) -> dict[str, Any]:
-    return {
-        "run": run.run_id,
-        "candidate": name,
-        "as_of": run.as_of.isoformat(),
-        "snapshot": dict(run.tables),
-        "inputs": {name: [dict(version) for version in versions] for name, versions in run.inputs.items()},
-        "code_revision": run.code_revision,
-        "seed": fitted.seed,
-        "num_rows": fitted.num_rows,
-        "num_validation_rows": fitted.num_validation_rows,
-        "first_event_at": fitted.first_event_at.isoformat(),
-        "last_event_at": fitted.last_event_at.isoformat(),
-        "holdout_since": chosen.holdout_since.isoformat(),
-        **bundle.described_constant(fitted.constant),
-        **({"shut_out": [dict(span) for span in run.shut_out]} if run.shut_out else {}),
-        **({"configuration": dict(run.configuration)} if run.configuration else {}),
-        **({} if start is None or run.champion is None else _gone_on_from(run.champion, start)),
-        **({"tuned_by": dict(run.tuned_by)} if run.tuned_by else {}),
-    }
-
-
-def _gone_on_from(champion: Mapping[str, Any], start: Start) -> dict[str, int]:
-    return {"goes_on_from": int(champion["number"]), "num_rows_before": start.num_rows}
 
 
 def _write(
