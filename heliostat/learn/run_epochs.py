@@ -137,9 +137,9 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def whole(learner: Learner, weights: Tensors) -> Tensors:
-    """The weights of a state, whole; of a sharded network on the first worker, nothing on others. All must ask."""
+    """The weights that the network has now, whole; of a sharded one on the first worker, nothing on others. All ask."""
     if not learner.is_sharded:
         return weights
     from heliostat.learn.sharding import whole_on_first  # a second to import, and few networks need it
 
-    return whole_on_first(weights)
+    return whole_on_first(learner.module.state_dict())  # where it is: not every device's group can gather on CPUs
