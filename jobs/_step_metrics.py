@@ -75,10 +75,10 @@ class StepMetrics:
         epoch = 1 + (step.number - 1) * step.num_epochs // step.num_steps
         return Reached(
             workload=self._tags["workload"],
-            name=f"candidate {self._tags['candidate']}",
+            name=self._tags["candidate"],
             num_done=step.number,
             num_all=step.num_steps,
-            words=f"epoch {epoch} of {step.num_epochs}, loss {loss:.4f}{self._later_rows}",
+            words=f"epoch {epoch}/{step.num_epochs}, loss {loss:.4f}{self._later_rows}",
         )
 
 

@@ -24,15 +24,17 @@ class TerminalOutput(JobOutput):
     def __init__(self, read: Callable[[], Reached | None], *, indent: str, file: TextIO) -> None:
         from rich.console import Console  # for people only: a job needs none of it
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         super().__init__(indent=indent)
         self._read = read
         self._bar = Progress(
-            TextColumn(indent + "{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[words]}"),
+            # The words are what a narrow terminal cuts.
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=11)),
+            BarColumn(bar_width=10, table_column=Column(min_width=8)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TextColumn("{task.fields[words]}", table_column=Column(no_wrap=True)),
             console=Console(file=file, highlight=False),
             transient=True,
         )

@@ -73,8 +73,8 @@ def test_a_fit_says_how_far_it_is_while_it_runs_and_nothing_afterwards(tmp_path,
     with watched(str(tmp_path / "first"), workload="toy", run_id="first", candidate="all", on_epoch=look) as told:
         fitted = fit(quick, *parts, seed=1, on_step=told[0], on_epoch=told[1])
     first, last = found
-    assert (first.name, first.num_all) == ("candidate all", last.num_all)
+    assert (first.name, first.num_all) == ("all", last.num_all)
     assert [first.num_done, last.num_done] == [last.num_all / 2, last.num_all]
-    assert re.fullmatch(r"epoch 1 of 2, loss \d\.\d{4}", first.words)
+    assert re.fullmatch(r"epoch 1/2, loss \d\.\d{4}", first.words)
     assert last.words.endswith(f", later rows {fitted.history[0].validation_loss:.4f}")
     assert newest(tmp_path, "toy", since_s=0) is None

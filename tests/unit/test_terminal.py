@@ -19,7 +19,7 @@ LOG = (
     "(RayTrainWorker pid=12)   epoch 1: loss 0.4953, later rows 0.5001\n"
     "(RayTrainWorker pid=12) candidate all: 49,601 rows [half]\n"
 )
-HALF = Reached(workload="toy", name="candidate all", num_done=50, num_all=100, words="epoch 3 of 5, loss 0.4411")
+HALF = Reached(workload="toy", name="all", num_done=50, num_all=100, words="epoch 3/5, loss 0.4411")
 
 
 class Screen:
@@ -52,17 +52,17 @@ def screen(monkeypatch):
 
 
 def test_a_terminal_gets_the_lines_once_and_a_bar_that_says_how_far_it_is(screen):
-    reached = iter([HALF, replace(HALF, num_done=75, words="epoch 4 of 5, loss 0.4300, later rows 0.4502"), None])
+    reached = iter([HALF, replace(HALF, num_done=75, words="epoch 4/5, loss 0.4300, later rows 0.4502"), None])
     shown = _terminal.TerminalOutput(lambda: next(reached), indent="", file=screen.file)
     shown(LOG)
     begun = screen.said()
     assert "50/100" in begun
-    assert "epoch 3 of 5, loss 0.4411" in begun
+    assert "epoch 3/5, loss 0.4411" in begun
     shown("")
     shown.refresh()
     more = screen.said()
     assert "75/100" in more
-    assert "epoch 4 of 5, loss 0.4300, later rows 0.4502" in more
+    assert "epoch 4/5, loss 0.4300, later rows 0.4502" in more
     shown("")
     whole = begun + more + screen.said()
     assert whole.count("49,601 rows to learn from") == 1
@@ -73,13 +73,13 @@ def test_a_terminal_gets_the_lines_once_and_a_bar_that_says_how_far_it_is(screen
 
 
 def test_what_comes_next_gets_a_bar_of_its_own(screen):
-    reached = iter([HALF, replace(HALF, name="candidate all+holdout", num_done=1, num_all=60)])
+    reached = iter([HALF, replace(HALF, name="all+holdout", num_done=1, num_all=60)])
     shown = _terminal.TerminalOutput(lambda: next(reached), indent="", file=screen.file)
     shown("")
     shown("")
     shown.close()
     said = screen.said()
-    assert "candidate all+holdout" in said
+    assert "all+holdout" in said
     assert "1/60" in said
 
 
