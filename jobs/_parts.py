@@ -33,34 +33,47 @@ class PartsWriter:
 
     def __init__(self) -> None:
         self._group: dist.ProcessGroup | None = None
-        self._given: tuple[FitState, Mapping[str, Any]] | None = None
+        self._last: PartsUpload | None = None
 
     @property
     def is_writing(self) -> bool:
         """Whether the last one is not written yet."""
-        return self._given is not None
+        return self._last is not None and not self._last.is_written
 
-    def take(self, state: FitState, done: Mapping[str, Any]) -> None:
-        """What Ray has written next, by a call of this object; all workers must take the same."""
+    def taken(self, state: FitState, done: Mapping[str, Any]) -> "PartsUpload":
+        """What Ray is to call for this checkpoint; all workers must take the same."""
         if self._group is None:
             self._group = dist.new_group(backend="gloo")
-        self._given = (state, done)
+        self._last = PartsUpload(state, done, self._group)
+        return self._last
+
+
+class PartsUpload:
+    """One worker's parts of one checkpoint."""
+
+    def __init__(self, state: FitState, done: Mapping[str, Any], group: dist.ProcessGroup) -> None:
+        self._state: FitState | None = state
+        self._done, self._group = done, group
+
+    @property
+    def is_written(self) -> bool:
+        """Whether it is, or could not be."""
+        return self._state is None
 
     def __call__(self, _: Checkpoint, name: str) -> Checkpoint:
         """All parts are in the run's folder under that name; asked by Ray, on every worker."""
         from heliostat.learn import parts  # a second to import, and few networks need it
 
-        assert self._given is not None
-        state, done = self._given
+        assert self._state is not None
         context: Any = ray.train.get_context()
         storage = context.get_storage()
         directory = Path(storage.build_checkpoint_path_from_name(name))
         directory.mkdir(parents=True, exist_ok=True)
-        if context.get_world_rank() == 0:
-            (directory / PARTS_FILE).write_text(json.dumps(state.header()))
-            (directory / DONE_FILE).write_text(json.dumps(done))
         try:
-            parts.write(state, directory, group=self._group)
+            if context.get_world_rank() == 0:
+                (directory / PARTS_FILE).write_text(json.dumps(self._state.header()))
+                (directory / DONE_FILE).write_text(json.dumps(self._done))
+            parts.write(self._state, directory, group=self._group)
         finally:
-            self._given = None  # a copy of this worker's parts
+            self._state = None  # a copy of this worker's parts
         return Checkpoint(path=str(directory), filesystem=storage.storage_filesystem)

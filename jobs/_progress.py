@@ -91,10 +91,9 @@ class Progress:
         )
 
     def _report_parts(self, state: FitState, values: dict[str, float]) -> None:
-        self._parts.take(state, dict(self.done))
         ray.train.report(
             values,
             checkpoint=Checkpoint.from_directory(tempfile.gettempdir()),  # stands for what is written only now
             checkpoint_upload_mode=ASYNC,
-            checkpoint_upload_fn=self._parts,
+            checkpoint_upload_fn=self._parts.taken(state, dict(self.done)),
         )

@@ -71,7 +71,7 @@ def run(
     training = learner.workload.training
     while state.num_epochs < training.epochs and not _has_settled(state, training.patience):
         epoch = state.num_epochs
-        begun = state
+        begun = state = replace(state, weights={}, optimizer={})  # copies, which nobody asks for any more
 
         def pause(num_steps: int, loss_total: float, begun: FitState = begun) -> None:
             if on_epoch is not None:
