@@ -14,8 +14,8 @@ from tests.training.conftest import Undisturbed
 from tests.training.test_elastic import sizes
 from tests.training.test_killed_runs import weights
 
-NUM_KILLS = 3
-LONGEST_STEPS = 150
+NUM_KILLS = 2
+LONGEST_STEPS = 120
 
 
 def kept_in_parts(nodes, run_id: str) -> bool:
