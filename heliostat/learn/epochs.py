@@ -99,15 +99,8 @@ class Learner:
             loss = self._step(share, epoch=epoch)
             losses += loss
             done = number + 1
-            self.on_step(
-                Step(
-                    number=epoch * num_batches + done,
-                    num_steps=num_epochs * num_batches,
-                    num_epochs=num_epochs,
-                    num_rows=share.num_rows,
-                    loss=loss,
-                )
-            )
+            place = {"number": epoch * num_batches + done, "num_steps": num_epochs * num_batches}
+            self.on_step(Step(**place, num_epochs=num_epochs, num_rows=share.num_rows, loss=loss))
             if done % every == 0 and done < num_batches:
                 # All that differs between workers is made equal here, so that any one's state is that of all.
                 parallel.share_buffers(self.module)
