@@ -148,6 +148,7 @@ def options_of() -> argparse.ArgumentParser:
     parser.add_argument("--drop", nargs="*", default=[], help="columns that are no inputs")
     parser.add_argument("--categories", nargs="*", default=[], help="numbers that only tell things apart")
     parser.add_argument("--holdout", type=float, default=0.2, help="share of the newest rows (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", help="these contenders alone, and the network")
     parser.add_argument("--most", type=int, help="so many rows at most, drawn at random with seed 0")
     return parser
 
@@ -176,6 +177,8 @@ def main() -> None:
     if options.most is not None and rows.num_rows > options.most:
         kept = np.random.default_rng(0).choice(rows.num_rows, options.most, replace=False)
         rows = rows.take(pa.array(np.sort(kept)))
+    if options.only:
+        fits = {name: fit for name, fit in fits.items() if name in (OURS, *options.only)}
     known, holdout = split_by_time(rows, share=options.holdout)
     print(f"{known.num_rows:,} rows to learn from, {holdout.num_rows:,} later ones to be judged by\n")
     # The days of a table; of images and texts each its own.
