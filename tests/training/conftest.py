@@ -39,6 +39,14 @@ def driver_pid(installation: Installation, verb: str) -> int:
     return max(found)
 
 
+@pytest.fixture(scope="session")
+def ready(installation: Installation) -> Installation:
+    """The toy whose settings are searched, deployed and with its rows."""
+    installation.run("deploy", "tests.toy_tuned", "--clock", "replayed")
+    installation.run("ingest", "tests.toy_tuned", "--until", "2024-03-01")
+    return installation
+
+
 @dataclass(frozen=True)
 class Note:
     """One step: which process took it, when, and of which batch."""

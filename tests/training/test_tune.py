@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 from cluster import submit
 from cluster.environment import client_environment
 from tests.training.conftest import driver_pid
+from tests.training.searches import ended_trials
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "tests.toy_tuned"
@@ -35,17 +35,6 @@ ray.get(needs.__ray_ready__.remote())
 print(json.dumps({"placed_after_s": time.monotonic() - started}), flush=True)
 ray.get(needs.hold.remote())
 """
-
-
-@pytest.fixture(scope="module")
-def ready(installation):
-    installation.run("deploy", MODULE, "--clock", "replayed")
-    installation.run("ingest", MODULE, "--until", AS_OF)
-    return installation
-
-
-def ended_trials(installation, job: str) -> list[str]:
-    return [line for line in submit.logs(installation.settings, job).splitlines() if re.match(r"trial \d+ of", line)]
 
 
 @pytest.mark.ray
