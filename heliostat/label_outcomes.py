@@ -24,7 +24,7 @@ def followed(
             return before
         return before.begun(predictions, read_until=lake.version(workload, "labels"), clock=clock)
     told, read_until = lake.changes(workload, "labels", after_version=before.read_until, schema=label_schema())
-    counts = before.heard(told, read_until=read_until)
+    counts = before.heard(told, read_until=read_until, clock=clock)
     for _ in range(MAX_DAYS):
         day = None if wait is None or counts.read_until is None else counts.next_day(clock, wait=wait)
         if day is None:

@@ -16,6 +16,7 @@ from heliostat.learn import not_finite, parallel
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import NEXT, StepFaultError, Work, defined_at, definition, fault, guarded
 from heliostat.learn.objective import Objective
+from heliostat.learn.randomness import seed_all
 from heliostat.learn.shares import Feed, Share
 from heliostat.workload import Encoded, Workload
 
@@ -112,7 +113,7 @@ class Learner:
 
     def _seed(self, epoch: int, part: int) -> None:
         """What is random from here on follows from the place alone, so that a fit can go on from it."""
-        torch.manual_seed(_derived_seed(self.seed, epoch, parallel.own_rank(), *([part] if part else [])))
+        seed_all(_derived_seed(self.seed, epoch, parallel.own_rank(), *([part] if part else [])))
 
     def _step(self, share: Share, *, epoch: int) -> torch.Tensor:
         self.optimizer.zero_grad()

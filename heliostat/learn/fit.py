@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -18,6 +17,7 @@ from heliostat.learn.faults import guarded
 from heliostat.learn.material import Material, digest_of, material_of
 from heliostat.learn.objective import Calibrated
 from heliostat.learn.prepare import Preparation
+from heliostat.learn.randomness import seeded
 from heliostat.learn.row_checks import check_differ, check_labels, check_later, days
 from heliostat.learn.rows import EVENT_AT, ordered
 from heliostat.learn.run_epochs import OnEpoch, begin, load_weights, run, whole
@@ -76,8 +76,7 @@ def fit(
     check_differ(workload.task, material.labels, num_rows=material.num_rows)
     check_later(validation, than=material.last_event_at)
     unseen = Examples.of(validation, material.preparation)
-    with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):  # the caller's own stay as they are
-        torch.manual_seed(seed)
+    with seeded(seed, device=device):
         network = _network(workload, material.seen).to(device)
         learner = Learner(workload, network, objective=material.objective, seed=seed, device=device, on_step=on_step)
         fingerprint = _fingerprint(workload, material, validation, seed=seed, start=start)
@@ -119,8 +118,7 @@ def refit(  # noqa: PLR0913 (as `fit`, and what that found)
     """
     material = material_of(workload, rows, start=start)
     settled = replace(workload, training=replace(workload.training, epochs=num_epochs, patience=None))
-    with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
-        torch.manual_seed(seed)
+    with seeded(seed, device=device):
         network = _network(workload, material.seen).to(device)
         learner = Learner(settled, network, objective=material.objective, seed=seed, device=device, on_step=on_step)
         fingerprint = _fingerprint(settled, material, None, seed=seed, start=start)

@@ -50,9 +50,13 @@ class LabelCounts:
         day = min(first_at, clock).date()
         return replace(self, begun_on=day, settled_until=day, read_until=read_until)
 
-    def heard(self, labels: pa.Table, *, read_until: int | None) -> "LabelCounts":
-        """With labels that were added to the table: those of settled days are too old, all others wait."""
-        known_at = [self.newest_known_at, pc.max(labels["known_at"]).as_py()]
+    def heard(self, labels: pa.Table, *, read_until: int | None, clock: datetime) -> "LabelCounts":
+        """With labels that were added to the table: those of settled days are too old, all others wait.
+
+        One that says it becomes known later than the clock is at is heard now.
+        """
+        newest = pc.max(labels["known_at"]).as_py()
+        known_at = [self.newest_known_at, newest if newest is None else min(newest, clock)]
         dates, begun_on, settled_until = labels["event_date"], self.begun_on or date.min, self.settled_until
         is_old = pc.and_(
             pc.greater_equal(dates, pa.scalar(begun_on, pa.date32())),

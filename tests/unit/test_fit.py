@@ -1,3 +1,4 @@
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +33,27 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(parts):
     assert same_weights(first.weights, again.weights)
     assert first.calibration == again.calibration
     assert not same_weights(first.weights, other.weights)
+
+
+def scatter(seed):
+    """The caller's own generators, as they may stand."""
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+def test_what_a_workloads_own_code_draws_follows_from_the_seed_too(parts):
+    def noisy(batch):
+        encoded = encode(batch)
+        drawn = np.random.normal(size=encoded["numbers"].shape) + random.random()
+        return {**encoded, "numbers": encoded["numbers"] + torch.from_numpy(drawn.astype(np.float32))}
+
+    drawing = replace(QUICK, encode=noisy)
+    scatter(7)
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    first = fit(drawing, *parts, seed=1)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+    scatter(8)
+    assert same_weights(first.weights, fit(drawing, *parts, seed=1).weights)
 
 
 def test_the_order_of_the_rows_changes_nothing(parts):
