@@ -20,7 +20,7 @@ from heliostat.records import BundleRef, KeyRecord, Route
 from heliostat.serving.answer_cache import AnswerCache
 from heliostat.serving.authentication import Keyring
 from heliostat.serving.labels import Label
-from heliostat.serving.problem import ExpiredError, TooLargeError
+from heliostat.serving.problem import ExpiredError, TooLargeError, UnavailableError
 from heliostat.serving.revisions import Revisions
 from heliostat.serving.routing import route_of, versions
 from heliostat.serving.rows import Rows
@@ -246,10 +246,12 @@ class Predictor:
         self._shadow.close()
         self._log.close()
 
-    def _answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
+    def _answer_batch(self, questions: Sequence[Question]) -> list[Answer | UnavailableError]:
         return self._answered(questions, self._log.append_predictions)
 
-    def _answered(self, questions: Sequence[Question], append: Callable[[dict[str, Any]], None]) -> list[Answer]:
+    def _answered(
+        self, questions: Sequence[Question], append: Callable[[dict[str, Any]], None]
+    ) -> list[Answer | UnavailableError]:
         started_s = time.perf_counter()
         answers = answer_batch(
             questions,

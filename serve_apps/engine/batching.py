@@ -13,16 +13,16 @@ Result = TypeVar("Result")
 class MicroBatcher(Generic[Item, Result]):
     """Runs one batch at a time; small ones on the event loop, large ones beside it.
 
-    `run` gets at least one item and gives one result an item, in order; what it raises reaches all of its batch. A
-    batch grows up to `max_size` (a single larger item goes alone); up to `max_inline` a thread would cost more than it
-    frees; both may be changed at any time. Just before it would run, an item for which `refuse` gives an
-    error gets that and is left out. `released` is called after every batch, when those who wait for it have had their
-    turn.
+    `run` gets at least one item and gives one result an item, in order, or an exception for it; what it raises reaches
+    all of its batch. A batch grows up to `max_size` (a single larger item goes alone); up to `max_inline` a thread
+    would cost more than it frees; both may be changed at any time. Just before it would run, an item for which
+    `refuse` gives an error gets that and is left out. `released` is called after every batch, when those who wait for
+    it have had their turn.
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[Item]], Sequence[Result]],
+        run: Callable[[Sequence[Item]], Sequence[Result | Exception]],
         *,
         size_of: Callable[[Item], int],
         max_size: int,
@@ -86,7 +86,7 @@ class MicroBatcher(Generic[Item, Result]):
         self,
         loop: asyncio.AbstractEventLoop,
         futures: Sequence["asyncio.Future[Result]"],
-        outcome: tuple[Sequence[Result], Exception | None],
+        outcome: tuple[Sequence[Result | Exception], Exception | None],
     ) -> None:
         self._settle(futures, *outcome)
         loop.call_soon(self._released)
@@ -119,7 +119,7 @@ class MicroBatcher(Generic[Item, Result]):
             size += item_size
         return items, futures, size
 
-    def _outcome(self, items: Sequence[Item]) -> tuple[Sequence[Result], Exception | None]:
+    def _outcome(self, items: Sequence[Item]) -> tuple[Sequence[Result | Exception], Exception | None]:
         try:
             return self._run(items), None
         # Not swallowed: every caller of the batch gets it, and the next batch is still run.
@@ -128,12 +128,13 @@ class MicroBatcher(Generic[Item, Result]):
 
     @staticmethod
     def _settle(
-        futures: Sequence["asyncio.Future[Result]"], results: Sequence[Result], error: Exception | None
+        futures: Sequence["asyncio.Future[Result]"], results: Sequence[Result | Exception], error: Exception | None
     ) -> None:
         for index, future in enumerate(futures):
             if future.done():
                 continue
-            if error is not None:
-                future.set_exception(error)
+            result = results[index] if error is None else error
+            if isinstance(result, Exception):
+                future.set_exception(result)
             else:
-                future.set_result(results[index])
+                future.set_result(result)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -67,15 +68,60 @@ def answer_batch(
     append: Callable[[dict[str, Any]], None],
     offer: Callable[[Answered], None] = lambda _: None,
     task: Task = BINARY,
-) -> list[Answer]:
-    """One answer a question; the rows of all of them are appended as one record batch before this returns.
+) -> list[Answer | UnavailableError]:
+    """One answer a question, or why it has none; the rows of all that have one are appended before this returns.
 
-    While a candidate is on trial they are offered too, for the version that did not answer them.
+    As one record batch, unless a version failed on them: one caller's rows may be why, so each question is then asked
+    alone. While a candidate is on trial they are offered too, for the version that did not answer them.
     """
+    answer = partial(
+        _answer_together,
+        live=live,
+        scorer=scorer,
+        default=None if default is None else task.default_answer(default),
+        columns=columns,
+        append=append,
+        offer=offer,
+        task=task,
+    )
+    together = answer(questions)
+    return [_alone(answer, question) for question in questions] if together is None else [*together]
+
+
+def _alone(
+    answer: Callable[[Sequence[Question]], list[Answer] | None], question: Question
+) -> Answer | UnavailableError:
+    try:
+        found = answer([question])
+    except UnavailableError as error:
+        return error
+    assert found is not None  # only several are parted
+    return found[0]
+
+
+def _answer_together(
+    questions: Sequence[Question],
+    live: Live,
+    *,
+    scorer: Scorer,
+    default: Probabilities | None,
+    columns: Sequence[Column],
+    append: Callable[[dict[str, Any]], None],
+    offer: Callable[[Answered], None],
+    task: Task,
+) -> list[Answer] | None:
+    """None, and nothing is logged, when a version failed on the rows of several questions."""
     arrays = arrays_of([question.rows for question in questions], columns)
     table = pa.table(arrays)
-    stand_in = None if default is None else task.default_answer(default)
-    scored = _score(questions, live, scorer=scorer, default=stand_in, table=table, task=task)
+    num_errors, may_part = scorer.num_errors, len(questions) > 1
+    try:
+        scored = _score(questions, live, scorer=scorer, default=default, table=table, task=task)
+    except UnavailableError:
+        if may_part and scorer.num_errors != num_errors:
+            return None
+        raise
+    if may_part and scorer.num_errors != num_errors:
+        return None
     logged = _log_columns(questions, scored, task)
     append({**logged, **arrays})
     if live.route.candidate is not None:

@@ -183,6 +183,11 @@ class Scorer:
         return scores
 
     @property
+    def num_errors(self) -> int:
+        """How often a version failed on rows that it was asked for."""
+        return sum(self.num_errors_by_version.values())
+
+    @property
     def num_hits(self) -> int:
         """How many rows were answered from the cache."""
         return 0 if self.cache is None else self.cache.num_hits

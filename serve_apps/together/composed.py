@@ -18,6 +18,7 @@ from heliostat.columns import Vector
 from heliostat.declared.inputs import Cascade, Combine, Ensemble, Input
 from heliostat.serving import combining
 from heliostat.serving.combining import Part
+from heliostat.serving.problem import UnavailableError
 from heliostat.serving.rows import Cells, Rows
 from heliostat.serving.shelf import Shelf
 from serve_apps.config import PredictorConfig
@@ -131,12 +132,18 @@ class ComposedPredictor(Predictor):
             parts.append(later)
         return answers, parts
 
-    def _answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
+    def _answer_batch(self, questions: Sequence[Question]) -> list[Answer | UnavailableError]:
         return [self._draft(question) for question in questions]
 
-    def _draft(self, question: Question) -> Answer:
+    def _draft(self, question: Question) -> Answer | UnavailableError:
         kept: list[dict[str, Any]] = []
-        (answer,) = self._answered([question], kept.append)
+        try:
+            (answer,) = self._answered([question], kept.append)
+        # For this caller; the others of the batch have their answers.
+        except UnavailableError as error:
+            return error
+        if isinstance(answer, UnavailableError):
+            return answer
         return _Draft(**vars(answer), columns=kept[0])
 
     def _append(self, draft: _Draft, answers: Sequence[Any], parts: Sequence[Part], *, started_s: float) -> None:

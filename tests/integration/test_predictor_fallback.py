@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -90,6 +91,34 @@ def test_without_a_default_nothing_is_made_up(bundles, tmp_path):
             response = await client.post(PREDICT, json={"rows": [BAD]})
         assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
         assert "Version 3 failed on these rows" in response.json()["detail"]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("previous", [None, 1])
+def test_rows_that_a_version_cannot_answer_cost_nobody_else_of_the_same_batch(bundles, tmp_path, previous):
+    asked = [GOOD, BAD, GOOD, GOOD, BAD, GOOD]
+    poisoned = f"    assert len({LOAD}) > 6 or {LOAD}.max() < 90\n    missing = np.isnan"
+    bundle = made_of(tmp_path, f"toy_poisoned_{previous}", ("    missing = np.isnan", poisoned))
+
+    async def scenario():
+        route = record({1: bundles[1], 3: bundle}, champion=3, previous=previous)
+        async with serving(workload, tmp_path, route) as served, served.client("caller") as client:
+            for _ in range(MAX_FAILURES):
+                posts = [client.post(PREDICT, json={"rows": [row]}) for row in asked]
+                for row, response in zip(asked, await asyncio.gather(*posts), strict=True):
+                    if row is GOOD:
+                        said = response.json()
+                        assert (said["model_version"], said["degraded"], said["degraded_reason"]) == (3, False, None)
+                    else:
+                        assert (response.status_code, previous) in [(503, None), (200, 1)]
+            assert served.predictor.status()["breakers"]["3"] == "closed"
+        logged = [
+            row["version"]
+            for segment in sealed(tmp_path / "segments" / "toy", "predictions")
+            for row in read_segment(segment, prediction_schema(workload.columns, with_commit=False)).to_pylist()
+        ]
+        assert Counter(logged) == Counter({3: 4 * MAX_FAILURES} | ({1: 2 * MAX_FAILURES} if previous else {}))
 
     run(scenario)
 
