@@ -17,7 +17,7 @@ from heliostat.learn.faults import guarded
 from heliostat.learn.material import Material, digest_of, material_of
 from heliostat.learn.objective import Calibrated
 from heliostat.learn.prepare import Preparation
-from heliostat.learn.randomness import seeded
+from heliostat.learn.randomness import seed_all, seeded
 from heliostat.learn.row_checks import check_differ, check_labels, check_later, days
 from heliostat.learn.rows import EVENT_AT, ordered
 from heliostat.learn.run_epochs import OnEpoch, begin, load_weights, run, whole
@@ -82,9 +82,10 @@ def fit(
         fingerprint = _fingerprint(workload, material, validation, seed=seed, start=start)
         state = begin(learner, resume, start=start, fingerprint=fingerprint)
         state = run(learner, state, material=material, unseen=unseen, on_epoch=on_epoch)
-    kept, weights = state.kept(best=workload.training.keep_best)
-    load_weights(learner, weights)
-    logits = learner.logits(unseen).numpy().astype(np.float64)
+        kept, weights = state.kept(best=workload.training.keep_best)
+        load_weights(learner, weights)
+        seed_all(seed)  # the same whether or not the fit went on from a state
+        logits = learner.logits(unseen).numpy().astype(np.float64)
     return _fitted(
         material,
         state,
