@@ -14,7 +14,7 @@ import ray.data
 from ray.data import DataContext, ExecutionResources, TaskPoolStrategy
 
 from cluster import resources
-from heliostat.learn.portions import Load, Portion
+from heliostat.learn.window_portions import Load, Portion
 
 READ_AHEAD_BYTES = 256 * 1024 * 1024
 

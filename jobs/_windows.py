@@ -9,10 +9,10 @@ import pyarrow as pa
 from heliostat import cohorts
 from heliostat.errors import TrainingError
 from heliostat.govern.candidates import windows
-from heliostat.learn.portions import Deliver
 from heliostat.learn.start import Start
 from heliostat.learn.streamed import Streamed
 from heliostat.learn.summary import MOST_DRAWN
+from heliostat.learn.window_portions import Deliver
 from heliostat.store.staged import Staged, read_pieces
 from heliostat.workload import Workload
 from jobs._timeline import Rows, Timeline, split_row, timeline

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from heliostat.columns import Column
 from heliostat.errors import TrainingError
-from heliostat.learn import parallel, pieces
+from heliostat.learn import epoch_windows, parallel
 from heliostat.learn.examples import Examples, Origin
-from heliostat.learn.portions import Deliver, Load, Portion, Read
 from heliostat.learn.prepare import Preparation, Prepared
 from heliostat.learn.rows import EVENT_AT, KEY, LABEL, named
 from heliostat.learn.shares import Share
+from heliostat.learn.window_portions import Deliver, Load, Portion, Read
 from heliostat.records import Piece
 
 PIECES_AT_ONCE = 64
@@ -41,7 +41,7 @@ class Streamed:
     @cached_property
     def num_rows(self) -> int:
         """How many there are."""
-        return pieces.num_rows(self.pieces)
+        return epoch_windows.num_rows(self.pieces)
 
     def tables(self) -> Iterator[pa.Table]:
         """All rows in order of time, some at a time."""
@@ -74,12 +74,12 @@ class Stream:
 
     def num_batches(self, batch_rows: int) -> int:
         """How many batches of about so many rows an epoch has."""
-        return pieces.num_batches(self.rows.pieces, batch_rows)
+        return epoch_windows.num_batches(self.rows.pieces, batch_rows)
 
     def shares(self, *, seeds: Sequence[int], batch_rows: int, first_step: int = 0) -> Iterator[tuple[int, Share]]:
         """Number and share of each batch from `first_step` on; of windows before that nothing is read."""
         lanes = tuple(range(parallel.own_rank(), self.num_lanes, parallel.num_ranks()))
-        found = pieces.windows(self.rows.pieces, seeds=seeds, batch_rows=batch_rows, num_lanes=self.num_lanes)
+        found = epoch_windows.windows(self.rows.pieces, seeds=seeds, batch_rows=batch_rows, num_lanes=self.num_lanes)
         left = [Portion(window=one, lanes=lanes) for one in found if one.first_batch + one.num_batches > first_step]
         load = Load(read=self.rows.read, columns=self.columns, preparation=self.preparation, seeds=tuple(seeds))
         tables = self.rows.deliver(left, load)

@@ -11,15 +11,15 @@ import torch
 
 from heliostat import Batch, Number, Quantity, Text, Vector, Workload
 from heliostat.errors import TrainingError
-from heliostat.learn import pieces, streamed, summary
+from heliostat.learn import epoch_windows, streamed, summary
+from heliostat.learn.epoch_windows import windows
 from heliostat.learn.epochs import Learner
 from heliostat.learn.fit import fit, refit
 from heliostat.learn.network import tensor
-from heliostat.learn.pieces import windows
-from heliostat.learn.portions import Portion
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.rows import named, ordered, split_by_time
 from heliostat.learn.streamed import Stream, Streamed
+from heliostat.learn.window_portions import Portion
 from heliostat.records import Piece
 from tests.toy import workload
 from tests.toy_rows import labelled_rows
@@ -48,9 +48,9 @@ def cut(table: pa.Table, *, rows_per_piece: int = 100) -> Streamed:
 @pytest.fixture
 def small_windows(monkeypatch):
     """Windows of a few hundred rows."""
-    monkeypatch.setattr(pieces, "WINDOW_ROWS", 300)
-    monkeypatch.setattr(pieces, "PIECE_ROWS", 20)
-    monkeypatch.setattr(pieces, "WINDOW_BATCHES", 4)
+    monkeypatch.setattr(epoch_windows, "WINDOW_ROWS", 300)
+    monkeypatch.setattr(epoch_windows, "PIECE_ROWS", 20)
+    monkeypatch.setattr(epoch_windows, "WINDOW_BATCHES", 4)
 
 
 def stream(rows=TRAIN, *, num_lanes=1, own=QUICK) -> Stream:
@@ -165,7 +165,7 @@ def test_rows_that_do_not_end_where_a_window_does_end_the_fit(small_windows):
 def test_few_rows_among_many_workers_are_cut_until_each_has_some():
     feed = stream(TRAIN.slice(0, 120), num_lanes=16)
     (window,) = windows(feed.rows.pieces, seeds=[0], batch_rows=64, num_lanes=16)
-    assert min(pieces.num_rows(lane) for lane in window.lanes) > 0
+    assert min(epoch_windows.num_rows(lane) for lane in window.lanes) > 0
     with pytest.raises(TrainingError, match="12 rows cannot be parted among up to 16 workers"):
         windows(cut(TRAIN.slice(0, 12)).pieces, seeds=[0], batch_rows=64, num_lanes=16)
 
@@ -176,7 +176,7 @@ def test_no_worker_gets_short_pieces_alone():
     given = [*(Piece(file="a", batch=n, start=0, num_rows=1024) for n in range(32)), *ends]
     for epoch in range(200):
         (window,) = windows(given, seeds=[0, epoch], batch_rows=512, num_lanes=16)
-        rows = [pieces.num_rows(lane) for lane in window.lanes]
+        rows = [epoch_windows.num_rows(lane) for lane in window.lanes]
         assert min(rows) >= np.mean(rows) / 2
         assert min(window.batch_sizes([lane]).min() for lane in range(16)) > 0
 

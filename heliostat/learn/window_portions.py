@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat.columns import Column
-from heliostat.learn import pieces
-from heliostat.learn.pieces import Window
+from heliostat.learn import epoch_windows
+from heliostat.learn.epoch_windows import Window
 from heliostat.learn.prepare import HIDDEN_SHARE, UNKNOWN_CODE, Preparation
 from heliostat.learn.rows import EVENT_AT, KEY, LABEL, named
 from heliostat.records import Piece
@@ -30,7 +30,7 @@ class Portion:
     @property
     def num_rows(self) -> int:
         """The rows of these lanes."""
-        return sum(pieces.num_rows(self.window.lanes[lane]) for lane in self.lanes)
+        return sum(epoch_windows.num_rows(self.window.lanes[lane]) for lane in self.lanes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +47,11 @@ class Load:
         window, lanes = portion.window, portion.lanes
         rows = named(self.read([one for lane in lanes for one in window.lanes[lane]]), self.columns, purpose="training")
         batch = {name: values.copy() for name, values in self.preparation.prepare(rows).items()}
-        hidden = pieces.hidden_in(window, lanes, seeds=self.seeds, num_columns=len(batch), share=HIDDEN_SHARE)
+        hidden = epoch_windows.hidden_in(window, lanes, seeds=self.seeds, num_columns=len(batch), share=HIDDEN_SHARE)
         for column, values in enumerate(batch.values()):
             if values.dtype.kind in "iu":
                 values[hidden[:, column]] = UNKNOWN_CODE
-        order = pieces.order_in(window, lanes, seeds=self.seeds)
+        order = epoch_windows.order_in(window, lanes, seeds=self.seeds)
         prepared = {name: _to_arrow(values[order]) for name, values in batch.items()}
         return pa.table({**_columns(rows.select([KEY, EVENT_AT, LABEL]).take(pa.array(order))), **prepared})
 
