@@ -95,5 +95,6 @@ class Progress:
             values,
             checkpoint=Checkpoint.from_directory(tempfile.gettempdir()),  # stands for what is written only now
             checkpoint_upload_mode=ASYNC,
+            delete_local_checkpoint_after_upload=False,  # Ray would remove that place, and all that is below it
             checkpoint_upload_fn=self._parts.taken(state, dict(self.done)),
         )

@@ -47,7 +47,7 @@ def test_a_run_takes_what_is_free_loses_a_node_gets_it_back_and_ends_with_the_sa
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
-    assert other.stdout.readline() == b"here\n"
+    assert b"here\n" in iter(other.stdout.readline, b"")  # Ray may say something of nodes that went before it
     nodes.forget()
     began_s = time.monotonic()
     told = {}
