@@ -242,7 +242,10 @@ def test_what_cannot_be_answered_fails_with_the_sentence(home, bundle, worker):
             cases = {
                 "no complete Arrow stream": (b"nothing", ARROW),
                 "A job may have 1000 rows": (_long_json(1500), "application/json"),
-                "nested too deeply": (b'{"rows": [{"site": ' + b"[" * 1000 + b"]" * 1000 + b"}]}", "application/json"),
+                "nested too deeply": (
+                    b'{"rows": [{"load_percent": 1, "temperature_c": 1, "site": ' + b"[" * 1000 + b"]" * 1000 + b"}]}",
+                    "application/json",
+                ),
                 "'site' is missing": (stream, ARROW),
             }
             for words, (body, media_type) in cases.items():
