@@ -33,7 +33,7 @@ def lake(tmp_path_factory):
 
 def job(lake, *given, candidate=2):
     aliases = {"champion": 1} | ({} if candidate is None else {"candidate": candidate})
-    catalog = SimpleNamespace(aliases=lambda _: aliases, get_state=lambda *_: None)
+    catalog = SimpleNamespace(aliases=lambda _: aliases, get_state=lambda *_: None, entries=lambda *_, **__: ())
     options: argparse.Namespace = arguments().parse_args(["tests.toy_quick", *given])
     return SimpleNamespace(workload=workload, lake=lake, catalog=catalog, options=options)
 
