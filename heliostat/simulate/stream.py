@@ -85,9 +85,14 @@ class Stream:
         if self.is_due_known is None or self.is_due_known[step]:
             return False
         rows = self.usable(step)
-        labels = self.labels[rows]
-        values = labels if self.task.kind == "quantity" else (labels == np.median(labels)).astype(np.float64)
-        return differ_by_delay(values, self.known_step[rows] - self.steps_of(rows))
+        return differ_by_delay(self._one_number(self.labels[rows]), self.known_step[rows] - self.steps_of(rows))
+
+    def _one_number(self, labels: Values) -> Values:
+        """A label as one number whose mean tells kinds of rows apart: of classes whether it is the most frequent."""
+        if self.task.kind != "classes":
+            return labels
+        frequent = np.bincount(labels.astype(np.int64), minlength=1).argmax()
+        return np.asarray(labels == frequent, np.float64)
 
     def falls_due(self, step: int) -> Index:
         """The rows that fall due in a step, in order."""
