@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from heliostat.govern.candidates import returns
+import pyarrow as pa
+
+from heliostat.govern.candidates import Archived, returning
+from heliostat.tasks import Task, repeated
 from heliostat.watch.monitor_json import reference_from_json
 from jobs import _entry
 from jobs._judging import Judgement, answered_rows, judge_on, known_rows
@@ -11,9 +14,9 @@ from jobs._windows import holdout_at
 
 
 def returned(job: _entry.Job, *, as_of: datetime, onset_at: datetime | None) -> Judgement | None:
-    """The best champion of before that passes the gates, surely beats the present one, and does as well as in its time.
+    """The champion of before whose world is back (`govern.candidates.returning`); None when there is none.
 
-    None when there is none; nothing is registered, because the version is there.
+    Nothing is registered, because the version is there.
     """
     name = job.workload.name
     champion_number = job.catalog.aliases(name).get("champion")
@@ -21,7 +24,7 @@ def returned(job: _entry.Job, *, as_of: datetime, onset_at: datetime | None) -> 
     if champion_number is None or not archive:
         return None
     champion = job.catalog.version(name, champion_number)
-    found: list[Judgement] = []
+    found: list[tuple[Judgement, Archived]] = []
     for number, promoted in archive:
         version = job.catalog.version(name, number)
         rows = known_rows(job, version, as_of=as_of)
@@ -30,10 +33,22 @@ def returned(job: _entry.Job, *, as_of: datetime, onset_at: datetime | None) -> 
             continue
         judged = judge_on(job, version, holdout, rows=rows, champion=champion, traffic=version)
         reference = reference_from_json(promoted)
-        is_back = returns(judged.loss, reference=reference.score, error=reference.standard_error)
-        if judged.is_promote and judged.sure_gain > 0 and is_back:
-            found.append(judged)
-    return min(found, key=lambda one: one.loss, default=None)
+        archived = Archived(
+            loss=judged.loss,
+            constant_loss=_constant_loss(job.workload.task, holdout),
+            sure_gain=judged.sure_gain,
+            is_passed=judged.is_promote,
+            reference=reference.score,
+            error=reference.standard_error,
+        )
+        found.append((judged, archived))
+    place = returning([archived for _, archived in found])
+    return None if place is None else found[place][0]
+
+
+def _constant_loss(task: Task, holdout: pa.Table) -> float:
+    labels = holdout["label"].to_numpy()
+    return float(task.losses(labels, repeated(task.constant(labels), len(labels))).mean())
 
 
 def _archive(job: _entry.Job, champion: int | None) -> list[tuple[int, Sequence[object]]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from heliostat import cohorts
 from heliostat.declared.revisions import as_trained, renamed_since
-from heliostat.govern.candidates import ALL, Contender, best, can_win, num_choosing, sure_gain
+from heliostat.govern.candidates import ALL, Race, num_choosing
 from heliostat.learn.bundle import ServedModel
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import fault, guarded
@@ -43,41 +43,44 @@ class Contest:
     def __init__(self, workload: Workload, rows: pa.Table, *, champion: Version | None, holdout_at: datetime) -> None:
         self.holdout_at = holdout_at
         self.rows_before, holdout = cohorts.parted(rows, at=holdout_at)
-        self._workload, self._champion = workload, champion
+        self._workload = workload
         self._fitted: list[Candidate] = []
-        self._contenders: list[Contender] = []
         self.begins_after = holdout_at if champion is None else champion.last_event_at + timedelta(microseconds=1)
         _, holdout = cohorts.parted(holdout, at=max(self.begins_after, holdout_at))
         self._holdout, _ = chosen_and_judged(workload, holdout)
-        self._blocks = _spans(self._holdout, workload.loop.window)
-        self.is_open = champion is not None and holdout.num_rows >= workload.loop.min_holdout_rows
-        if self.is_open and champion is not None:
-            self._theirs = self._losses(champion.bundle_uri, champion.bundle_hash)
+        self._num_judging = holdout.num_rows
+        self._race: Race | None = None
+        if champion is not None and self._num_judging >= workload.loop.min_holdout_rows:
+            theirs = self._losses(champion.bundle_uri, champion.bundle_hash)
+            blocks = spans(self._holdout, workload.loop.window)
+            self._race = Race(theirs, blocks, knows_all=champion.knows_all)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a champion, and rows to compare candidates with it."""
+        return self._race is not None
+
+    @property
+    def too_few(self) -> str:
+        """Why it is not open where there is a champion."""
+        minimum = self._workload.loop.min_holdout_rows
+        return f"{self._num_judging} new rows are left to judge on, Loop(min_holdout_rows={minimum}) asks for more"
 
     def can_win(self, candidate: Candidate, *, onset_at: datetime | None) -> bool:
         """Whether one more candidate is worth its fit, where the world changed at `onset_at` (None: not known to)."""
-        is_all = candidate.since is None
-        is_older = onset_at is None or candidate.since is None or candidate.since < onset_at
-        knows_all = self._champion is None or self._champion.knows_all
-        return can_win(self._contenders, is_older=is_older, is_all=is_all, knows_all=knows_all)
+        is_older = onset_at is not None and (candidate.since is None or candidate.since < onset_at)
+        return self._race is None or self._race.can_win(_raced_name(candidate), is_older=is_older)
 
     def add(self, candidate: Candidate, fitted: Mapping[str, Any]) -> None:
         """Judge one that was fitted without the hold-out."""
         self._fitted.append(candidate)
-        if self.is_open:
-            losses = self._losses(fitted["bundle_uri"], fitted["bundle_hash"])
-            self._contenders.append(
-                Contender(
-                    name=ALL if candidate.since is None else candidate.name,
-                    losses=losses,
-                    is_passed=True,  # the gates come later, and look at more
-                    sure_gain=sure_gain(losses, self._theirs, self._blocks),
-                )
-            )
+        if self._race is not None:
+            self._race.add(_raced_name(candidate), self._losses(fitted["bundle_uri"], fitted["bundle_hash"]))
 
     def winner(self) -> Candidate:
-        """The one that is fitted again on all rows."""
-        return self._fitted[best(self._contenders, self._blocks)]
+        """The one that is fitted again on all rows, of an open contest: the gates come later, and look at more."""
+        assert self._race is not None
+        return self._fitted[self._race.winner()]
 
     def _losses(self, bundle_uri: str, bundle_hash: str) -> Values:
         model = ServedModel.load(read_bundle(bundle_uri, bundle_hash))
@@ -106,7 +109,12 @@ def chosen_and_judged(workload: Workload, holdout: pa.Table) -> tuple[pa.Table, 
     return cohorts.parted(holdout, at=holdout["event_at"][num_rows].as_py()) if num_rows else (holdout, holdout)
 
 
-def _spans(rows: pa.Table, span: timedelta) -> NDArray[np.int64]:
+def _raced_name(candidate: Candidate) -> str:
+    """All history is one window, whatever kind of model learns from it."""
+    return ALL if candidate.since is None else candidate.name
+
+
+def spans(rows: pa.Table, span: timedelta) -> NDArray[np.int64]:
     """Which of the loop's windows each row's event lies in: rows of one are alike, so one says little more than one."""
     instants = rows["event_at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
     return np.asarray(instants // (span // timedelta(microseconds=1)), np.int64)

@@ -28,7 +28,7 @@ class FitRun:
     tables: Mapping[str, int | None]
     inputs: Pinned = field(default_factory=dict)  # the versions of other workloads that old rows are put to
     shut_out: Sequence[Mapping[str, str]] = ()  # labels that are not learned from: source, since, until
-    is_in_doubt: bool = False
+    is_turn: bool = False  # of the loop: nothing is fitted for it that nobody could judge
     num_recent: int | None = None  # rows of the recent window; None: no such candidate
     champion: Mapping[str, Any] | None = None  # the fields of a `Version`: what candidates have to beat, if any
     configuration: Configuration = field(default_factory=dict)  # tuned settings, in place of the declared ones

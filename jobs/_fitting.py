@@ -50,6 +50,8 @@ from jobs._windows import (
 def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
     """What `_fit_all` gives; where the rows or the workload make that impossible, one entry with the `error`.
 
+    Where a turn has too few rows to judge anybody on, one entry that says so (`held`).
+
     Returned, not raised: Ray would start the workers again, and the same rows would fail again.
     """
     run = FitRun(**config)
@@ -82,13 +84,15 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
         champion=None if run.champion is None else Version(**run.champion),
         holdout_at=until,
     )
+    if run.is_turn and run.champion is not None and not contest.is_open:
+        return [{"held": contest.too_few}]
     start = _start(run, workload)
     planned = candidates(
         workload,
         contest.rows_before if isinstance(rows, pa.Table) else Earlier(rows, rows.before(until)),
         as_of=run.as_of,
         onset_at=run.onset_at,
-        num_recent=run.num_recent if run.is_in_doubt else None,
+        num_recent=run.num_recent,
         is_contest=contest.is_open,
         warm=None if start is None else warm_candidate(start, since=contest.begins_after),
     )
@@ -101,7 +105,7 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
             print(f"candidate {candidate.name} is left out: {limit} have passed", flush=True)
             continue
         if not contest.can_win(candidate, onset_at=run.onset_at):
-            print(f"candidate {candidate.name} is left out: a shorter window surely beats the champion", flush=True)
+            print(f"candidate {candidate.name} is left out: rows since the change surely beat the champion", flush=True)
             continue
         if candidate.name not in progress.done:
             chosen = _parts(workload, rows, candidate, holdout_at=contest.holdout_at)

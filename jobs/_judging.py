@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from heliostat import cohorts, gates
-from heliostat.blocks import NORMAL_95
 from heliostat.declared.revisions import as_trained, renamed_since
 from heliostat.errors import TrainingError
+from heliostat.govern.candidates import sure_gain
 from heliostat.govern.evidence import evidence
 from heliostat.learn.bundle import ServedModel, constant_of
 from heliostat.metrics import log_loss, stored
@@ -25,7 +25,7 @@ from heliostat.watch.monitor_json import reference_to_json
 from heliostat.watch.reference import loss_reference
 from heliostat.workload import Workload
 from jobs import _entry
-from jobs._contest import chosen_and_judged
+from jobs._contest import chosen_and_judged, spans
 from jobs._guarding import further
 from jobs._inputs import with_inputs
 from jobs._screen import screened
@@ -36,7 +36,8 @@ class Judgement:
     """The verdict on one version, and the numbers behind it.
 
     `judged_version` was fitted without the hold-out; `version` is the same fit with it, and what takes traffic. They
-    are one and the same where nothing was fitted again.
+    are one and the same where nothing was fitted again. `sure_gain` is by how much a row it is surely (one-sided 95%)
+    better than the champion; 0 without one to compare with, or on too few windows of time.
     """
 
     version: int
@@ -44,20 +45,13 @@ class Judgement:
     evidence: gates.Evidence
     verdict: gates.Promote | gates.Hold
     inputs: Mapping[str, Any]
+    sure_gain: float = 0.0
     loss_metric: str = log_loss.name
 
     @property
     def loss(self) -> float:
         """The mean loss on the hold-out."""
         return self.evidence.candidate[self.loss_metric]
-
-    @property
-    def sure_gain(self) -> float:
-        """By how much a row it is surely (one-sided 95%) better than the champion; 0 without one to compare with."""
-        paired = self.evidence.paired
-        if paired is None or not np.isfinite(paired.standard_error):
-            return 0.0
-        return -(paired.mean_difference + NORMAL_95 * paired.standard_error)
 
     @property
     def is_promote(self) -> bool:
@@ -179,6 +173,7 @@ def judge_on(
         judged_version=version.number,
         evidence=found,
         verdict=_verdict(job.workload, found),
+        sure_gain=0.0 if theirs is None else _sure_gain(job.workload, holdout, answers, theirs),
         loss_metric=task.loss.name,
         inputs={
             "tables": version.lineage["snapshot"],
@@ -190,6 +185,15 @@ def judge_on(
             task.loss.name: reference_to_json(loss_reference(labels, answers, blocks=days, task=task)),
         },
     )
+
+
+def _sure_gain(
+    workload: Workload, holdout: pa.Table, answers: NDArray[np.float64], theirs: NDArray[np.float64]
+) -> float:
+    task, labels = workload.task, holdout["label"].to_numpy()
+    blocks = spans(holdout, workload.loop.window)
+    found = sure_gain(task.losses(labels, answers), task.losses(labels, theirs), blocks)
+    return found if np.isfinite(found) else 0.0
 
 
 def _estimate(task: Task, answers: NDArray[np.float64], theirs: NDArray[np.float64]) -> float | None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from heliostat import cohorts
 from heliostat.errors import TrainingError
-from heliostat.govern.candidates import windows
+from heliostat.govern.candidates import RECENT, SINCE, num_judging, windows
 from heliostat.learn.start import Start
 from heliostat.learn.streamed import Streamed
 from heliostat.learn.summary import MOST_DRAWN
@@ -20,7 +20,6 @@ from jobs._timeline import Rows, Timeline, split_row, timeline
 WARM = "warm"  # the candidate that goes on from the champion
 ALL, REFIT = "all", "-refit"  # the name of all history, and what is added where a candidate is fitted again
 MIN_ROWS = 100  # before the hold-out; fewer fit nothing
-HOLDOUT_PART = 3  # of the rows since a change at most a third judges, the rest teaches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +59,9 @@ def holdout_at(workload: Workload, rows: Rows, onset_at: datetime | None = None)
     usual = cohorts.holdout_since(newest, workload.loop.holdout_span)
     if onset_at is None:
         return usual
-    num_since = known.num_rows - known.before(onset_at)
-    size = max(workload.loop.min_holdout_rows, num_since // HOLDOUT_PART)
-    if size >= known.num_rows:
-        return usual
-    return max(usual, known.at(known.num_rows - size))
+    num_usual, num_since = (known.num_rows - known.before(at) for at in (usual, onset_at))
+    size = num_judging(num_usual, num_since=num_since, at_least=workload.loop.min_holdout_rows)
+    return usual if size == num_usual else known.at(known.num_rows - size)
 
 
 def candidates(
@@ -77,26 +74,48 @@ def candidates(
     is_contest: bool = False,
     warm: Candidate | None = None,
 ) -> list[Candidate]:
-    """The fits of one run, for each kind of model; in a contest the shortest window comes first.
+    """The fits of one run, for each kind of model.
 
-    `rows` are those before the hold-out.
-
-    The declared windows are always tried; the rows since a change and the recent ones where they are other rows; a
-    `warm` one first, where its rows are enough.
+    `rows` are those before the hold-out. The declared windows are always tried; in a contest also what `windows` adds
+    to them, in its order, and a `warm` one before, where its rows are enough.
     """
     known = timeline(rows)
-    declared = [_window(span, as_of) for span in workload.training.windows]
-    extra = [] if onset_at is None else [Candidate(name=f"since-{onset_at:%Y-%m-%d}", since=onset_at)]
-    if num_recent is not None and num_recent < known.num_rows:
-        since = known.at(known.num_rows - num_recent)
-        extra.append(Candidate(name=f"recent-{num_recent}", since=since))
-    sizes = {one.name: _num_rows(known, one) for one in [*declared, *extra]}
-    kept = [name for name, _ in windows(sizes, can_learn=lambda size: _can_learn(workload, known, size))]
-    found = [*declared, *(one for one in extra if one.name in kept)]
+    found = [_window(span, as_of) for span in workload.training.windows]
     if is_contest:
-        found.sort(key=lambda one: sizes[one.name])
+        found = _beside(workload, known, found, onset_at=onset_at, num_recent=num_recent)
     quickest = [] if warm is None or not _can_learn(workload, known, _num_rows(known, warm)) else [warm]
     return quickest + [_of_kind(candidate, kind) for kind in workload.kinds for candidate in found]
+
+
+def _beside(
+    workload: Workload,
+    known: Timeline,
+    declared: list[Candidate],
+    *,
+    onset_at: datetime | None,
+    num_recent: int | None,
+) -> list[Candidate]:
+    """The declared windows with the rows since a change, or the recent ones, where those are other rows."""
+    by_name = {one.name: one for one in declared}
+    if onset_at is not None:
+        by_name[SINCE] = Candidate(name=f"since-{onset_at:%Y-%m-%d}", since=onset_at)
+    if num_recent is not None and num_recent < known.num_rows:
+        since = known.at(known.num_rows - num_recent)
+        by_name[RECENT] = Candidate(name=f"recent-{num_recent}", since=since)
+    sizes = {name: _num_rows(known, one) for name, one in by_name.items()}
+    planned = windows(
+        {one.name: sizes[one.name] for one in declared},
+        num_since=sizes.get(SINCE),
+        num_recent=sizes.get(RECENT),
+        can_learn=lambda size: _can_learn(workload, known, size),
+    )
+    # One that is declared is tried even where it is like another, or tells in a sentence why it cannot be.
+    kept = {one.name for one in declared} | {window.name for window in planned}
+    return sorted(
+        (by_name[name] for name in by_name if name in kept),
+        key=lambda one: _num_rows(known, one),
+        reverse=onset_at is None,
+    )
 
 
 def warm_candidate(start: Start, *, since: datetime) -> Candidate:

@@ -46,7 +46,7 @@ def retrain(job: _entry.Job) -> _entry.Result:
 def _judged(job: _entry.Job) -> tuple[list[Judgement], bool, datetime]:
     """A champion of before whose world is back (then True), or else what a run has fitted, and when that was done."""
     options = job.options
-    run = started(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset, is_in_doubt=options.in_doubt)
+    run = started(job, run_id=options.run, as_of=options.as_of, onset_at=options.onset, is_turn=True)
     back = returned(job, as_of=options.as_of, onset_at=options.onset) if options.in_doubt else None
     if back is not None:
         print(f"version {back.version} answers as well as in its time, and better than the champion", flush=True)
@@ -74,7 +74,7 @@ def arguments() -> argparse.ArgumentParser:
     made = _entry.parser(__doc__ or "")
     made.add_argument("--as-of", type=_entry.instant, required=True, help="use what was known at this instant")
     made.add_argument("--run", required=True, help="name of the run; the same name goes on where it stopped")
-    made.add_argument("--in-doubt", action="store_true", help="try every candidate: something other than growth asked")
+    made.add_argument("--in-doubt", action="store_true", help="let earlier champions compete: not growth alone asked")
     made.add_argument("--onset", type=_entry.instant, help="since when the world is different, if that is known")
     return made
 

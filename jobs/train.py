@@ -97,7 +97,7 @@ def started(
     run_id: str,
     as_of: datetime,
     onset_at: datetime | None = None,
-    is_in_doubt: bool = False,
+    is_turn: bool = False,
     verb: str = "train",
 ) -> FitRun:
     """The run as it was first started under that name: an attempt that goes on must see the same rows."""
@@ -126,7 +126,7 @@ def started(
         as_of=as_of,
         onset_at=onset_at,
         shut_out=run.params.get("shut_out", ()),
-        is_in_doubt=is_in_doubt,
+        is_turn=is_turn,
         num_recent=_first_rows(job),
         champion=_champion(job, run.params.get("champion")),
         code_revision=run.params["code_revision"],
@@ -203,7 +203,10 @@ def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], floa
 
 
 def fitted_by(made: TorchTrainer, *, run_id: str) -> tuple[list[dict[str, Any]], float]:
-    """What a trainer fits, and the CPU-seconds of its workers' last attempt; FitFailedError when it gives nothing."""
+    """What a trainer fits, and the CPU-seconds of its workers' last attempt.
+
+    FitFailedError when it gives nothing; TrainingError where there was nothing to fit.
+    """
     try:
         result = made.fit()
     except TrainingFailedError as error:
@@ -214,6 +217,8 @@ def fitted_by(made: TorchTrainer, *, run_id: str) -> tuple[list[dict[str, Any]],
             f"The run {run_id!r} ended without a candidate. See the Train page of the Ray dashboard, "
             "and start it again under the same name."
         )
+    if "held" in fitted[0]:
+        raise TrainingError(fitted[0]["held"])
     if "error" in fitted[0]:
         raise FitFailedError(fitted[0]["error"])
     return list(fitted), float((result.metrics or {}).get(CPU_S, 0.0))

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat.gates import Hold, Promote
-from heliostat.govern.candidates import Contender
+from heliostat.govern.candidates import Archived
 from heliostat.simulate.learner import Model
 from heliostat.watch.events import ReferenceScore
 
@@ -60,12 +60,20 @@ class Judged:
     sure_gain: float
     gain: float
     of: Champion | None
-    losses: Values
 
     @property
-    def contender(self) -> Contender:
-        """The candidate as the rules see it that choose among several: the gates come later."""
-        return Contender(name=self.name, losses=self.losses, is_passed=True, sure_gain=self.sure_gain)
+    def archived(self) -> Archived:
+        """An earlier champion as the rule sees it that says whether one returns; it has a reference."""
+        assert self.of is not None
+        assert self.of.reference is not None
+        return Archived(
+            loss=self.loss,
+            constant_loss=self.constant_loss,
+            sure_gain=self.sure_gain,
+            is_passed=isinstance(self.verdict, Promote),
+            reference=self.of.reference.score,
+            error=self.of.reference.standard_error,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,6 @@ from heliostat.watch.events import Alert, Decision, Event, Retrain, Tick, TurnEn
 from heliostat.watch.monitor import MonitorState
 
 INSTANT = re.compile(r"\b\d{4}-\d\d-\d\d(T[\d:]+\+00:00)?")
-MAX_ARCHIVED = 8
 ONE_SIDED = "labels that come late differ from those that come soon, and how long they take is not known yet"
 Values = NDArray[np.float64]
 
@@ -34,7 +33,7 @@ class Loop:
         self._clock = clock
         self._stream, self._trainer = stream, trainer
         self._monitor, self._warner = MonitorState(policy.triggers), MonitorState(policy.warnings)
-        self._loop = LoopState(policy.loop)
+        self._loop, self._max_archived = LoopState(policy.loop), policy.loop.max_archived
         self._margin, self._min_rows = policy.decay_margin, policy.min_holdout_rows
         self._watched: Watched | None = None
         self._archive: list[Champion] = []
@@ -180,7 +179,7 @@ class Loop:
         assert self._watched is not None
         fitted, self._fitted = self._fitted, None
         left = self._first if champion.number == self._first.number else champion
-        self._archive = [one for one in [left, *self._archive] if one.reference is not None][:MAX_ARCHIVED]
+        self._archive = [one for one in [left, *self._archive] if one.reference is not None][: self._max_archived]
         event = self._watched.change(fitted, step=step)
         self._warn(self._monitor.handle(event) + self._warner.handle(event), step=step)
         return fitted

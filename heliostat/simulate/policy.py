@@ -20,6 +20,7 @@ from heliostat.triggers import SUDDEN_RUN_LENGTH, Age, Decay, Drift, Growth, Sla
 Values = NDArray[np.float64]
 MAX_HOLDOUT_SHARE = 0.05
 MIN_STEPS_OF_SUDDEN_DECAY = 4  # where the evidence is overwhelming: a false alarm in so many steps at most
+MAX_ARCHIVED = 8  # of a table nobody knows how many worlds take turns, and asking a champion costs no fit
 MIN_STEPS_OF_DECAY = 10  # the scatter between fewer steps is too rough to be looked at again and again
 
 
@@ -108,6 +109,7 @@ class Policy:
             cooldown=self._steps(self.cooldown_share),
             min_holdout_rows=self.min_holdout_rows,
             follow_ups=True,
+            max_archived=MAX_ARCHIVED,
             economics=self.economics,
             canary_shares=(),
         )

@@ -8,9 +8,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from heliostat.blocks import NORMAL_95
 from heliostat.gates import Hold, Promote, decide
-from heliostat.govern.candidates import ALL, RECENT, SINCE, best, can_win, num_choosing, returns, windows
+from heliostat.govern.candidates import (
+    ALL,
+    HOLDOUT_PART,
+    RECENT,
+    Race,
+    Window,
+    num_choosing,
+    num_judging,
+    returning,
+    sure_gain,
+    windows,
+)
 from heliostat.govern.evidence import evidence
 from heliostat.simulate.judged import Champion, Judged, Trial, TurnResult
 from heliostat.simulate.judging import Judging
@@ -22,7 +32,6 @@ from heliostat.watch.reference import loss_reference, score_reference
 Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 NUM_BLOCKS = 20  # of a hold-out: rows near in time are alike
-HOLDOUT_PART = 3  # of the rows that are new at most a third judges, the rest teaches
 
 
 class Trainer:
@@ -88,9 +97,9 @@ class Trainer:
     ) -> TurnResult:
         """One turn at the end of a step; `change_row` is the first row after a change, where one is known.
 
-        In doubt (something asked besides growth) earlier champions in `archive` compete. Recent rows are tried where no
-        change is known: a world that moves slowly gives no alarm. What cannot win is not fitted: nothing where an
-        archived champion is as good as it ever was, all history not where rows since a change surely beat the champion.
+        In doubt (something asked besides growth) earlier champions in `archive` compete. What cannot win is not fitted:
+        nothing where an archived champion is as good as it ever was, all history not where rows since a change surely
+        beat the champion.
         """
         rows = self._stream.usable(step)
         holdout = self._holdout(rows, champion, change_row=change_row)
@@ -110,8 +119,9 @@ class Trainer:
                     gain=returned.gain,
                     is_returned=True,
                 )
-        spans = self._spans(rows[rows < holdout[0]], change_row=change_row)
-        winner, num_fits, trial = self._raced(spans, trial, change_row=change_row, knows_all=champion.name == ALL)
+        before = rows[rows < holdout[0]]
+        planned = self._windows(before, change_row=change_row)
+        winner, num_fits, trial = self._raced(planned, before, trial, knows_all=champion.name == ALL)
         if winner is None:
             why = f"fewer than {MIN_LABELLED} rows of both kinds before the hold-out"
             return TurnResult(verdict=Hold((why,)), champion=None, num_fits=0, num_labels=len(rows))
@@ -132,22 +142,12 @@ class Trainer:
         return Trial(labels=labels, table=table, champion=champion.number, answers=champion.model.answers(table))
 
     def _returned(self, trial: Trial, archive: Sequence[Champion]) -> Judged | None:
-        """The best archived champion, if it surely beats the present one and does about as well as in its time.
-
-        One that does no better than the constant answer never returns, however bad the present one is.
-        """
+        """The archived champion whose world is back; what a sample of rows says is no better is not asked for all."""
         none = np.zeros(0, np.int64)
         better = [one for one in archive if self._is_better_on_a_sample(one, trial)]
         judged = [self._judge_model(one.name, one.model, trial, rows=none, of=one) for one in better]
-        sure = [one for one in judged if one.sure_gain > 0 and one.loss < one.constant_loss]
-        passed = [one for one in sure if isinstance(one.verdict, Promote)]
-        if not passed:
-            return None
-        lowest = min(passed, key=lambda one: one.loss)
-        known = None if lowest.of is None else lowest.of.reference
-        if known is None or not returns(lowest.loss, reference=known.score, error=known.standard_error):
-            return None
-        return lowest
+        place = returning([one.archived for one in judged])
+        return None if place is None else judged[place]
 
     def _is_better_on_a_sample(self, one: Champion, trial: Trial) -> bool:
         """Whether an earlier champion beats the present one on a few rows: who does not is not asked for all."""
@@ -157,28 +157,30 @@ class Trainer:
         return bool(self._task.losses(labels, answers).mean() < theirs.mean())
 
     def _raced(
-        self, spans: Sequence[tuple[str, Index]], trial: Trial, *, change_row: int | None, knows_all: bool
+        self, planned: Sequence[Window], before: Index, trial: Trial, *, knows_all: bool
     ) -> tuple[Judged | None, int, Trial]:
         """The winner of the candidates, wholly fitted and judged, how many fits were begun, and what it was judged on.
 
         Where there are several, each is only begun, and whoever leads then is finished: gates judge whole fits alone.
         """
-        if len(spans) == 1:
-            name, rows = spans[0]
-            return self._judge_model(name, self._fit(rows), trial, rows=rows, of=None), 1, trial
-        choosing, judging = self._parted(trial)
-        judged: list[Judged] = []
-        begun: list[Begun] = []
-        for name, rows in spans:
-            is_older = change_row is not None and bool(rows[0] < change_row)
-            if can_win([one.contender for one in judged], is_older=is_older, is_all=name == ALL, knows_all=knows_all):
-                begun.append(self._learner.begin(self._stream.take(rows), self._stream.labels[rows]))
-                judged.append(self._judge_model(name, begun[-1], choosing, rows=rows, of=None))
-        if not judged:
+        if not planned:
             return None, 0, trial
-        place = best([one.contender for one in judged], _blocks(len(choosing.labels)), num_errors=NORMAL_95)
-        leader, model = judged[place], begun[place].finished()
-        return self._judge_model(leader.name, model, judging, rows=leader.rows, of=None), len(judged), judging
+        if len(planned) == 1:
+            rows = before[-planned[0].num_rows :]
+            return self._judge_model(planned[0].name, self._fit(rows), trial, rows=rows, of=None), 1, trial
+        choosing, judging = self._parted(trial)
+        theirs = self._task.losses(choosing.labels, choosing.answers)
+        race = Race(theirs, _blocks(len(theirs)), knows_all=knows_all)
+        begun: list[tuple[str, Index, Begun]] = []
+        for window in planned:
+            if race.can_win(window.name, is_older=window.is_older):
+                rows = before[-window.num_rows :]
+                model = self._learner.begin(self._stream.take(rows), self._stream.labels[rows])
+                begun.append((window.name, rows, model))
+                race.add(window.name, self._task.losses(choosing.labels, model.answers(choosing.table)))
+        name, rows, model = begun[race.winner()]
+        judging = judging if len(begun) > 1 else trial
+        return self._judge_model(name, model.finished(), judging, rows=rows, of=None), len(begun), judging
 
     def _parted(self, trial: Trial) -> tuple[Trial, Trial]:
         """The rows that choose among candidates, and those that judge the winner; both all of them without a split."""
@@ -199,20 +201,18 @@ class Trainer:
 
     def _holdout(self, rows: Index, champion: Champion, *, change_row: int | None) -> Index:
         """The newest rows that the champion was not fitted to; at most a third of what is new."""
-        new = rows[rows >= champion.until_row]
-        num_since = len(new) if change_row is None else int((rows >= change_row).sum())
-        size = max(self._policy.min_holdout_rows, min(len(new), num_since) // HOLDOUT_PART)
-        return new[-min(size, self._policy.max_holdout_rows, len(new)) :] if len(new) else new
+        new, least = rows[rows >= champion.until_row], self._policy.min_holdout_rows
+        usual = max(least, min(len(new) // HOLDOUT_PART, self._policy.max_holdout_rows))
+        size = num_judging(usual, num_since=_num_since(rows, change_row), at_least=least)
+        return new[-min(size, len(new)) :] if len(new) else new
 
-    def _spans(self, rows: Index, *, change_row: int | None) -> list[tuple[str, Index]]:
-        """Named training rows, the shortest first: of a change that is known, those since it, else the recent ones."""
-        wanted = {
-            ALL: len(rows),
-            SINCE: None if change_row is None else int((rows >= change_row).sum()),
-            RECENT: min(self._policy.window_rows, len(rows)) if change_row is None else None,
-        }
-        found = windows(wanted, can_learn=lambda size: self._can_learn(rows[-size:]))
-        return [(name, rows[-size:]) for name, size in found]
+    def _windows(self, rows: Index, *, change_row: int | None) -> list[Window]:
+        return windows(
+            {ALL: len(rows)},
+            num_since=_num_since(rows, change_row),
+            num_recent=min(self._policy.window_rows, len(rows)),
+            can_learn=lambda size: self._can_learn(rows[-size:]),
+        )
 
     def _can_learn(self, rows: Index) -> bool:
         return len(rows) >= MIN_LABELLED and self._task.can_learn(self._stream.labels[rows])
@@ -229,7 +229,8 @@ class Trainer:
             task=self._task,
             metrics=(self._task.loss,),
         )
-        assert found.paired is not None  # a champion was given
+        losses = self._task.losses(trial.labels, answers)
+        theirs = self._task.losses(trial.labels, trial.answers)
         return Judged(
             name=name,
             rows=rows,
@@ -238,11 +239,14 @@ class Trainer:
             loss=found.candidate[self._task.loss.name],
             constant_loss=found.constant[self._task.loss.name],
             verdict=decide(self._policy.gates, found),
-            sure_gain=-(found.paired.mean_difference + 1.64 * found.paired.standard_error),
-            gain=-found.paired.mean_difference,
+            sure_gain=sure_gain(losses, theirs, _blocks(len(losses))),
+            gain=float((theirs - losses).mean()),
             of=of,
-            losses=self._task.losses(trial.labels, answers),
         )
+
+
+def _num_since(rows: Index, change_row: int | None) -> int | None:
+    return None if change_row is None else int((rows >= change_row).sum())
 
 
 def _blocks(num_rows: int) -> Index:

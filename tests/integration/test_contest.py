@@ -11,19 +11,25 @@ import pytest
 
 from heliostat import cohorts
 from heliostat.errors import TrainingError
+from heliostat.govern.candidates import ALL, RECENT, SINCE
 from heliostat.learn.bundle import ServedModel, to_files
 from heliostat.learn.fit import fit
 from heliostat.learn.rows import split_by_time
 from heliostat.settings import Settings
+from heliostat.simulate.judged import Champion
+from heliostat.simulate.policy import Policy
+from heliostat.simulate.stream import stream
+from heliostat.simulate.turns import Trainer
 from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.store.catalog import Catalog
 from heliostat.store.lake import Lake
 from jobs._archive import returned
 from jobs._contest import Contest, Version, chosen_and_judged
+from jobs._declared_learner import DeclaredLearner
 from jobs._entry import Job
 from jobs._fitting import fit_candidates
 from jobs._judging import best, judge
-from jobs._windows import Candidate
+from jobs._windows import Candidate, holdout_at
 from tests import toy_late, toy_quick
 from tests.ray_train import Attempts
 from tests.toy_lake import ingest
@@ -55,9 +61,8 @@ def run_against(first_run, lake, tmp_path, monkeypatch, **given):
         module="tests.toy_turns",
         lake_uri=lake.uri,
         bundles_uri=str(tmp_path / "bundles"),
-        as_of=LATER,
         tables={"raw": lake.version("toy", "raw"), "predictions": None, "labels": None},
-        **{"onset_at": ONSET, "is_in_doubt": True, "num_recent": 500, "champion": asdict(version), **given},
+        **{"as_of": LATER, "onset_at": ONSET, "num_recent": 500, "champion": asdict(version), **given},
     )
     Attempts(tmp_path / "checkpoints", monkeypatch)
     return fit_candidates(asdict(run))
@@ -71,21 +76,84 @@ def test_windows_from_before_the_change_are_not_fitted_once_a_shorter_one_surely
     first_run, lake, tmp_path, monkeypatch
 ):
     fitted = run_against(first_run, lake, tmp_path, monkeypatch)
-    assert names(fitted)[0] == "trees-recent-500"
-    assert "trees-all" not in names(fitted)
-    assert sum(name.endswith("-refit") for name in names(fitted)) == 1
+    assert names(fitted) == ["trees-since-2024-04-01", "trees-since-2024-04-01-refit"]
 
 
-def test_without_a_known_change_a_short_window_that_wins_makes_all_history_needless(
-    first_run, lake, tmp_path, monkeypatch
-):
+def test_without_a_known_change_all_history_is_tried_beside_recent_rows(first_run, lake, tmp_path, monkeypatch):
     fitted = run_against(first_run, lake, tmp_path, monkeypatch, onset_at=None)
-    assert names(fitted) == ["trees-recent-500", "trees-recent-500-refit"]
+    assert names(fitted)[:2] == ["trees-all", "trees-recent-500"]
+    assert len(fitted) == 3
+    assert fitted[2]["lineage"]["num_rows"] > fitted[names(fitted).index(refit_of(fitted[2]))]["lineage"]["num_rows"]
 
 
-def test_growth_alone_tries_the_declared_windows_and_no_other(first_run, lake, tmp_path, monkeypatch):
-    fitted = run_against(first_run, lake, tmp_path, monkeypatch, onset_at=None, is_in_doubt=False)
-    assert names(fitted) == ["trees-all", "trees-all-refit"]
+def refit_of(fitted):
+    return fitted["lineage"]["refit_of"]
+
+
+@pytest.mark.parametrize("is_turn", [True, False])
+def test_where_nobody_could_be_judged_a_turn_fits_nothing(first_run, lake, tmp_path, monkeypatch, is_turn):
+    # Two days after the champion's last row there are too few rows to judge anybody on.
+    as_of = datetime.fromisoformat(first_run.fitted[1]["lineage"]["last_event_at"]) + timedelta(days=2)
+    given = {"as_of": as_of, "onset_at": None, "is_turn": is_turn}
+    fitted = run_against(first_run, lake, tmp_path, monkeypatch, **given)
+    if is_turn:
+        [only] = fitted
+        assert "new rows are left to judge on, Loop(min_holdout_rows=" in only["held"]
+    else:
+        assert names(fitted) == ["trees-all", "trees-all-refit"]
+
+
+class Noting(DeclaredLearner):
+    """The learner of a declared workload, which notes how many rows each candidate has."""
+
+    def __init__(self, declared) -> None:
+        super().__init__(declared)
+        self.num_rows = []
+
+    def begin(self, rows, labels):
+        self.num_rows.append(len(labels))
+        return super().begin(rows, labels)
+
+
+def simulated(first_run, rows, *, onset_at):
+    """How many rows each candidate of a simulated turn has on the rows of the live one, and the winner's name."""
+    champion = first_run.fitted[1]
+    last_at = datetime.fromisoformat(champion["lineage"]["last_event_at"])
+    num_before = lambda at: cohorts.parted(rows, at=at)[0].num_rows  # noqa: E731
+    learner, labels = Noting(workload), rows["label"].to_numpy()
+    played = stream(rows.drop_columns(["label"]), workload.columns, labels, first=0.4)
+    policy = replace(
+        Policy.of(played),
+        min_holdout_rows=workload.loop.min_holdout_rows,
+        max_holdout_rows=rows.num_rows - num_before(holdout_at(workload, rows)),
+        window_rows=500,
+    )
+    first = Champion(
+        number=2,
+        model=learner.loaded(read_bundle(champion["bundle_uri"], champion["bundle_hash"])),
+        name=ALL,
+        until_row=num_before(last_at + timedelta(microseconds=1)),
+        num_rows=0,
+    )
+    change_row = None if onset_at is None else num_before(onset_at)
+    found = Trainer(played, learner, policy).turn(played.num_steps, first, change_row=change_row)
+    assert found.champion is not None
+    return learner.num_rows[: found.num_fits - 1], found.champion.name
+
+
+@pytest.mark.parametrize(
+    ("onset_at", "live_names"),
+    [(None, {"trees-all": ALL, "trees-recent-500": RECENT}), (ONSET, {"trees-since-2024-04-01": SINCE})],
+)
+def test_a_simulated_turn_fits_and_chooses_what_a_live_one_does(
+    first_run, lake, tmp_path, monkeypatch, onset_at, live_names
+):
+    fitted = run_against(first_run, lake, tmp_path, monkeypatch, onset_at=onset_at)
+    rows = cohorts.training_rows(lake, workload, as_of=LATER)
+    num_rows, winner = simulated(first_run, rows, onset_at=onset_at)
+    assert [each["candidate"] for each in fitted[:-1]] == list(live_names)
+    assert [each["lineage"]["num_rows"] for each in fitted[:-1]] == pytest.approx(num_rows, rel=0.15)
+    assert winner == live_names[refit_of(fitted[-1])]
 
 
 def catalog_with(first_run, tmp_path):
@@ -108,14 +176,19 @@ def put_in_place(catalog, version, *, score):
     catalog.promote("toy", version, reasons=(), inputs=inputs, by="admin", at=FIRST)
 
 
-@pytest.fixture
-def two_worlds(first_run, lake, tmp_path, monkeypatch):
-    """The first champion, then one of the world after the change; both registered."""
+def registered(first_run, lake, tmp_path, monkeypatch, **given):
+    """A catalog with the first run and a turn's; the number of what that turn fitted again."""
     catalog = catalog_with(first_run, tmp_path)
-    for each in run_against(first_run, lake, tmp_path, monkeypatch):
+    for each in run_against(first_run, lake, tmp_path, monkeypatch, **given):
         catalog.register("toy", run_id="turn", by="admin", at=LATER, **each)
     refit = [one.number for one in catalog.versions("toy") if one.run_id == "turn" and "refit_of" in one.lineage]
     return catalog, refit[0]
+
+
+@pytest.fixture
+def two_worlds(first_run, lake, tmp_path, monkeypatch):
+    """The first champion, then one of the world after the change; both registered."""
+    return registered(first_run, lake, tmp_path, monkeypatch)
 
 
 def test_a_champion_of_before_returns_when_its_world_is_back(first_run, lake, two_worlds, tmp_path, monkeypatch):
@@ -186,8 +259,8 @@ def test_with_a_split_the_older_rows_of_the_hold_out_choose(first_run, lake, dec
     assert contest.winner().name == winner
 
 
-def test_with_a_split_the_newer_rows_judge_whoever_won_a_contest(lake, two_worlds, tmp_path):
-    catalog, later = two_worlds
+def test_with_a_split_the_newer_rows_judge_whoever_won_a_contest(first_run, lake, tmp_path, monkeypatch):
+    catalog, later = registered(first_run, lake, tmp_path, monkeypatch, onset_at=None)
     put_in_place(catalog, 2, score=0.6)
     numbers = [one.number for one in catalog.versions("toy") if one.run_id == "turn"]
     job = job_on(lake, catalog, tmp_path, as_of=LATER)

@@ -52,17 +52,29 @@ def test_every_declared_window_is_a_candidate(before):
 
 
 def test_an_onset_adds_a_candidate_only_when_enough_came_since(before):
-    assert names_of(candidates(workload, before, as_of=AS_OF, onset_at=AS_OF - 21 * DAY))[2:] == ["since-2024-02-09"]
-    assert names_of(candidates(workload, before, as_of=AS_OF, onset_at=AS_OF - 13 * DAY))[2:] == []
+    def tried(days):
+        return names_of(candidates(workload, before, as_of=AS_OF, onset_at=AS_OF - days * DAY, is_contest=True))
+
+    assert tried(21) == ["since-2024-02-09", "last-35d", "all"]
+    assert tried(13) == ["last-35d", "all"]
 
 
-def test_in_doubt_the_recent_rows_are_one_more_candidate_and_the_shortest_comes_first(before):
+def test_recent_rows_are_one_more_candidate_where_no_change_is_known_and_all_history_comes_first(before):
     found = candidates(workload, before, as_of=AS_OF, onset_at=None, num_recent=200, is_contest=True)
-    assert names_of(found) == ["recent-200", "last-35d", "all"]
+    assert names_of(found) == ["all", "last-35d", "recent-200"]
+    changed = candidates(workload, before, as_of=AS_OF, onset_at=AS_OF - 21 * DAY, num_recent=200, is_contest=True)
+    assert "recent-200" not in names_of(changed)
 
 
 def test_recent_rows_that_nearly_are_a_declared_window_are_no_candidate(before):
-    assert len(candidates(workload, before, as_of=AS_OF, onset_at=None, num_recent=before.num_rows - 1)) == 2
+    nearly = before.num_rows - 1
+    found = candidates(workload, before, as_of=AS_OF, onset_at=None, num_recent=nearly, is_contest=True)
+    assert names_of(found) == ["all", "last-35d"]
+
+
+def test_without_a_contest_the_declared_windows_alone_are_fitted(before):
+    found = candidates(workload, before, as_of=AS_OF, onset_at=AS_OF - 21 * DAY, num_recent=200)
+    assert names_of(found) == ["all", "last-35d"]
 
 
 def test_soon_after_a_change_a_third_of_the_rows_since_judges(rows):
