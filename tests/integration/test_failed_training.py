@@ -52,10 +52,20 @@ def test_a_run_that_succeeds_registers_what_it_fitted(stage):
 
 
 def test_a_turn_whose_fit_fails_holds_with_the_sentence(stage):
+    stage.catalog.promote("toy", 1, reasons=(), inputs={}, by="admin", at=AS_OF)  # it has not seen the hold-out
     result = retrain.retrain(job(stage, "tests.toy_broken"))
     assert (result["version"], result["verdict"]) == (None, "hold")
     run = stage.catalog.run("broken")
     assert (run.status, run.result["reasons"]) == ("failed", [result["error"]])
+
+
+def test_a_turn_with_nothing_new_to_judge_on_holds_without_a_fit(stage):
+    before = stage.catalog.versions("toy")
+    result = retrain.retrain(job(stage, "tests.toy_quick"))
+    assert (result["version"], result["verdict"]) == (None, "hold")
+    assert "0 new rows are left to judge on" in result["reasons"][0]
+    assert stage.catalog.run("broken").status == "succeeded"
+    assert stage.catalog.versions("toy") == before
 
 
 def test_rows_that_nobody_can_learn_from_are_a_sentence_too(stage, first_run):
