@@ -113,15 +113,15 @@ def _answer_together(
     """None, and nothing is logged, when a version failed on the rows of several questions."""
     arrays = arrays_of([question.rows for question in questions], columns)
     table = pa.table(arrays)
-    num_errors, may_part = scorer.num_errors, len(questions) > 1
+    num_errors, failed = scorer.num_errors, None
     try:
         scored = _score(questions, live, scorer=scorer, default=default, table=table, task=task)
-    except UnavailableError:
-        if may_part and scorer.num_errors != num_errors:
-            return None
-        raise
-    if may_part and scorer.num_errors != num_errors:
+    except UnavailableError as error:
+        failed = error
+    if len(questions) > 1 and scorer.num_errors != num_errors:
         return None
+    if failed is not None:
+        raise failed
     logged = _log_columns(questions, scored, task)
     append({**logged, **arrays})
     if live.route.candidate is not None:
