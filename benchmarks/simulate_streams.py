@@ -22,6 +22,7 @@ from heliostat.simulate.comparison import compare
 from heliostat.simulate.table import Roles, prepare
 from jobs._simulation_learner import Trees
 from jobs._simulation_text import as_json
+from jobs._simulation_trees import one_thread
 
 TURNS_LIMIT = 2.3  # the loop may take one turn for so many of the best schedule's
 LEAST_GAIN = 0.01  # where the best schedule gains less, there is nothing to share
@@ -34,7 +35,8 @@ def play(generator: str, kind: str, *, seed: int, num_rows: int) -> dict[str, An
     prepared = prepare(table, Roles(label="y"), first=0.2)
     stream = prepared.stream
     learner = Trees(stream.columns, task=stream.task)
-    found = compare(stream, learner, clock=time.process_time, tell=lambda _: None)
+    with one_thread():
+        found = compare(stream, learner, clock=time.process_time, tell=lambda _: None)
     return {"generator": generator, "kind": kind, "seed": seed, **as_json(found, remarks=prepared.remarks)}
 
 

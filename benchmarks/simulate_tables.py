@@ -24,6 +24,7 @@ from heliostat.simulate.comparison import compare
 from heliostat.simulate.table import Roles, prepare
 from jobs._simulation_learner import Trees
 from jobs._simulation_text import as_json
+from jobs._simulation_trees import one_thread
 from workloads.flights_source import Flights
 
 # Bookings were collected by day of arrival: before and after, only those made long or shortly before are in the table.
@@ -63,7 +64,8 @@ def play(name: str, *, data: Path, max_rows: int) -> dict[str, Any]:
     prepared = prepare(table, roles, first=0.2, max_rows=max_rows)
     stream = prepared.stream
     learner = Trees(stream.columns, task=stream.task)
-    found = compare(stream, learner, clock=time.process_time, tell=lambda _: None)
+    with one_thread():
+        found = compare(stream, learner, clock=time.process_time, tell=lambda _: None)
     return {"kind": name, **as_json(found, remarks=prepared.remarks)}
 
 

@@ -1,12 +1,14 @@
 """scikit-learn's boosted trees for each kind of label, answering as the kind's task does."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from heliostat.tasks import Task
 
@@ -23,6 +25,16 @@ class FittedTrees(Protocol):
 
     def answers(self, matrix: Values) -> Values:
         """The answer to each row of the matrix, in the shape of the task."""
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """While it is open, this process grows trees on one core.
+
+    Its threads meet at every node of every tree and spin until all are there: on small tables, or beside other work,
+    they cost more than they gain, and what they spin counts as CPU-seconds.
+    """
+    limited: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="openmp")
+    return limited
 
 
 def fit_trees(task: Task, matrix: Values, labels: Values, **options: Any) -> FittedTrees:

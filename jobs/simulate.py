@@ -50,6 +50,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from heliostat.declared.economics import Economics
@@ -60,6 +61,7 @@ from heliostat.simulate.stream import Stream
 from heliostat.simulate.table import Roles, prepare
 from jobs import _simulation_input, _simulation_plot, _simulation_text
 from jobs._simulation_learner import Trees
+from jobs._simulation_trees import one_thread
 
 TELL_EVERY_S = 2.0
 PLOT_ENDINGS = (".png", ".pdf", ".svg")
@@ -80,7 +82,8 @@ def simulate(options: argparse.Namespace) -> None:
     prepared = prepare(table, roles, first=options.first, max_rows=options.max_rows)
     stream = prepared.stream
     learner, economics = _learner(options.model, stream), _economics(options)
-    found = compare(stream, learner, clock=time.process_time, tell=_teller(), economics=economics)
+    with one_thread() if options.model == "trees" else nullcontext():
+        found = compare(stream, learner, clock=time.process_time, tell=_teller(), economics=economics)
     title = f"{options.data.name}, label {options.label}"
     print(_simulation_text.render(found, title=title, remarks=prepared.remarks), flush=True)
     if options.json is not None:
