@@ -1,7 +1,7 @@
 """What the steward hears: asks of the monitor, labelled rows, the turn's job, and how its trial does.
 
 Reads:  catalog: journal, runs; lake: predictions, shadows, labels; Ray's job API
-Writes: nothing; a job that hangs is stopped
+Writes: catalog: journal, what is suspected of labels that a trial is judged by; a job that hangs is stopped
 """
 
 import math
@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from actors.commanding import run_id, submission_id
+from actors.leases import Holder
 from actors.proxy import Proxy, catalog
-from actors.shut_out import shut_out
+from actors.shut_out import shut_out, suspected
 from actors.trial import compared
 from actors.watch import Watch
 from cluster import names, submit
@@ -26,6 +27,7 @@ from heliostat.govern.turn import LoopState
 from heliostat.records import JournalEntry
 from heliostat.settings import Settings
 from heliostat.store.lake import Lake
+from heliostat.told_labels import answered, counted
 from heliostat.triggers import Decay
 
 ATTEMPT_TIMEOUT_S = 3600.0  # a job that hangs must not hold the loop for ever
@@ -34,8 +36,8 @@ ATTEMPT_TIMEOUT_S = 3600.0  # a job that hangs must not hold the loop for ever
 class Hearing:
     """The ears of one workload's steward: events as they are in the stores, nothing decided."""
 
-    def __init__(self, watch: Watch, settings: Settings, lake: Lake) -> None:
-        self._watch, self._settings, self._lake = watch, settings, lake
+    def __init__(self, watch: Watch, settings: Settings, lake: Lake, *, holder: Holder) -> None:
+        self._watch, self._settings, self._lake, self._holder = watch, settings, lake, holder
         self._waiting_since: dict[str, float] = {}
         self._probed_at: datetime | None = None
 
@@ -58,7 +60,7 @@ class Hearing:
         if state.phase == "retraining" and turn is not None:
             events += self._run_events(turn.turn, turn.attempt, clock)
         if state.phase in ("shadow", "canary") and turn is not None:
-            events.append(self._trial_seen(turn, clock))
+            events.append(self._judging(state, turn, clock))
         return events + self._probation_seen(state, clock)
 
     def _probation_seen(self, state: LoopState, clock: datetime) -> list[Event]:
@@ -67,7 +69,21 @@ class Hearing:
         if turn is None or (self._probed_at is not None and clock < self._probed_at + self._watch.loop.window):
             return []
         self._probed_at = clock
-        return [self._trial_seen(turn, clock)]
+        return [self._judging(state, turn, clock)]
+
+    def _judging(self, state: LoopState, turn: TurnRecord, clock: datetime) -> TrialSeen:
+        """How the trial does by labels that were screened, where they judge it now.
+
+        Screened only then: the screen reads three months of labels, and a trial is looked at every few seconds.
+        """
+        seen = self._trial_seen(turn, clock)
+        if not state.is_judged_by(seen):
+            return seen
+        told = counted(
+            answered(self._lake, self._watch.workload, task=self._watch.task, as_of=clock), span=self._watch.loop.window
+        )
+        news = suspected(catalog(), self._watch.workload, told, by=self._holder.name, lease=self._holder.lease())
+        return self._trial_seen(turn, clock) if any(found.is_shut_out for found in news) else seen
 
     def _trial_seen(self, turn: TurnRecord, clock: datetime) -> TrialSeen:
         since = turn.shadow_at or turn.canary_at

@@ -1,13 +1,32 @@
 """Whose labels neither teach nor judge: what the journal holds of suspicions, and of what people decided about them.
 
 Reads:  catalog: journal
-Writes: nothing
+Writes: catalog: journal, where a suspicion is new
 """
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from heliostat.govern.quarantine import KEPT_OUT, RELEASED, SUSPECTED, quarantined
+from heliostat.govern.quarantine import KEPT_OUT, RELEASED, SUSPECTED, is_new, quarantined
+from heliostat.govern.screen import Suspicion, Told, suspicions
+from heliostat.records import Lease
 from heliostat.store.catalog import Catalog
+
+
+def suspected(
+    catalog: Catalog, workload: str, told: Sequence[Told], *, by: str, lease: Lease | None = None
+) -> list[Suspicion]:
+    """The suspicions about what sources told that are news; each is in the journal then, and holds from there on."""
+    said = decided(catalog, workload)
+    news: list[Suspicion] = []
+    for found in suspicions(told):
+        payload = found.to_json()
+        if is_new(payload, said):
+            catalog.append(SUSPECTED, workload, payload, by=by, at=datetime.now(UTC), lease=lease)
+            said.append((SUSPECTED, payload))
+            news.append(found)
+    return news
 
 
 def decided(catalog: Catalog, workload: str) -> list[tuple[str, dict[str, Any]]]:

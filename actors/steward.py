@@ -56,7 +56,7 @@ class Steward:
         self._lake = Lake(settings.lake_uri)
         self._holder = Holder(f"steward/{watch.workload}")
         self._commander = Commander(watch, module=module, settings=settings, holder=self._holder)
-        self._hearing = Hearing(watch, settings, self._lake)
+        self._hearing = Hearing(watch, settings, self._lake, holder=self._holder)
         self._state: LoopState | None = None
         self._is_reconciled = False
         self._clock: datetime | None = None

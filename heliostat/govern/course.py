@@ -44,6 +44,11 @@ class Course:
         """Whether the turn has ended."""
         return self.record.outcome is not None
 
+    def ends_step(self, at: datetime, loop: Loop) -> bool:
+        """Whether a step of its trial has lasted long enough by then to be judged."""
+        span = loop.shadow_span if self.step == SHADOW else loop.canary_span
+        return self.step_at is not None and at >= self.step_at + span
+
     def submit(self) -> Submit:
         """The job of the present attempt: every attempt is asked for the same."""
         record = self.record
@@ -112,9 +117,9 @@ class Course:
         why = fault(event, loop)
         if why is not None:
             return self._withdraw(at=event.at, outcome="rolled_back", reasons=(why,))
-        span = loop.shadow_span if self.step == SHADOW else loop.canary_span
-        if event.at < step_at + span:
+        if not self.ends_step(event.at, loop):
             return self, []
+        span = loop.shadow_span if self.step == SHADOW else loop.canary_span
         if event.num_scored < MIN_SCORED:
             # A candidate that scores nothing (no replica could load it, or nobody asks) is not promoted for it.
             reasons = (f"the candidate scored {event.num_scored} live rows in {MAX_SPANS} spans",)

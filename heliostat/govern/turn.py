@@ -25,7 +25,7 @@ from heliostat.govern.stored import (
     record_from_json,
     record_to_json,
 )
-from heliostat.govern.trial import contradicted
+from heliostat.govern.trial import MIN_PAIRS, contradicted
 from heliostat.govern.world import World
 
 MAX_KEPT = 200  # turns that expectations and the budget are made from
@@ -92,6 +92,13 @@ class LoopState:
             return None
         was_tried = last.shadow_at is not None or last.canary_at is not None
         return last if was_tried and at <= last.full_at + self._loop.probation else None
+
+    def is_judged_by(self, event: TrialSeen) -> bool:
+        """Whether labels would end a trial, a step of it, or a probation now: so they are screened before `handle`."""
+        if event.paired is None or event.paired.num_rows < MIN_PAIRS:
+            return False
+        is_step = self._course is not None and self._course.ends_step(event.at, self._loop)
+        return is_step or contradicted(event.paired) is not None
 
     def finish(self) -> None:
         """All commands given so far have been carried out."""

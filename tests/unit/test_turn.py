@@ -178,6 +178,33 @@ def test_a_bad_first_hour_does_not_end_a_step_before_its_time():
     assert after(asked(), passed()).handle(seen(START + 2 * HOUR, 0.5, error=0.01)) == []
 
 
+def bad_hours(at: datetime) -> TrialSeen:
+    """Losses that are surely worse, whenever one looks."""
+    event = seen(at, 0.2)
+    assert event.paired is not None
+    return replace(event, paired=replace(event.paired, blocks=(0.2,) * 40))
+
+
+def test_labels_judge_a_trial_at_the_end_of_a_step_or_where_they_are_surely_worse():
+    state = after(asked(), passed())
+    early, late = START + 2 * HOUR, START + HOUR + DAY
+    assert not state.is_judged_by(seen(early))
+    assert state.is_judged_by(seen(late))
+    assert state.is_judged_by(bad_hours(early))
+    assert not state.is_judged_by(seen(late, None))
+    assert not state.is_judged_by(seen(late, num_rows=29))
+
+
+def test_labels_judge_a_probation_only_where_they_would_undo_the_promotion():
+    state = after(asked(), passed(), loop=replace(LOOP, shadow_span=DAY, canary_shares=()))
+    state.handle(seen(START + HOUR + DAY))
+    at = START + 9 * DAY
+    assert state.on_probation(at) is not None
+    assert not state.is_judged_by(seen(at))
+    assert state.is_judged_by(bad_hours(at))
+    assert kinds(state.handle(bad_hours(at))) == [Demote]
+
+
 def test_errors_of_the_candidate_end_a_canary_at_once():
     state = after(asked(), passed())
     assert kinds(state.handle(seen(START + 2 * HOUR, None, num_errors=1))) == [Withdraw, Ended]
