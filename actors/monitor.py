@@ -10,14 +10,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
-
 from actors.counting import LabelCounting
 from actors.judged import changes, known_until, references
 from actors.leases import Holder
+from actors.maturing import Maturing
 from actors.proxy import catalog
 from actors.watch import Watch
-from heliostat import cohorts
 from heliostat.records import num_learned
 from heliostat.settings import Settings
 from heliostat.store.bundles import read_bundle
@@ -26,15 +24,14 @@ from heliostat.store.schema import prediction_schema
 from heliostat.watch import answers, turns
 from heliostat.watch.alarms import measured_alarms
 from heliostat.watch.bins import CategoryBins, NumberBins
-from heliostat.watch.cohorts import score_cohort
-from heliostat.watch.events import ChampionChanged, CohortMatured, Decision, Event, Tick, TurnEnded
+from heliostat.watch.events import ChampionChanged, Decision, Event, Tick, TurnEnded
 from heliostat.watch.exposition import exposition
 from heliostat.watch.followed import Followed, kind_of
 from heliostat.watch.label_counts import measured_labels
 from heliostat.watch.monitor import MonitorState
 from heliostat.watch.profile import Profile
 from heliostat.watch.told import frequent_values, told_of
-from heliostat.watch.windows import Windows, unsent_cells, window_start
+from heliostat.watch.windows import Windows, unsent_cells
 
 STATE = "monitor"
 TRAFFIC_SPAN = timedelta(days=7)
@@ -51,6 +48,7 @@ class Monitor:
         self._windows: Windows | None = None
         self._followed = Followed()
         self._counting = LabelCounting(watch, self._lake)
+        self._maturing = Maturing(watch, self._lake)
         self._metrics: str | None = None
         self._heard: dict[str, Mapping[str, int]] = {}
 
@@ -138,7 +136,10 @@ class Monitor:
         yield from self._turns_ended(clock)
         yield from self._champion_changes()
         yield from self._closed_windows(clock)
-        yield from self._matured_cohorts(clock)
+        champion = self._restored().champion
+        yield from self._maturing.cohorts(
+            self._followed, clock=clock, champion_at=None if champion is None else champion.at, groups=self._groups()
+        )
         yield Tick(at=clock)
 
     def _champion_changes(self) -> list[Event]:
@@ -201,50 +202,9 @@ class Monitor:
             self._windows.add(rows, task.output(given), unsent=unsent, answers=given, clock=clock)
         return list(self._windows.close(clock))
 
-    def _matured_cohorts(self, clock: datetime) -> list[Event]:
-        """The cohorts that fell due up to `clock`, each judged on the labels known at its end."""
-        span = self._watch.loop.window
-        reached = window_start(clock, span)
-        champion = self._restored().champion
-        # What fell due before the first champion came tells nothing about it.
-        since = self._followed.matured_until or (
-            reached if champion is None else min(reached, window_start(champion.at, span))
-        )
-        events: list[Event] = []
-        while since + span <= reached:
-            until = since + span
-            due = self._fell_due(since, until)
-            if due.num_rows:
-                scored = self._scored(due, since=since, until=until)
-                num_labelled = sum(score.num_labelled for score in scored.score_by_version.values())
-                self._followed.labelled = self._followed.labelled.added(since, num_labelled)
-                self._followed.due = self._followed.due.added(since, due.num_rows)
-                events.append(scored)
-            since = until
-        self._followed.matured_until = since
-        return events
-
-    def _fell_due(self, since: datetime, until: datetime) -> pa.Table:
-        """What matured in the span: by its due time, or because it waited as long as labels take."""
-        workload = self._watch.workload
-        if self._followed.awaited.is_estimate_old(until, span=self._watch.loop.window):
-            found = cohorts.label_delays(self._lake, workload, as_of=until)
-            self._followed.awaited = self._followed.awaited.estimated(found, at=until)
-        before, self._followed.awaited = self._followed.awaited, self._followed.awaited.matured(until)
-        watch, awaited = self._watch, {"before": before, "after": self._followed.awaited}
-        return cohorts.matured(
-            self._lake, workload, watch.columns, since=since, until=until, task=watch.task, **awaited
-        )
-
     def _groups(self) -> Sequence[NumberBins | CategoryBins]:
         """By which quality is told apart: the champion's bins of the watched columns."""
         return () if self._windows is None else self._windows.profile.bins_of(self._watch.watching.columns)
-
-    def _scored(self, due: pa.Table, *, since: datetime, until: datetime) -> CohortMatured:
-        watch = self._watch
-        return score_cohort(
-            due, since=since, until=until, task=watch.task, metrics=watch.metrics, groups=self._groups()
-        )
 
     def _profile(self, number: int) -> Profile:
         version = catalog().version(self._watch.workload, number)
