@@ -79,10 +79,16 @@ class Hearing:
         seen = self._trial_seen(turn, clock)
         if not state.is_judged_by(seen):
             return seen
-        told = counted(
-            answered(self._lake, self._watch.workload, task=self._watch.task, as_of=clock), span=self._watch.loop.window
+        name, loop = self._watch.workload, self._watch.loop
+        told = counted(answered(self._lake, name, task=self._watch.task, as_of=clock), span=loop.window)
+        news = suspected(
+            catalog(),
+            name,
+            told,
+            max_contradicted=loop.max_contradicted,
+            by=self._holder.name,
+            lease=self._holder.lease(),
         )
-        news = suspected(catalog(), self._watch.workload, told, by=self._holder.name, lease=self._holder.lease())
         return self._trial_seen(turn, clock) if any(found.is_shut_out for found in news) else seen
 
     def _trial_seen(self, turn: TurnRecord, clock: datetime) -> TrialSeen:

@@ -1,6 +1,6 @@
 """The cohorts that fell due, each with the labels known at its end: what the monitor judges quality by.
 
-Reads:  lake: predictions, labels
+Reads:  lake: predictions, labels; catalog: journal
 Writes: nothing
 """
 
@@ -9,6 +9,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from actors.proxy import catalog
+from actors.shut_out import shut_out
 from actors.watch import Watch
 from heliostat import cohorts
 from heliostat.store.lake import Lake
@@ -33,7 +35,10 @@ class Maturing:
         champion_at: datetime | None,
         groups: Sequence[NumberBins | CategoryBins],
     ) -> list[Event]:
-        """Those that fell due up to `clock`, each judged on the labels known at its end; `followed` moves on."""
+        """Those that fell due up to `clock`, each judged on the labels known at its end; `followed` moves on.
+
+        Labels that are shut out by now count as not told.
+        """
         span = self._watch.loop.window
         reached = window_start(clock, span)
         # What fell due before the first champion came tells nothing about it.
@@ -76,5 +81,6 @@ class Maturing:
             until=until,
             before=before,
             after=followed.awaited,
+            shut_out=shut_out(catalog(), watch.workload),
             task=watch.task,
         )

@@ -15,6 +15,7 @@ from actors.judged import changes, known_until, references
 from actors.leases import Holder
 from actors.maturing import Maturing
 from actors.proxy import catalog
+from actors.shut_out import measured as measured_suspicions
 from actors.watch import Watch
 from heliostat.records import num_learned
 from heliostat.settings import Settings
@@ -120,6 +121,7 @@ class Monitor:
             measured=[
                 *told,
                 *measured_labels(self._followed.told_labels, is_up=self._counting.last_error is None),
+                *measured_suspicions(catalog(), self._watch.workload),
                 *turns.measured(ended["turns"]),
                 *measured_alarms(ended["turns"]),
             ],

@@ -12,15 +12,23 @@ from heliostat.govern.quarantine import KEPT_OUT, RELEASED, SUSPECTED, is_new, q
 from heliostat.govern.screen import Suspicion, Told, suspicions
 from heliostat.records import Lease
 from heliostat.store.catalog import Catalog
+from heliostat.watch.gauges import Measurement
+from heliostat.watch.suspected_labels import measured_suspicions
 
 
 def suspected(
-    catalog: Catalog, workload: str, told: Sequence[Told], *, by: str, lease: Lease | None = None
+    catalog: Catalog,
+    workload: str,
+    told: Sequence[Told],
+    *,
+    max_contradicted: float | None,
+    by: str,
+    lease: Lease | None = None,
 ) -> list[Suspicion]:
     """The suspicions about what sources told that are news; each is in the journal then, and holds from there on."""
     said = decided(catalog, workload)
     news: list[Suspicion] = []
-    for found in suspicions(told):
+    for found in suspicions(told, max_contradicted=max_contradicted):
         payload = found.to_json()
         if is_new(payload, said):
             catalog.append(SUSPECTED, workload, payload, by=by, at=datetime.now(UTC), lease=lease)
@@ -39,3 +47,13 @@ def shut_out(catalog: Catalog, workload: str) -> list[dict[str, str]]:
     """Sources and spans whose labels do not count by now, as `cohorts.without` takes them."""
     spans = [span.to_json() for span in quarantined(decided(catalog, workload))]
     return [{name: span[name] for name in ("source", "since", "until")} for span in spans]
+
+
+def measured(catalog: Catalog, workload: str) -> list[Measurement]:
+    """The same as figures."""
+    said = decided(catalog, workload)
+    outcomes = [payload["is_shut_out"] for kind, payload in said if kind == SUSPECTED]
+    num_sources = len({span.source for span in quarantined(said)})
+    return measured_suspicions(
+        num_shut_out=sum(outcomes), num_told=len(outcomes) - sum(outcomes), num_sources=num_sources
+    )

@@ -101,17 +101,19 @@ def due(
     since: datetime,
     until: datetime,
     longest_due: timedelta,
+    shut_out: Sequence[Mapping[str, str]] = (),
     task: Task = BINARY,
 ) -> pa.Table:
     """Predictions whose outcome fell due in the span, each with its label as known at its end (or null).
 
     `longest_due` bounds the time from an event to its due time, so that only the days that matter are read; of those,
-    only rows that fell due are held. Labels are looked for on the days inside the ids, one day after the other.
+    only rows that fell due are held. Labels are looked for on the days inside the ids, one day after the other; those
+    that are `shut_out` count as not told.
     """
     days = [("event_date", ">=", (since - longest_due).date()), ("event_date", "<=", until.date())]
     fell_due = [("due_at", ">=", since), ("due_at", "<", until)]
     rows = lake.read(name, "predictions", where=[*days, *fell_due], schema=prediction_schema(columns, task=task))
-    return labelled(lake, name, rows, known_by=until)
+    return labelled(lake, name, rows, known_by=until, shut_out=shut_out)
 
 
 def matured(
@@ -123,6 +125,7 @@ def matured(
     until: datetime,
     before: Awaited,
     after: Awaited,
+    shut_out: Sequence[Mapping[str, str]] = (),
     task: Task = BINARY,
 ) -> pa.Table:
     """Predictions that matured in the span, each with its label as known at its end (or null).
@@ -130,7 +133,8 @@ def matured(
     They fell due, or had no due time and waited for long enough: their events lie between `undated_since` of `before`
     and of `after`.
     """
-    dated = due(lake, name, columns, since=since, until=until, longest_due=before.longest_due, task=task)
+    longest = before.longest_due
+    dated = due(lake, name, columns, since=since, until=until, longest_due=longest, shut_out=shut_out, task=task)
     if before.undated_since is None or after.undated_since is None:
         return dated
     where = [
@@ -141,14 +145,21 @@ def matured(
         ("due_at", "is", None),
     ]
     rows = lake.read(name, "predictions", where=where, schema=prediction_schema(columns, task=task))
-    undated = labelled(lake, name, rows, known_by=until)
+    undated = labelled(lake, name, rows, known_by=until, shut_out=shut_out)
     place = undated.schema.get_field_index("matures_at")
     at = pa.chunked_array([pa.array([since] * undated.num_rows, INSTANT)])
     return pa.concat_tables([dated, undated.set_column(place, "matures_at", at)])
 
 
-def labelled(lake: Lake, name: str, rows: pa.Table, *, known_by: datetime) -> pa.Table:
-    """The predictions, each with its label as known by then (or null).
+def labelled(
+    lake: Lake,
+    name: str,
+    rows: pa.Table,
+    *,
+    known_by: datetime,
+    shut_out: Sequence[Mapping[str, str]] = (),
+) -> pa.Table:
+    """The predictions, each with its label as known by then (or null); those that are `shut_out` count as not told.
 
     A label that names an id lies on the day inside it. One that names a key may be of any day's prediction, so where
     there are such labels all days are joined at once.
@@ -159,11 +170,15 @@ def labelled(lake: Lake, name: str, rows: pa.Table, *, known_by: datetime) -> pa
     by_key = [("event_date", ">=", days[0]), ("id", "is", None)]
     keyed = lake.read(name, "labels", where=by_key, schema=label_schema())
     if keyed.num_rows:
-        labels = [keyed, *(_labels_on(lake, name, day) for day in days)]
-        return outcomes.join(rows, pa.concat_tables(labels), known_by=known_by).table
+        labels = without(pa.concat_tables([keyed, *(_labels_on(lake, name, day) for day in days)]), shut_out)
+        return outcomes.join(rows, labels, known_by=known_by).table
     event_dates = rows["event_at"].cast(pa.date32())
     parts = (
-        outcomes.join(rows.filter(pc.equal(event_dates, day)), _labels_on(lake, name, day), known_by=known_by).table
+        outcomes.join(
+            rows.filter(pc.equal(event_dates, day)),
+            without(_labels_on(lake, name, day), shut_out),
+            known_by=known_by,
+        ).table
         for day in days
     )
     return pa.concat_tables(parts)

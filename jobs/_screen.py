@@ -24,7 +24,7 @@ def screened(job: _entry.Job, *, as_of: datetime) -> list[dict[str, str]]:
     name, task = job.workload.name, job.workload.task
     rows = pa.concat_tables([answered(job.lake, name, task=task, as_of=as_of), _ingested(job, as_of=as_of)])
     told = counted(rows, span=job.workload.loop.window)
-    for found in suspected(job.catalog, name, told, by=job.by):
+    for found in suspected(job.catalog, name, told, max_contradicted=job.workload.loop.max_contradicted, by=job.by):
         print(f"labels: {found.reason}", flush=True)
     return shut_out(job.catalog, name)
 

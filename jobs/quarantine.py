@@ -7,6 +7,9 @@ Without an option it changes nothing. `--release` makes what a source told count
 the screen does not suspect those windows a second time. `--keep-out` leaves out what a source told from `--since` on,
 until it is released. Both hold from the next training on, and for a trial that runs; versions that were trained stay
 as they are.
+
+Shown, too, are the last windows in which a source contradicted sure answers and was not shut out: where no other source
+tells labels, nobody can say whether they are wrong or the world has changed.
 """
 
 import argparse
@@ -15,8 +18,10 @@ from datetime import UTC, datetime
 
 from actors.shut_out import decided
 from heliostat.errors import WorkloadError
-from heliostat.govern.quarantine import BEGINNING, EVER, KEPT_OUT, RELEASED, quarantined
+from heliostat.govern.quarantine import BEGINNING, EVER, KEPT_OUT, RELEASED, SUSPECTED, quarantined
 from jobs import _entry
+
+NUM_SHOWN = 10
 
 
 def quarantine(job: _entry.Job) -> _entry.Result:
@@ -43,6 +48,9 @@ def quarantine(job: _entry.Job) -> _entry.Result:
         print(f"{span.source}: from {span.since:%Y-%m-%d %H:%M} {end}: {span.why}", flush=True)
     if not spans:
         print("no labels are shut out", flush=True)
+    for _, payload in [one for one in decided(job.catalog, job.workload.name) if one[0] == SUSPECTED][-NUM_SHOWN:]:
+        if not payload["is_shut_out"]:
+            print(f"told, not shut out: {payload['reason']}", flush=True)
     return {"workload": job.workload.name, "shut_out": [span.to_json() for span in spans]}
 
 

@@ -22,6 +22,10 @@ class Loop:
     last `max_archived` champions compete in every turn that something besides growth asked for. With `economics` a turn
     starts only when it is worth its run.
 
+    Where labels of a source that tells alone contradict more than `max_contradicted` of the answers that were sure, in
+    a window and far above what is usual, they neither teach nor judge until people release them (`jobs.quarantine`):
+    the world may have changed, or the labels are wrong. None lets the loop follow them.
+
     With `holdout_split`, that share of a hold-out, its oldest rows, chooses among several candidates, and the gates
     judge the winner by the others, which nobody chose by: none passes by luck, but fewer rows have to show that it is
     good.
@@ -43,6 +47,7 @@ class Loop:
     canary_span: timedelta = timedelta(days=1)
     max_model_ms: float = 50.0
     max_estimated_loss: float | None = None
+    max_contradicted: float | None = None
     probation: timedelta = timedelta(days=30)
     holdout_span: timedelta = timedelta(days=7)
     holdout_split: float | None = None
@@ -59,11 +64,16 @@ class Loop:
             raise WorkloadError(f"{self}: max_model_ms must be above zero.")
         if self.max_estimated_loss is not None and not self.max_estimated_loss > 0:
             raise WorkloadError(f"{self}: max_estimated_loss must be above zero; None asks for no estimate.")
-        if self.holdout_split is not None and not 0 < self.holdout_split < 1:
-            raise WorkloadError(f"{self}: holdout_split must lie between 0 and 1; None means that all rows do both.")
+        for name, share in (("max_contradicted", self.max_contradicted), ("holdout_split", self.holdout_split)):
+            _refuse_no_share(self, name, share)
         if self.holdout_span <= timedelta(0) or self.window <= timedelta(0):
             raise WorkloadError(f"{self}: holdout_span and window must be above zero.")
         if not all(0 < share <= 1 for share in self.canary_shares):
             raise WorkloadError(f"{self}: each of canary_shares must lie above 0 and at most at 1.")
         if self.max_turns is not None and self.max_turns < 0:
             raise WorkloadError(f"{self}: max_turns must not be negative; None means no limit.")
+
+
+def _refuse_no_share(loop: Loop, name: str, share: float | None) -> None:
+    if share is not None and not 0 < share < 1:
+        raise WorkloadError(f"{loop}: {name} must lie between 0 and 1; None leaves it out.")

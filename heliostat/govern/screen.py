@@ -1,7 +1,8 @@
 """Labels that nobody should learn from: a source that suddenly contradicts what the champion was sure of.
 
 A world that changed contradicts the champion too, but then whoever tells labels does. So a source is held against the
-others of the same time and against its own past; where no other source tells labels, it is only told, never shut out.
+others of the same time and against its own past. Of a source that tells alone nobody can say which it is: it is told,
+and shut out only beyond a limit that somebody declared.
 """
 
 import math
@@ -38,7 +39,10 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Suspicion:
-    """One window of one source that contradicts far above what is usual; shut out only where others disagree."""
+    """One window of one source that contradicts far above what is usual; shut out where others disagree.
+
+    Where there are none (`others` is None), it is shut out beyond the declared `limit`, if there is one.
+    """
 
     source: str
     since: datetime
@@ -48,11 +52,14 @@ class Suspicion:
     others: float | None
     num_confident: int
     is_shut_out: bool
+    limit: float | None = None
 
     @property
     def reason(self) -> str:
         """One sentence for people."""
         beside = "no other source told labels then" if self.others is None else f"of others {self.others:.1%}"
+        if self.others is None and self.is_shut_out:
+            beside += f", Loop(max_contradicted={self.limit:g}) is the limit"
         what = "its labels are not learned from" if self.is_shut_out else "nothing is left out for that"
         return (
             f"labels of {self.source} from {self.since:%Y-%m-%d} contradict {self.rate:.1%} of {self.num_confident} "
@@ -65,8 +72,11 @@ class Suspicion:
         return {**plain, "reason": self.reason}
 
 
-def suspicions(told: Sequence[Told]) -> list[Suspicion]:
-    """The windows that contradict far above the past of their source, and above all others of the same time."""
+def suspicions(told: Sequence[Told], *, max_contradicted: float | None = None) -> list[Suspicion]:
+    """The windows that contradict far above the past of their source, and above all others of the same time.
+
+    A source that tells alone is shut out where it contradicts more than `max_contradicted` of sure answers.
+    """
     found: list[Suspicion] = []
     for one in sorted(told, key=lambda each: (each.since, each.source)):
         if one.num_confident < MIN_CONFIDENT:
@@ -76,6 +86,8 @@ def suspicions(told: Sequence[Told]) -> list[Suspicion]:
             continue
         others = _together([each for each in told if each.since == one.since and each.source != one.source])
         is_alone = others is None or others.num_confident < MIN_CONFIDENT
+        is_beyond = max_contradicted is not None and one.rate > max_contradicted
+        is_opposed = others is not None and _is_far_above(one, max(others.rate, usual))
         found.append(
             Suspicion(
                 source=one.source,
@@ -85,7 +97,8 @@ def suspicions(told: Sequence[Told]) -> list[Suspicion]:
                 usual=usual,
                 others=None if is_alone or others is None else others.rate,
                 num_confident=one.num_confident,
-                is_shut_out=not is_alone and others is not None and _is_far_above(one, max(others.rate, usual)),
+                is_shut_out=is_beyond if is_alone else is_opposed,
+                limit=max_contradicted,
             )
         )
     return found

@@ -1,16 +1,17 @@
 """Labels that one of two sources turns round while a candidate is on trial: they neither end it nor undo it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from heliostat.govern.quarantine import RELEASED
+from heliostat.govern.quarantine import KEPT_OUT, RELEASED
 from heliostat.store.schema import conform, label_schema
 from heliostat.tasks import BINARY
 from heliostat.told_labels import READ_AT_ONCE, SPAN, answered, counted
-from tests.integration.test_steward_actor import DAY, advance, ask, end_run, made, outcomes
+from tests.integration.test_steward_actor import DAY, WATCH, advance, ask, end_run, made, outcomes
 from tests.stage import START
 from tests.toy_lake import answer, rows_of, shadow
 
@@ -75,6 +76,34 @@ def test_where_all_labels_come_from_one_source_they_judge_and_nobody_is_shut_out
     advance(stage, 16)
     assert outcomes(stage) == [outcome]
     assert suspected(stage) == {ANA: False}
+
+
+@pytest.mark.parametrize("candidate", [GOOD, BAD])
+def test_beyond_a_declared_limit_the_only_source_judges_nothing_until_it_is_released(
+    tmp_path, monkeypatch, first_run, candidate
+):
+    loop = replace(WATCH.loop, max_contradicted=0.3)
+    stage = made(tmp_path / "home", monkeypatch, first_run, watch=replace(WATCH, loop=loop))
+    tell(stage, on_trial(stage, candidate), is_poisoned=True, mallory=ANA)
+    advance(stage, 16)
+    assert suspected(stage) == {ANA: True}
+    [ended] = [said for _, said in stage.said("turn_ended")]
+    assert "0 matured pairs are too few to compare losses" in ended["outcome_reasons"][0]
+    advance(stage, 17)
+    assert 'heliostat_label_sources_shut_out{workload="toy"} 1.0' in stage.monitor.metrics()
+
+
+def test_cohorts_leave_out_labels_that_are_shut_out(stage):
+    tell(stage, on_trial(stage, GOOD), is_poisoned=True)
+    span = {"since": START.isoformat(), "until": (START + 90 * DAY).isoformat()}
+    stage.catalog.append(KEPT_OUT, "toy", {"source": MALLORY, **span, "reason": "broken meter"}, by="a", at=START)
+    stage.monitor.observe(START + 16 * DAY)
+    cohorts = stage.monitor._restored().cohorts
+    scores = [score for one in cohorts for score in one.score_by_version.values()]
+    num_due = sum(score.num_predictions for score in scores)
+    assert num_due > 100
+    assert sum(score.num_labelled for score in scores) == pytest.approx(num_due / 2, abs=2)
+    assert max(score.score_by_metric["log_loss"] for score in scores) < 0.06  # with the turned labels it is 1.5
 
 
 def test_labels_that_come_late_and_are_poisoned_do_not_undo_a_promotion_until_they_are_released(stage):

@@ -94,6 +94,22 @@ def test_a_cohort_holds_what_fell_due_in_its_span_labelled_or_not(lake):
     assert due["label"].null_count == 2  # one is late, one never came
 
 
+@pytest.mark.parametrize("said", [{"key": "new-4"}, {"id": prediction_id("r", 4, event_at=START + 4 * HOUR)}])
+def test_a_label_that_is_shut_out_counts_as_not_told_in_a_cohort(lake, said):
+    at = START + 26 * HOUR
+    told = {**said, "value": 1.0, "known_at": at, "received_at": at, "source": "http/a", "event_date": START.date()}
+    lake.append("toy", "labels", conform(pa.Table.from_pylist([told]), label_schema()), stream="recorder", sequence=2)
+    day = {"since": START.isoformat(), "until": (START + 48 * HOUR).isoformat()}
+
+    def label_of_the_last(source):
+        span = {"since": START + 24 * HOUR, "until": START + 29 * HOUR, "longest_due": 24 * HOUR}
+        shut_out = [{"source": source, **day}]
+        found = cohorts.due(lake, "toy", toy.workload.columns, **span, shut_out=shut_out)
+        return dict(zip(found["key"].to_pylist(), found["label"].to_pylist(), strict=True))["new-4"]
+
+    assert (label_of_the_last("http/b"), label_of_the_last("http/a")) == (1.0, None)
+
+
 def test_the_hold_out_is_counted_from_the_newest_row_that_is_due(lake):
     rows = cohorts.training_rows(lake, toy.workload, as_of=START + 26 * HOUR)
     at = cohorts.holdout_since(pc.max(rows["event_at"]).as_py(), 90 * timedelta(minutes=1))

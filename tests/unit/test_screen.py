@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 
 from heliostat.govern.quarantine import SUSPECTED, quarantined
 from heliostat.govern.screen import Told, suspicions
@@ -46,6 +47,23 @@ def test_a_source_that_tells_alone_is_told_but_not_shut_out():
     [one] = suspicions([*calm("a", 10), told("a", 10, 0.7)])
     assert (one.is_shut_out, one.others) == (False, None)
     assert "no other source told labels then: nothing is left out for that" in one.reason
+
+
+@pytest.mark.parametrize(("limit", "is_shut_out"), [(0.6, True), (0.7, False), (None, False)])
+def test_a_source_that_tells_alone_is_shut_out_beyond_a_declared_limit_alone(limit, is_shut_out):
+    [one] = suspicions([*calm("a", 10), told("a", 10, 0.7)], max_contradicted=limit)
+    assert one.is_shut_out == is_shut_out
+    assert ("Loop(max_contradicted=0.6) is the limit: its labels are not learned from" in one.reason) == is_shut_out
+
+
+def test_a_declared_limit_shuts_nobody_out_where_all_sources_contradict_alike():
+    found = suspicions([*calm("a", 10), *calm("b", 10), told("a", 10, 0.7), told("b", 10, 0.7)], max_contradicted=0.5)
+    assert [one.is_shut_out for one in found] == [False, False]
+
+
+def test_a_usual_rate_above_the_limit_shuts_nobody_out():
+    usual = [told("a", day, 0.3, expected=0.3) for day in range(10)]
+    assert suspicions(usual, max_contradicted=0.2) == []
 
 
 def test_a_bad_window_does_not_become_what_is_usual():
