@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from heliostat.simulate.judged import Champion
 from heliostat.simulate.stream import DAY, EPOCH, Stream, instant
 from heliostat.tasks import Task
-from heliostat.watch.cohorts import score_cohort
-from heliostat.watch.events import ChampionChanged, CohortMatured, WindowClosed
+from heliostat.watch.events import ChampionChanged, CohortMatured, CohortScore, WindowClosed
 from heliostat.watch.profile import Profile
 from heliostat.watch.windows import Windows, window_start
 
@@ -49,18 +48,12 @@ class Watched:
         rows = rows[self._versions[rows] > 0]
         if not len(rows):
             return None
-        labels = self._stream.labels_known(rows, step=step)
-        num_rows, task = len(rows), self._stream.task
-        joined = pa.table(
-            {
-                "matures_at": pa.array([instant(step - 1)] * num_rows, INSTANT),
-                "degraded": pa.array(np.zeros(num_rows, bool)),
-                "version": self._versions[rows],
-                "label": pa.array(labels, mask=np.isnan(labels)),
-                **task.columns(self._answers[rows]),
-            }
-        )
-        return score_cohort(joined, since=instant(step - 1), until=instant(step), task=task, metrics=(task.loss,))
+        labels, versions = self._stream.labels_known(rows, step=step), self._versions[rows]
+        by_version = {
+            version: score(labels[versions == version], self._answers[rows[versions == version]], self._stream.task)
+            for version in np.unique(versions).tolist()
+        }
+        return CohortMatured(since=instant(step - 1), until=instant(step), score_by_version=by_version)
 
     def change(self, champion: Champion, *, step: int) -> ChampionChanged:
         """Another champion answers from the end of a step on."""
@@ -83,6 +76,21 @@ class Watched:
         days = (self._stream.steps_of(rows) - 1).astype("timedelta64[D]")
         event_at = pa.array(np.datetime64(EPOCH.replace(tzinfo=None), "us") + days).cast(INSTANT)
         return self._stream.take(rows).append_column("event_at", event_at)
+
+
+def score(labels: Values, answers: Values, task: Task) -> CohortScore:
+    """What triggers look at in a cohort of one version, as `watch.cohorts` has it with all that people look at, too.
+
+    Rows without a label (NaN) count as predictions only.
+    """
+    is_labelled = np.isfinite(labels)
+    known, told = labels[is_labelled], answers[is_labelled]
+    return CohortScore(
+        num_predictions=len(labels),
+        num_labelled=len(known),
+        score_by_metric={one.name: one(known, told) for one in (task.loss, task.score)},
+        expected=task.expected(told),
+    )
 
 
 def changed(champion: Champion, *, step: int, num_known: int, task: Task) -> ChampionChanged:

@@ -43,11 +43,15 @@ def detect(log_values: Values) -> Detected:
 
 
 def shiryaev_roberts(log_values: Values) -> Values:
-    """The log of each stream's sum after all blocks, from log e-values of shape (num_blocks, num_streams)."""
-    sums = np.full(log_values.shape[1], -np.inf)
-    for block in log_values:
-        sums = np.logaddexp(0.0, sums) + block
-    return sums
+    """The log of each stream's sum after all blocks, from log e-values of shape (num_blocks, num_streams).
+
+    A sum over all blocks in which a change may have begun, of what the blocks since then are worth.
+    """
+    if not len(log_values):
+        return np.full(log_values.shape[1], -np.inf)
+    wealth = np.cumsum(log_values, axis=0)
+    before = np.concatenate([np.zeros((1, log_values.shape[1])), wealth[:-1]])
+    return np.asarray(wealth[-1] + np.logaddexp.reduce(-before, axis=0))
 
 
 def surely_moved(log_values: Mapping[str, Values], *, run_length: float) -> list[str]:

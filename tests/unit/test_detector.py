@@ -11,7 +11,14 @@ from heliostat.errors import WorkloadError
 from heliostat.metrics import log_loss, log_losses
 from heliostat.tasks.expected import BETS, expected
 from heliostat.watch.decay import watched, wealth_limit
-from heliostat.watch.detector import aligned, detect, normal_log_values, row_variance, surely_moved
+from heliostat.watch.detector import (
+    aligned,
+    detect,
+    normal_log_values,
+    row_variance,
+    shiryaev_roberts,
+    surely_moved,
+)
 from heliostat.watch.drift import NUM_BETS, TOLERANCE, ColumnDrift, effect_of_calm, log_evidence
 from heliostat.watch.events import CohortScore, ReferenceScore
 from heliostat.watch.monitor_json import (
@@ -164,6 +171,15 @@ def test_a_run_length_of_one_window_is_refused():
 
 def test_without_blocks_the_detector_knows_nothing():
     assert detect(np.zeros((1, 3))).onset == 0
+
+
+def test_the_sum_over_onsets_is_what_adding_block_by_block_gives():
+    values = np.random.default_rng(3).normal(-0.5, 3.0, size=(500, 4))
+    sums = np.full(4, -np.inf)
+    for block in values:
+        sums = np.logaddexp(0.0, sums) + block
+    assert shiryaev_roberts(values) == pytest.approx(sums, abs=1e-9)
+    assert (shiryaev_roberts(np.zeros((0, 4))) == -np.inf).all()
 
 
 def test_the_evidence_of_a_window_is_an_e_value_on_the_edge_of_what_is_tolerated():
