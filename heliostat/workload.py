@@ -2,9 +2,11 @@
 
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -23,7 +25,7 @@ from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.declared.tuning import Tuning
 from heliostat.declared.watching import Watching, refuse_unknown, refuse_untold
-from heliostat.errors import WorkloadError
+from heliostat.errors import HeliostatError, WorkloadError
 from heliostat.gates import BetterThanConstant, Gate, NoWorseThanChampion, Scored
 from heliostat.labels import Label
 from heliostat.metrics import Metric
@@ -206,17 +208,35 @@ class Workload:
 
 
 def load(name: str) -> Workload:
-    """The variable `workload` of the module called `name` (for example "workloads.flights")."""
+    """The variable `workload` of the module called `name` (for example "workloads.flights"); WorkloadError without."""
     try:
         module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
-            raise
-        raise WorkloadError(f"No workload {name!r}; there are: {', '.join(_names())}.") from error
+    except HeliostatError:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name is not None and name.startswith(error.name):
+            raise WorkloadError(f"No workload {name!r}; there are: {', '.join(_names())}.") from error
+        raise WorkloadError(
+            f"{name} cannot be imported: {type(error).__name__}: {error!s:.300}{_imported_at(name, error)}; mend it "
+            "there, or install what it needs."
+        ) from error
     workload = getattr(module, "workload", None)
     if not isinstance(workload, Workload):
         raise WorkloadError(f"{name} has no variable `workload` that is a Workload; add `workload = Workload(...)`.")
     return workload
+
+
+def _imported_at(name: str, error: BaseException) -> str:
+    """File and line of the innermost frame in the workload's own package, or of what is no Python."""
+    if isinstance(error, SyntaxError):
+        return ""  # it says so itself
+    package = name.partition(".")[0]
+    frames = [
+        (frame.f_globals.get("__name__", ""), frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    own = [(file, line) for module, file, line in frames if str(module).partition(".")[0] == package]
+    return f" ({Path(own[-1][0]).name}, line {own[-1][1]})" if own else ""
 
 
 def _names() -> list[str]:

@@ -10,12 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heliostat import cohorts
-from heliostat.declared.revisions import as_trained, renamed_since
+from heliostat.declared.revisions import renamed_since
 from heliostat.govern.candidates import ALL, Race, num_choosing
 from heliostat.learn.bundle import ServedModel
-from heliostat.learn.examples import Examples
-from heliostat.learn.faults import fault, guarded
-from heliostat.learn.rows import EVENT_AT, KEY, LABEL
+from heliostat.learn.told_answers import told_answers
 from heliostat.store.bundles import read_bundle
 from heliostat.workload import Workload
 from jobs._windows import Candidate
@@ -84,22 +82,8 @@ class Contest:
 
     def _losses(self, bundle_uri: str, bundle_hash: str) -> Values:
         model = ServedModel.load(read_bundle(bundle_uri, bundle_hash))
-        rows = as_trained(self._holdout, model.columns, renamed=renamed_since(self._workload.earlier))
-        return self._workload.task.losses(self._holdout["label"].to_numpy(), self._answers(model, rows))
-
-    def _answers(self, model: ServedModel, rows: pa.Table) -> Values:
-        """What the model answers; where its workload's own code fails on a row of the hold-out, that is told."""
-        try:
-            return model.answers(rows)
-        except Exception as error:
-            for name in (KEY, EVENT_AT, LABEL):
-                rows = rows.append_column(name, self._holdout[name])
-            examples = Examples.of(rows, model.preparation)
-            encoded = guarded("encode", model.workload, lambda own: model.workload.encode(own.batch), examples)
-            told = fault("the network", model.workload, error, examples, again=lambda _: encoded)
-            if told is None:
-                raise
-            raise told from error
+        answers = told_answers(model, self._holdout, renamed=renamed_since(self._workload.earlier))
+        return self._workload.task.losses(self._holdout["label"].to_numpy(), answers)
 
 
 def chosen_and_judged(workload: Workload, holdout: pa.Table) -> tuple[pa.Table, pa.Table]:

@@ -71,6 +71,7 @@ def run(
     if verb is not None and not inside_cluster():
         return _submitted.run(verb, options.workload, argv=sys.argv[1:] if argv is None else argv)
     started_at = time.monotonic()
+    workload = None
     try:
         settings = Settings.from_env()
         workload = load(options.workload)
@@ -87,5 +88,17 @@ def run(
     except HeliostatError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
+    except (Exception, SystemExit) as error:
+        told = None if workload is None else _own_fault(workload, error)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr, flush=True)
+        return 1
     print(json.dumps({**result, "seconds": round(time.monotonic() - started_at, 1)}, default=str), flush=True)
     return 0
+
+
+def _own_fault(workload: Workload, error: BaseException) -> str | None:
+    from heliostat.learn.faults import own_fault  # torch, which not every job needs
+
+    return own_fault(workload, error)

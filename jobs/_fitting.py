@@ -11,17 +11,18 @@ import ray
 import ray.train
 import ray.train.torch
 
-from heliostat.errors import ContractError, TrainingError, WorkloadError
+from heliostat.errors import ContractError, HeliostatError, TrainingError, WorkloadError
 from heliostat.govern.quarantine import may_have_taught
 from heliostat.learn import bundle, parallel, source_code
 from heliostat.learn.epochs import OnStep
-from heliostat.learn.faults import StepFaultError, scored
+from heliostat.learn.faults import RAISED, is_out_of_memory, own_fault, scored
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
 from heliostat.learn.run_epochs import OnEpoch
 from heliostat.learn.start import Start
 from heliostat.learn.streamed import here
+from heliostat.learn.told_answers import told_answers
 from heliostat.learn.tuned import configured
 from heliostat.metrics import stored
 from heliostat.store.bundles import read_bundle, write_bundle
@@ -52,19 +53,31 @@ def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
 
     Where a turn has too few rows to judge anybody on, one entry that says so (`held`).
 
-    Returned, not raised: Ray would start the workers again, and the same rows would fail again.
+    Returned, not raised, by one worker: Ray would start it again, and the same rows would fail again. Of several one
+    alone may know, while the others wait for its gradients; so it raises, and Ray ends them all (`jobs._elastic`).
     """
     run = FitRun(**config)
     try:
         return _fit_all(run)
-    except StepFaultError as error:
+    except RAISED as error:
+        told = _told(run, error)
+        if told is None:
+            raise
         if parallel.num_ranks() > 1:
-            raise  # the others wait for this worker's gradients, until Ray ends them all
-        return [{"error": str(error)}]
-    except (TrainingError, ContractError, WorkloadError) as error:
-        return [{"error": str(error)}]
-    except MemoryError as error:
-        return [{"error": f"The run {run.run_id!r} has no memory left ({error}); train on a shorter window."}]
+            raise TrainingError(told) from error
+        return [{"error": told}]
+
+
+def _told(run: FitRun, error: BaseException) -> str | None:
+    """One sentence where another attempt would end in the same way; None where it may go better."""
+    if isinstance(error, TrainingError | ContractError | WorkloadError):
+        return str(error)
+    if is_out_of_memory(error):
+        return (
+            f"The run {run.run_id!r} has no memory left ({error}); lower Training(batch_size), train on a shorter "
+            "window, or read rows while learning (stream=True)."
+        )
+    return None if isinstance(error, HeliostatError) else own_fault(load(run.module), error)
 
 
 def _fit_all(run: FitRun) -> list[dict[str, Any]]:
@@ -194,7 +207,7 @@ def _fit_judged(
 
 
 def _scores(workload: Workload, fitted: Fitted, validation: pa.Table) -> dict[str, float | None]:
-    answers = bundle.served(workload, fitted).answers(validation)
+    answers = told_answers(bundle.served(workload, fitted), validation)
     labels = validation["label"].to_numpy()
     found = {f"validation_{metric.name}": scored(workload, metric, labels, answers) for metric in workload.scored_by}
     return stored(found)
@@ -248,7 +261,7 @@ def _write(
     scores: dict[str, float | None],
 ) -> dict[str, Any]:
     """The bundle with the profile of `rows`, written by the first worker, who alone is sure to have all weights."""
-    answers = bundle.served(workload, fitted).answers(rows)
+    answers = told_answers(bundle.served(workload, fitted), rows)
     profile = Profile.fit(
         rows,
         workload.columns,

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from heliostat.columns import Column
 from heliostat.declared.inputs import RESERVED, Input
-from heliostat.declared.revisions import as_trained, renamed_since
+from heliostat.declared.revisions import renamed_since
 from heliostat.errors import TrainingError
 from heliostat.learn.bundle import ServedModel
+from heliostat.learn.told_answers import told_answers
 from heliostat.serving.filling import filling
 from heliostat.store.bundles import read_bundle
 from heliostat.workload import Workload
@@ -66,5 +67,7 @@ def _answers(
             f"Version {version['number']} of {asked.workload!r} reads {lacking}, which {workload.name!r} does not "
             "declare; add these columns to it, or it could not be asked about the same rows."
         )
-    answers = model.answers(as_trained(rows, model.columns, renamed=renamed_since(workload.earlier)))
+    answers = told_answers(
+        model, rows, renamed=renamed_since(workload.earlier), version=version["number"], of=asked.workload
+    )
     return filling(answers.tolist(), model.workload.task, column).plain

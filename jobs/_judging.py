@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from heliostat import cohorts, gates
-from heliostat.declared.revisions import as_trained, renamed_since
+from heliostat.declared.revisions import renamed_since
 from heliostat.errors import TrainingError
 from heliostat.govern.candidates import sure_gain
 from heliostat.govern.evidence import evidence
 from heliostat.learn.bundle import ServedModel, constant_of
+from heliostat.learn.faults import guarded_metrics
+from heliostat.learn.told_answers import told_answers
 from heliostat.metrics import log_loss, stored
 from heliostat.records import ModelVersion
 from heliostat.store.bundles import read_bundle
@@ -155,7 +157,7 @@ def judge_on(
         constant=constant_of(version.lineage),
         blocks=days,
         task=task,
-        metrics=job.workload.scored_by,
+        metrics=guarded_metrics(job.workload),
     )
     found = replace(
         found,
@@ -247,15 +249,14 @@ def fitted_until(version: ModelVersion) -> datetime:
 
 
 def _answers(job: _entry.Job, version: ModelVersion, rows: pa.Table) -> NDArray[np.float64]:
-    model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
-    return model.answers(as_trained(rows, model.columns, renamed=renamed_since(job.workload.earlier)))
+    return _answering(job, version)(rows)
 
 
 def _answering(job: _entry.Job, version: ModelVersion) -> Callable[[pa.Table], NDArray[np.float64]]:
     """Answers rows as the version does; it is loaded with the first call."""
     loaded = functools.cache(lambda: ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash)))
     names = renamed_since(job.workload.earlier)
-    return lambda rows: loaded().answers(as_trained(rows, loaded().columns, renamed=names))
+    return lambda rows: told_answers(loaded(), rows, renamed=names, version=version.number)
 
 
 def best(judgements: Sequence[Judgement]) -> Judgement:

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from actors.shut_out import shut_out, suspected
 from heliostat.cohorts import INGESTED
-from heliostat.declared.revisions import as_trained, renamed_since
+from heliostat.declared.revisions import renamed_since
 from heliostat.learn.bundle import ServedModel
+from heliostat.learn.told_answers import told_answers
 from heliostat.store.bundles import read_bundle
 from heliostat.store.schema import raw_schema
 from heliostat.told_labels import SPAN, TOLD, about_sure, answered, counted
@@ -44,6 +45,6 @@ def _ingested(job: _entry.Job, *, as_of: datetime) -> pa.Table:
     if not rows.num_rows:
         return TOLD.empty_table()
     model = ServedModel.load(read_bundle(version.bundle_uri, version.bundle_hash))
-    answers = model.answers(as_trained(rows, model.columns, renamed=renamed_since(job.workload.earlier)))
+    answers = told_answers(model, rows, renamed=renamed_since(job.workload.earlier), version=number)
     sources = pa.chunked_array([pa.array([INGESTED] * rows.num_rows)])
     return about_sure(job.workload.task, sources, rows["label_known_at"], rows["label"], answers)

@@ -8,16 +8,21 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from heliostat.errors import TrainingError
+from heliostat.errors import HeliostatError, TrainingError
 from jobs import _entry
 from jobs._judging import best, judge, judged_twin
 
 
 def evaluate(job: _entry.Job) -> _entry.Result:
-    """The verdict and its reasons, also in the journal; nothing is promoted."""
+    """The verdict and its reasons, or why there is none, also in the journal; nothing is promoted."""
     named = job.options.version
     numbers = _newest(job) if named is None else [judged_twin(job, named)]
-    found = best(judge(job, numbers, as_of=job.options.as_of)).as_dict()
+    try:
+        found = best(judge(job, numbers, as_of=job.options.as_of)).as_dict()
+    except HeliostatError as error:
+        failed = {"versions": numbers, "error": str(error)}
+        job.catalog.append("judging_failed", job.workload.name, failed, by=job.by, at=datetime.now(UTC))
+        raise
     job.catalog.append("judged", job.workload.name, found, by=job.by, at=datetime.now(UTC))
     for reason in found["reasons"]:
         print(f"{found['verdict']}: {reason}", flush=True)

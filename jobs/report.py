@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from heliostat import cohorts
 from heliostat.blocks import block_bootstrap
-from heliostat.declared.revisions import as_trained, renamed_since
+from heliostat.declared.revisions import renamed_since
 from heliostat.errors import NotFoundError
 from heliostat.learn.bundle import ServedModel
+from heliostat.learn.told_answers import told_answers
 from heliostat.store.bundles import read_bundle
 from heliostat.tasks import Task, repeated
 from jobs import _comparison, _entry, _plot
@@ -73,7 +74,7 @@ def _answers(job: _entry.Job, *, history: pa.Table, asked: pa.Table, since: date
     both = pa.concat_tables([history, asked.select(history.column_names)])
     return {
         "constant": repeated(task.constant(known["label"].to_numpy()), asked.num_rows),
-        "never": model.answers(as_trained(asked, model.columns, renamed=renamed_since(workload.earlier))),
+        "never": told_answers(model, asked, renamed=renamed_since(workload.earlier), version=first.number),
         "loop": task.answers(asked),
         "trees": trees.answers(asked, workload.columns),
         "trees_monthly": _comparison.retrained_monthly(both, asked, workload.columns, seed=seed, task=task),

@@ -14,7 +14,7 @@ from torch import nn
 from heliostat.errors import TrainingError
 from heliostat.learn import not_finite, parallel
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import NEXT, StepFaultError, Work, defined_at, definition, fault, guarded
+from heliostat.learn.faults import NEXT, RAISED, StepFaultError, Work, defined_at, definition, fault, guarded
 from heliostat.learn.objective import Objective
 from heliostat.learn.randomness import seed_all
 from heliostat.learn.shares import Feed, Share
@@ -154,7 +154,7 @@ class Learner:
             self._refuse_not_finite(found, examples, epoch=epoch)
             name, again = "the network", self._answered
             loss.backward()  # type: ignore[no-untyped-call]
-        except Exception as error:
+        except RAISED as error:
             told = fault(name, self.workload, error, examples, again=again)
             if told is None:
                 raise

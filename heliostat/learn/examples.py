@@ -66,6 +66,8 @@ class Examples:
         return Examples(batch=batch, labels=labels, positions=positions, origin=self.origin)
 
     def row_name(self, row: int) -> str:
-        """How to find this row again: its key and its event time."""
+        """How to find this row again: its key and its event time, or its place where rows have neither."""
+        if KEY not in self.origin.rows.column_names:
+            return f"row {int(self.positions[row]) + 1}"
         found = self.origin.rows.slice(int(self.positions[row]), 1).to_pylist()[0]
         return f"the row with key {found[KEY]!r} at {found[EVENT_AT]:%Y-%m-%dT%H:%M:%S%z}"

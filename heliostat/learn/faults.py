@@ -4,6 +4,7 @@ import inspect
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ Work = Callable[[Examples], Answer]
 Values = NDArray[np.float64]
 INSTALLED = frozenset({"heliostat", "torch", "numpy", "builtins"})
 NEXT = "Mend it there, and train under a new name (--run)."
+RAISED = (Exception, SystemExit)  # what a user's code may end with: sys.exit() there is as much a mistake as a KeyError
 
 
 class StepFaultError(TrainingError):
@@ -37,7 +39,7 @@ def guarded(
     """
     try:
         return work(examples)
-    except Exception as error:
+    except RAISED as error:
         told = fault(name, workload, error, examples, again=again or work)
         if told is None:
             raise
@@ -45,7 +47,7 @@ def guarded(
 
 
 def fault(
-    name: str, workload: Workload, error: Exception, examples: Examples, *, again: Work[object]
+    name: str, workload: Workload, error: BaseException, examples: Examples, *, again: Work[object]
 ) -> StepFaultError | None:
     """What to raise in place of what the workload's own code raised; None: it says so itself, or is no fault of it.
 
@@ -60,19 +62,36 @@ def fault(
     return StepFaultError(f"{said(name, workload, error, at=at)}. {NEXT}")
 
 
-def said(name: str, workload: Workload, error: Exception, *, at: str = "") -> str:
+def said(name: str, workload: Workload, error: BaseException, *, at: str = "") -> str:
     """What failed with what and where, without the remedy; `name` is the user's word for the code."""
     found = place(workload, error) or definition(workload, name)
     first_line = str(error).strip().partition("\n")[0]
-    return f"{name} failed with {type(error).__name__}: {first_line}{at}{'' if found is None else f' ({found})'}"
+    told = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+    return f"{name} failed with {told}{at}{'' if found is None else f' ({found})'}"
 
 
 def scored(workload: Workload, metric: Metric, labels: Values, answers: Values) -> float:
     """What a metric says, which may be the user's own: whatever it raises is a mistake in the workload."""
     try:
-        return metric(labels, answers)
-    except Exception as error:
+        return float(metric(labels, answers))
+    except RAISED as error:
         raise TrainingError(f"{said(f'metric {metric.name!r}', workload, error)}. {NEXT}") from error
+
+
+def own_fault(workload: Workload, error: BaseException) -> str | None:
+    """One sentence on what passed through the workload's own source, wherever it was called; None for anything else."""
+    if isinstance(error, HeliostatError) or parallel.is_lost_peer(error) or place(workload, error) is None:
+        return None
+    return f"{said('the code of the workload', workload, error)}. {NEXT}"
+
+
+def guarded_metrics(workload: Workload) -> tuple[Metric, ...]:
+    """All that a version is scored by, each as `scored` does."""
+
+    def told(metric: Metric) -> Metric:
+        return replace(metric, function=lambda labels, answers: scored(workload, metric, labels, answers))
+
+    return tuple(map(told, workload.scored_by))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -80,7 +99,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
-def _out_of_memory(name: str, workload: Workload, error: Exception, *, num_rows: int) -> str:
+def _out_of_memory(name: str, workload: Workload, error: BaseException, *, num_rows: int) -> str:
     return (
         f"{said(name, workload, error)}: the memory does not suffice for {num_rows:,} rows at once; lower "
         f"Training(batch_size={workload.training.batch_size}), or learn from each batch in more pieces "
@@ -107,7 +126,7 @@ def first_failing(work: Work[object], examples: Examples) -> int | None:
 
 
 def _fails(work: Work[object], examples: Examples, start: int, end: int) -> bool:
-    with suppress(Exception):  # what it raises was seen before; here only whether it does counts
+    with suppress(*RAISED):  # what it raises was seen before; here only whether it does counts
         work(examples.take(np.arange(start, end)))
         return False
     return True

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import definition
+from heliostat.learn.faults import RAISED, definition
 from heliostat.workload import Encoded, Workload
 
 Loss = Callable[[torch.Tensor, NDArray[np.float64]], torch.Tensor]
@@ -77,7 +77,7 @@ def _bad_loss(workload: Workload, chunk: Examples, logits: torch.Tensor, loss: L
     if not torch.isfinite(logits).all():
         return None
     labels = chunk.labels
-    with suppress(Exception):  # a loss that takes no single row tells nothing about one
+    with suppress(*RAISED):  # a loss that takes no single row tells nothing about one
         for row in range(chunk.num_rows):
             value = loss(logits[row : row + 1], labels[row : row + 1])
             if not torch.isfinite(value).all():
@@ -90,7 +90,7 @@ def _bad_loss(workload: Workload, chunk: Examples, logits: torch.Tensor, loss: L
 
 def _steep(workload: Workload, examples: Examples, loss: Loss) -> str | None:
     """A gradient that has no finite value where the loss has one, as that of a root at 0."""
-    with torch.random.fork_rng(devices=[]), suppress(Exception):  # what fails here alone is not to blame
+    with torch.random.fork_rng(devices=[]), suppress(*RAISED):  # what fails here alone is not to blame
         fresh = workload.model(examples.origin.preparation.sizes).train()
         loss(fresh(workload.encode(examples.batch)), examples.labels).backward()  # type: ignore[no-untyped-call]
         for name, weight in fresh.named_parameters():

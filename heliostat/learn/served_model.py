@@ -95,6 +95,11 @@ class ServedModel:
         return self.workload.columns
 
     @property
+    def kind(self) -> str:
+        """What was fitted: "network" or "trees"."""
+        return trees.KIND if isinstance(self._answers, TreeAnswers) else network_answers.KIND
+
+    @property
     def num_bytes(self) -> int:
         """How large its weights or trees are."""
         return self._answers.num_bytes

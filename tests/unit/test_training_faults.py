@@ -1,6 +1,7 @@
 """A mistake in rows or code ends a fit with one sentence: which file and line, which row, what to do next."""
 
 import inspect
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -122,6 +123,24 @@ def test_an_exception_in_encode_names_line_row_and_event_time(parts):
         f"encode failed with ValueError: no such load on {row} ({HERE}, line {line}). "
         "Mend it there, and train under a new name (--run)."
     )
+
+
+def exits_on_odd(batch):
+    if (batch["load_percent"] == 41.5).any():
+        sys.exit(3)
+    return encode(batch)
+
+
+def exits_as_loss(logits, labels):
+    raise SystemExit
+
+
+def test_code_that_ends_the_process_is_told_as_any_other_mistake(parts):
+    odd, row = odd_row(parts)
+    line = line_of(exits_on_odd, "sys.exit")
+    assert said(odd, encode=exits_on_odd).startswith(f"encode failed with SystemExit: 3 on {row} ({HERE}, line {line})")
+    line = line_of(exits_as_loss, "raise SystemExit")
+    assert said(parts, loss=exits_as_loss).startswith(f"loss failed with SystemExit ({HERE}, line {line}). Mend it")
 
 
 def test_an_exception_on_later_rows_names_them_too(parts):

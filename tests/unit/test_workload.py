@@ -139,9 +139,22 @@ def test_a_module_without_a_workload_is_told_what_to_add(tmp_path, monkeypatch):
         load(name)
 
 
-def test_a_package_that_a_workload_lacks_is_named_as_it_is(tmp_path, monkeypatch):
-    name = module(tmp_path, "lacks_a_package", "import a_package_that_nobody_has\n", monkeypatch)
-    with pytest.raises(ModuleNotFoundError, match="a_package_that_nobody_has"):
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("import a_package_that_nobody_has\n", r"No module named 'a_package_that_nobody_has' \(odd.py, line 1\); mend"),
+        (
+            "\nrows = 1 / 0\n",
+            r"odd cannot be imported: ZeroDivisionError: division by zero \(odd.py, line 2\); mend it",
+        ),
+        ("import sys\nsys.exit(4)\n", r"odd cannot be imported: SystemExit: 4 \(odd.py, line 2\)"),
+        ("def f(:\n", r"odd cannot be imported: SyntaxError: .*\(odd.py, line 1\)"),
+    ],
+)
+def test_a_workload_that_cannot_be_imported_is_told_with_its_line(tmp_path, monkeypatch, source, told):
+    name = module(tmp_path, "odd", source, monkeypatch)
+    monkeypatch.delitem(sys.modules, "odd", raising=False)
+    with pytest.raises(WorkloadError, match=told):
         load(name)
 
 
