@@ -15,7 +15,7 @@ from heliostat.declared.tuning import Configuration, Tuning
 from heliostat.errors import ContractError, TrainingError, WorkloadError
 from heliostat.learn import bundle
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import scored
+from heliostat.learn.faults import RAISED, is_out_of_memory, own_fault, scored
 from heliostat.learn.fit import fit
 from heliostat.learn.fit_trees import fit_trees
 from heliostat.learn.network_answers import NetworkAnswers
@@ -48,11 +48,20 @@ def trial(configuration: Configuration, *, module: str, device: str, train: pa.T
         own = configured(workload, configuration)
         fit_one = _fit_trees if tuning.kind == "trees" else _fit_network
         fit_one(own, tuning.metric, train, validation, device)
-    except (TrainingError, ContractError, WorkloadError) as error:
-        tune.report({SCORE: worst(tuning), EPOCHS: 0, ERROR: str(error)})
-    except MemoryError as error:
-        told = f"The trial has no memory left ({error}); lower Tuning(max_concurrent), or train on a shorter window."
+    except RAISED as error:
+        told = _told(workload, error)
+        if told is None:
+            raise
         tune.report({SCORE: worst(tuning), EPOCHS: 0, ERROR: told})
+
+
+def _told(workload: Workload, error: BaseException) -> str | None:
+    """One sentence where the trial would end so again; None where not, and where Ray ends its thread (SystemExit)."""
+    if isinstance(error, TrainingError | ContractError | WorkloadError):
+        return str(error)
+    if is_out_of_memory(error):
+        return f"The trial has no memory left ({error}); lower Tuning(max_concurrent), or train on a shorter window."
+    return own_fault(workload, error)
 
 
 def worst(tuning: Tuning) -> float:

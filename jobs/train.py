@@ -28,6 +28,7 @@ from heliostat.workload import Workload
 from jobs import _entry, _room, _staging
 from jobs._contest import Version
 from jobs._elastic import RoomTrainer
+from jobs._ending import ending
 from jobs._fit_run import FitRun
 from jobs._fitting import fit_candidates
 from jobs._judging import fitted_until
@@ -46,23 +47,15 @@ RUN_COST = "run_cost"
 def train(job: _entry.Job) -> _entry.Result:
     """Fit and register; the result lists the versions."""
     run_id = job.options.run or f"{job.workload.name}-{job.options.as_of:%Y%m%dT%H%M}"
-    try:
-        result = {"run": run_id, "versions": fit_versions(job, run_id=run_id, as_of=job.options.as_of)}
-    except FitFailedError as error:
-        failed = {"run": run_id, "error": str(error)}
-        job.catalog.end_run(run_id, status="failed", result=failed, by=job.by, at=datetime.now(UTC))
-        raise
+    run = started(job, run_id=run_id, as_of=job.options.as_of)
+    with ending(job, run_id):
+        result = {"run": run_id, "versions": fit_run(job, run)}
     job.catalog.end_run(run_id, status="succeeded", result=result, by=job.by, at=datetime.now(UTC))
     return result
 
 
 class FitFailedError(TrainingError):
     """A run that was started gives no candidate; the same rows and code would fail again."""
-
-
-def fit_versions(job: _entry.Job, *, run_id: str, as_of: datetime) -> list[int]:
-    """The version numbers of the candidates of one run; FitFailedError when it gives none."""
-    return fit_run(job, started(job, run_id=run_id, as_of=as_of))
 
 
 def fit_run(job: _entry.Job, run: FitRun) -> list[int]:

@@ -24,11 +24,11 @@ from ray.tune.search import ConcurrencyLimiter
 
 from cluster import resources
 from heliostat.declared.tuning import Tuning
-from heliostat.errors import HeliostatError
 from heliostat.learn.room import Demand
 from heliostat.learn.tuned import declared_point
 from heliostat.workload import Workload
 from jobs import _entry, _tuning, _tuning_bar, _tuning_plot, _tuning_text
+from jobs._ending import ending
 from jobs._fit_run import FitRun, known_rows
 from jobs._reached import EVENTS_DIR, ReachedFile
 from jobs._tuning_search import FillingScheduler, FillingSearch, Room, domain
@@ -44,12 +44,8 @@ def tune_workload(job: _entry.Job) -> _entry.Result:
     tuning = _tuning.declared(job.workload)
     run_id = job.options.run or f"{job.workload.name}-tune-{job.options.as_of:%Y%m%dT%H%M}"
     run = replace(started(job, run_id=run_id, as_of=job.options.as_of, verb="tune"), configuration={})
-    try:
+    with ending(job, run_id):
         result = _searched(job, run, tuning)
-    except HeliostatError as error:
-        failed = {"run": run_id, "error": str(error)}
-        job.catalog.end_run(run_id, status="failed", result=failed, by=job.by, at=datetime.now(UTC))
-        raise
     job.catalog.end_run(run_id, status="succeeded", result=result, by=job.by, at=datetime.now(UTC))
     return result
 
@@ -153,7 +149,6 @@ def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool) -> tune.
         points_to_evaluate=None if first is None else [first],
         seed=tuning.seed,
     )
-    longest = max(workload.training.epochs, tuning.first_epochs)
     return tune.TuneConfig(
         search_alg=ConcurrencyLimiter(searcher, max_concurrent=tuning.max_concurrent),
         scheduler=FillingScheduler(
@@ -161,7 +156,7 @@ def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool) -> tune.
             time_attr=_tuning.EPOCHS,
             metric=_tuning.SCORE,
             mode=mode,
-            max_t=longest,
+            max_t=tuning.most_epochs(workload.training.epochs),
             grace_period=tuning.first_epochs,
             reduction_factor=tuning.reduction,
             stop_last_trials=False,
@@ -223,12 +218,8 @@ def _fit_best(job: _entry.Job, run: FitRun, best: dict[str, Any], *, candidate: 
     }
     start_run = partial(job.catalog.start_run, run_id, job.workload.name, job="train", params=params, by=job.by)
     start_run(at=datetime.now(UTC))
-    try:
+    with ending(job, run_id):
         versions = fit_run(job, own)
-    except FitFailedError as error:
-        failed = {"run": run_id, "error": str(error)}
-        job.catalog.end_run(run_id, status="failed", result=failed, by=job.by, at=datetime.now(UTC))
-        raise
     result = {"run": run_id, "versions": versions}
     job.catalog.end_run(run_id, status="succeeded", result=result, by=job.by, at=datetime.now(UTC))
     return versions

@@ -100,6 +100,13 @@ class Tuning:
         """The kind of model that is tuned."""
         return "trees" if all(name.startswith(TREES) for name in self.space) else "network"
 
+    def most_epochs(self, declared: int) -> int:
+        """How many epochs the longest trial has, where Training declares so many: up to there trials are compared."""
+        span = self.space.get("epochs")
+        if span is None:
+            return max(declared, self.first_epochs)
+        return max(int(span.high) if isinstance(span, Between) else max(map(int, span.values)), self.first_epochs)
+
     def _refuse_unknown(self) -> None:
         trees = [TREES + each.name for each in fields(Trees)]
         known = trees if self.kind == "trees" else list(TUNABLE)

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import ray
 from ray.train import TrainingFailedError
-from ray.tune import Result
+from ray.tune import Result, TuneError
 
 from heliostat.errors import ContractError, TrainingError
 from heliostat.store.lake import Lake
@@ -138,6 +138,25 @@ def test_a_search_whose_rows_do_not_fit_the_contract_ends_in_the_catalog_too(sta
     with pytest.raises(ContractError):
         tune.tune_workload(job(stage, "tests.toy_tuned", run="search"))
     assert stage.catalog.run("search").status == "failed"
+
+
+@pytest.mark.parametrize(("verb", "work"), [("_search", tune.tune_workload), ("_run_train", train.train)])
+def test_what_breaks_a_run_off_ends_it_with_its_reason_and_the_same_name_goes_on(stage, monkeypatch, verb, work):
+    def broken(*_):
+        raise TuneError("Traceback\n  ...\nOSError: No space left on device")
+
+    own = job(stage, "tests.toy_tuned", run="broken-off")
+    own = replace(own, workload=replace(own.workload, name="toy"))
+    with monkeypatch.context() as patch:
+        patch.setattr(tune if work is tune.tune_workload else train, verb, broken)
+        with pytest.raises(
+            TrainingError, match=r"was broken off by TuneError: OSError: No space .* same name"
+        ) as caught:
+            work(own)
+    run = stage.catalog.run("broken-off")
+    assert (run.status, run.result) == ("failed", {"run": "broken-off", "error": str(caught.value)})
+    train.train(job(stage, "tests.toy_quick", run="broken-off"))
+    assert stage.catalog.run("broken-off").status == "succeeded"
 
 
 def test_a_search_whose_best_cannot_be_trained_ends_both_runs(stage, monkeypatch):

@@ -102,6 +102,20 @@ def test_later_training_keeps_what_the_champion_was_tuned_to_while_the_space_is_
     assert kept(replace(workload, tuning=Tuning(space={"learning_rate": Between(0.1, 0.2)})), lineage) == {}
 
 
+@pytest.mark.parametrize(
+    ("space", "given", "most"),
+    [
+        ({"learning_rate": Between(1e-4, 1e-2)}, {}, 6),
+        ({"learning_rate": Between(1e-4, 1e-2)}, {"first_epochs": 9}, 9),
+        ({"epochs": Between(2, 30, whole=True)}, {}, 30),
+        ({"epochs": OneOf((3, 27, 9))}, {}, 27),
+        ({"epochs": OneOf((2, 4))}, {}, 4),
+    ],
+)
+def test_trials_are_compared_up_to_the_epochs_of_the_longest(space, given, most):
+    assert Tuning(space=space, **given).most_epochs(6) == most
+
+
 def test_a_bundle_of_a_tuned_network_answers_as_it_was_fitted():
     parts = split_by_time(labelled_rows("2024-01", "2024-02", rows_per_part=300), share=0.2)
     configuration = {"learning_rate": 0.05, "model.width": 16}

@@ -1,0 +1,31 @@
+"""How a run ends that cannot go on: failed in the catalog and its journal, with one sentence, whatever broke it off."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from heliostat.errors import HeliostatError, TrainingError
+from jobs import _entry
+
+
+@contextmanager
+def ending(job: _entry.Job, run_id: str) -> Iterator[None]:
+    """What is done within belongs to a started run: where it raises, the run has failed; raised is one sentence."""
+    try:
+        yield
+    except HeliostatError as error:
+        _fail(job, run_id, str(error))
+        raise
+    except Exception as error:
+        said = (str(error).strip().splitlines() or ["no message"])[-1].strip()
+        told = (
+            f"The run {run_id!r} was broken off by {type(error).__name__}: {said}. "
+            "Started again under the same name it goes on where it was; if it ends so again, give another name (--run)."
+        )
+        _fail(job, run_id, told)
+        raise TrainingError(told) from error
+
+
+def _fail(job: _entry.Job, run_id: str, told: str) -> None:
+    failed = {"run": run_id, "error": told}
+    job.catalog.end_run(run_id, status="failed", result=failed, by=job.by, at=datetime.now(UTC))
