@@ -95,20 +95,23 @@ class Learner:
         losses = torch.tensor(total, dtype=torch.float64, device=self.device)
         self._seed(epoch, first_step // every)
         self.module.train()
+        num_rows = 0  # that this worker has learned from since running statistics were made equal
         for number, share in feed.shares(seeds=[self.seed, epoch], batch_rows=batch_rows, first_step=first_step):
             self._set_learning_rate((epoch + number / num_batches) / num_epochs)
             loss = self._step(share, epoch=epoch)
             losses += loss
+            num_rows += share.examples.num_rows
             done = number + 1
             place = {"number": epoch * num_batches + done, "num_steps": num_epochs * num_batches}
             self.on_step(Step(**place, num_epochs=num_epochs, num_rows=share.num_rows, loss=loss))
             if done % every == 0 and done < num_batches:
                 # All that differs between workers is made equal here, so that any one's state is that of all.
-                parallel.share_buffers(self.module)
+                parallel.share_buffers(self.module, num_rows=num_rows)
+                num_rows = 0
                 on_pause(done, float(parallel.mean_over_ranks(losses)))
                 self._seed(epoch, done // every)
                 self.module.train()
-        parallel.share_buffers(self.module)
+        parallel.share_buffers(self.module, num_rows=num_rows)
         return float(parallel.mean_over_ranks(losses)) / num_batches
 
     def _seed(self, epoch: int, part: int) -> None:

@@ -29,7 +29,8 @@ def own_rank() -> int:
 
 def averaging(module: nn.Module) -> nn.Module:
     """The module itself, or a wrapper of it whose backward pass averages the gradients of all workers."""
-    return DistributedDataParallel(module) if num_ranks() > 1 else module
+    # Running statistics are made equal where a state is kept (`share_buffers`): in each step it would be the first's.
+    return DistributedDataParallel(module, broadcast_buffers=False) if num_ranks() > 1 else module
 
 
 def sum_over_ranks(value: torch.Tensor) -> torch.Tensor:
@@ -54,11 +55,21 @@ def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
     return sum_over_ranks(value).div_(num_ranks())
 
 
-def share_buffers(module: nn.Module) -> None:
-    """Give every worker the first one's running statistics, which no gradient keeps equal."""
-    if num_ranks() > 1:
-        for buffer in module.buffers():
-            dist.broadcast(buffer, src=0)
+def share_buffers(module: nn.Module, *, num_rows: int) -> None:
+    """Give every worker the mean of all workers' running statistics, each weighed by the rows that it has seen.
+
+    `num_rows` are those since this was last done. Whole numbers, as of batches, are the first worker's; what is the
+    same on all stays as it is, to the last bit.
+    """
+    if num_ranks() == 1:
+        return
+    share = num_rows / max(total(num_rows), 1.0)
+    for buffer in module.buffers():
+        first = buffer.clone()
+        dist.broadcast(first, src=0)
+        if buffer.is_floating_point():
+            first += sum_over_ranks(torch.where(buffer == first, 0, (buffer - first) * share))
+        buffer.copy_(first)
 
 
 def first_says(value: bool) -> bool:
