@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from heliostat import Category, Number, Text, Vector
+from heliostat import Category, Number, Text, Vector, texts
 from heliostat.columns import normalise, split
 from heliostat.errors import ContractError, WorkloadError
 from heliostat.learn.prepare import Preparation
@@ -39,6 +39,24 @@ def test_words_come_before_pairs_and_what_is_over_the_limit_is_left_out():
     assert len(buckets_of(" ".join("abcdefgh"), num_buckets=1000, most_terms=5)) == 5
     assert buckets_of("", num_buckets=1000, most_terms=5) == []
     assert buckets_of("--- !", num_buckets=1000, most_terms=5) == []
+
+
+def test_a_word_of_a_million_letters_costs_no_more_than_a_long_text(monkeypatch):
+    runs, seen = texts._runs, []
+
+    def counted(*given):
+        for run in runs(*given):
+            seen.append(run)
+            yield run
+
+    monkeypatch.setattr(texts, "_runs", counted)
+    repeated = buckets_of("ab" * 500_000, num_buckets=1000, most_terms=16, letters=(2, 5))
+    assert len(repeated) == 1 + len({" a", "ab", "ba", "b "} - {"b "}), "the end of the word is never reached"
+    assert len(seen) <= texts.RUNS_LOOKED_AT * 16
+    seen.clear()
+    letters = "".join(chr(ord("a") + number * number % 26) + chr(ord("a") + number // 7 % 26) for number in range(300))
+    assert len(buckets_of(letters * 1000, num_buckets=1000, most_terms=16, letters=(2, 5))) == 16
+    assert len(seen) < 100
 
 
 def test_texts_are_prepared_row_by_row_and_a_missing_one_has_no_terms():
