@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from heliostat import vectors
 from heliostat.errors import ContractError, WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Number:
     arrow_type = pa.float64()
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if not self.low < self.high:
             raise WorkloadError(
                 f"Number({self.name!r}, low={self.low}, high={self.high}): low must be below high; "
@@ -41,6 +43,7 @@ class Category:
     arrow_type = pa.string()
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.closed is not None and not self.closed:
             raise WorkloadError(
                 f"Category({self.name!r}, closed=()) allows nothing; list the allowed values or leave `closed` out."
@@ -63,6 +66,7 @@ class Vector:
     arrow_type = vectors.KIND
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         low, high = self.limits
         if not 0 < self.length <= LONGEST_VECTOR or not low < high:
             raise WorkloadError(
@@ -95,6 +99,7 @@ class Text:
     arrow_type = pa.string()
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.max_length < 1 or self.num_buckets < MIN_BUCKETS or self.most_terms < 1:
             raise WorkloadError(
                 f"Text({self.name!r}, max_length={self.max_length}, num_buckets={self.num_buckets}, "

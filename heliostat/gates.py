@@ -8,6 +8,7 @@ from heliostat.finding import Finding
 from heliostat.guards import Further, Guard
 from heliostat.metrics import Metric
 from heliostat.paired_process import SURE, log_evidence
+from heliostat.typed import refuse_wrong_types
 
 ONE_SIDED_95 = 1.64  # standard errors
 
@@ -59,6 +60,9 @@ class AtMost:
     metric: Metric
     limit: float
 
+    def __post_init__(self) -> None:
+        refuse_wrong_types(self)
+
     def check(self, evidence: Evidence) -> Finding:
         """Whether the gate holds."""
         score = evidence.candidate[self.metric.name]
@@ -77,6 +81,9 @@ class BetterThanConstant:
 
     metric: Metric
     or_less_bad: bool = False
+
+    def __post_init__(self) -> None:
+        refuse_wrong_types(self)
 
     def check(self, evidence: Evidence) -> Finding:
         """Whether the gate holds."""
@@ -110,6 +117,7 @@ class NoWorseThanChampion:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.metric.losses is None:
             raise WorkloadError(
                 f"NoWorseThanChampion({self.metric}) cannot be judged: only a loss is compared row by row. "

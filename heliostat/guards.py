@@ -6,6 +6,7 @@ from statistics import NormalDist
 
 from heliostat.errors import WorkloadError
 from heliostat.finding import Finding
+from heliostat.typed import refuse_wrong_types
 
 ERROR = 0.05  # one-sided, over all slices together
 
@@ -62,6 +63,7 @@ class NoSliceWorse:
     min_rows: int = 100
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if not self.columns or self.margin < 0 or self.min_rows < 1:
             raise WorkloadError(f"{self}: name columns; margin must not be negative, min_rows at least 1.")
 
@@ -90,6 +92,7 @@ class KeepsOlder:
     margin: float
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.margin < 0:
             raise WorkloadError(f"{self}: margin must not be negative.")
 
@@ -114,6 +117,7 @@ class KeepsGolden:
     tolerance: float
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if not self.path.endswith((".csv", ".parquet")) or self.tolerance < 0:
             raise WorkloadError(f"{self}: give a .csv or .parquet file, and a tolerance that is not negative.")
 
@@ -137,6 +141,7 @@ class QuickEnough:
     num_rows: int = 64
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.max_ms <= 0 or self.num_rows < 1:
             raise WorkloadError(f"{self}: max_ms must be above 0, num_rows at least 1.")
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,9 @@ class Binary:
     """A label that is 0 or 1; answered by the probability of 1."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        refuse_wrong_types(self)
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Classes:
     values: tuple[str, ...] | tuple[int, ...]
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         kinds = {type(value) for value in self.values}
         if len(self.values) < 2 or len(set(self.values)) < len(self.values) or kinds not in ({str}, {int}):
             raise WorkloadError(
@@ -49,6 +54,7 @@ class Quantity:
     coverage: float = 0.9
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         low, high = self.bounds
         if not low < high:
             raise WorkloadError(f"{self}: low must be below high; None means no bound.")

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from heliostat.errors import WorkloadError
 from heliostat.metrics import Metric, log_loss
+from heliostat.typed import refuse_wrong_types
 
 SUDDEN_RUN_LENGTH = 1_000_000  # windows between false alarms: a change that is seen on few rows must be beyond doubt
 
@@ -23,6 +24,7 @@ class Drift:
     run_length: int = 1000
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.psi <= 0 or self.windows < 1:
             raise WorkloadError(
                 f"Drift(psi={self.psi}, windows={self.windows}): psi must be above 0, windows at least 1."
@@ -44,6 +46,7 @@ class JointDrift:
     run_length: int = 1000
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.run_length < 2:
             raise WorkloadError(
                 f"JointDrift(run_length={self.run_length}): windows between false alarms must be at least 2."
@@ -63,6 +66,7 @@ class SliceDrift:
     run_length: int = 1000
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.psi <= 0 or self.windows < 1 or self.run_length < 2:
             raise WorkloadError(
                 f"SliceDrift(psi={self.psi}, windows={self.windows}, run_length={self.run_length}): psi must be above "
@@ -91,6 +95,7 @@ class Decay:
     in_bursts: bool = False
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.margin <= 0 or self.min_rows < 1:
             raise WorkloadError(
                 f"Decay({self.metric}, margin={self.margin}, min_rows={self.min_rows}): both must be above 0."
@@ -129,6 +134,7 @@ class Slack:
     beyond_expectation: bool = False
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.margin <= 0 or self.min_rows < 1 or self.run_length < 2:
             raise WorkloadError(f"{self}: margin and min_rows must be above 0, run_length at least 2.")
         if self.metric.losses is None:
@@ -142,6 +148,7 @@ class Age:
     limit: timedelta
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.limit <= timedelta(0):
             raise WorkloadError(f"Age({self.limit}): the limit must be above zero.")
 
@@ -157,6 +164,7 @@ class Growth:
     share: float = 0.25
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.share <= 0:
             raise WorkloadError(f"Growth({self.share}): the share must be above 0.")
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class Cache:
     ttl: timedelta = timedelta(minutes=10)
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if not self.max_bytes >= 1_000_000:
             raise WorkloadError(f"{self}: max_bytes must be at least 1,000,000.")
         if self.ttl <= timedelta(0):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Economics:
     budget_span: timedelta = timedelta(days=30)
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if not (self.value_per_loss > 0 and self.cost_per_cpu_hour >= 0):  # neither holds of NaN
             raise WorkloadError(f"{self}: value_per_loss must be above 0, cost_per_cpu_hour not negative.")
         if self.horizon <= timedelta(0) or self.budget_span <= timedelta(0):

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from heliostat.columns import Category, Column, Number, Text
 from heliostat.errors import WorkloadError
 from heliostat.tasks import Task
+from heliostat.typed import refuse_wrong_types
 
 RESERVED = ("fail", "leave out")
 WhenMissing: TypeAlias = float | str
@@ -31,6 +32,7 @@ class Input:
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         _refuse_unfit(self.when_missing, self.timeout_s, where=str(self))
 
 
@@ -48,6 +50,7 @@ class Ensemble:
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         _refuse_unfit(self.when_missing, self.timeout_s, where=str(self))
         # Each by itself: a weight that is not a number would pass a comparison with the smallest.
         if not self.weights or not all(0 < weight < inf for weight in (self.own, *self.weights.values())):
@@ -68,6 +71,7 @@ class Cascade:
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         _refuse_unfit(self.when_missing, self.timeout_s, where=str(self))
         if isinstance(self.then, str) or not self.then or not 0 < self.until_confident <= 1:
             raise WorkloadError(

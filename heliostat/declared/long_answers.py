@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class LongAnswers:
     callback_waits_s: tuple[float, ...] = (5.0, 30.0, 120.0, 600.0, 3600.0)
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         counts = (self.max_rows, self.max_body_bytes, self.max_waiting)
         if not all(count >= 1 for count in counts) or not self.max_rejected_rows >= 0:
             raise WorkloadError(f"{self}: max_rows, max_body_bytes and max_waiting must be at least 1.")

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from heliostat.declared.economics import Economics
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class Loop:
     window: timedelta = timedelta(days=1)
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if min(self.cooldown, self.shadow_span, self.canary_span, self.probation) < timedelta(0):
             raise WorkloadError(f"{self}: cooldown, shadow_span, canary_span and probation must not be negative.")
         if self.max_follow_up_rows is not None and self.max_follow_up_rows < 1:
@@ -70,8 +72,11 @@ class Loop:
             raise WorkloadError(f"{self}: holdout_span and window must be above zero.")
         if not all(0 < share <= 1 for share in self.canary_shares):
             raise WorkloadError(f"{self}: each of canary_shares must lie above 0 and at most at 1.")
-        if self.max_turns is not None and self.max_turns < 0:
-            raise WorkloadError(f"{self}: max_turns must not be negative; None means no limit.")
+        if (self.max_turns or 0) < 0 or self.max_archived < 0 or self.min_holdout_rows < 1:
+            raise WorkloadError(
+                f"{self}: max_turns (None: no limit) and max_archived must not be negative, and min_holdout_rows "
+                "must be at least 1."
+            )
 
 
 def _refuse_no_share(loop: Loop, name: str, share: float | None) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,5 +19,6 @@ class Pool:
     max_loaded_mib: float = 1024.0
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if not self.max_loaded_models >= 1 or not 0 < self.max_loaded_mib < float("inf"):
             raise WorkloadError(f"{self}: max_loaded_models must be at least 1 and max_loaded_mib above 0.")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from heliostat import vectors
 from heliostat.columns import WORDS, Column, Vector, normalise, violations
 from heliostat.errors import ContractError, WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 Derive = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 
@@ -35,6 +36,7 @@ class Revision:
     derive: Mapping[str, Derive] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if self.number < 1 or not self.columns:
             raise WorkloadError(f"Revision {self.number} must have a number from 1 on and at least one column.")
         for at in (self.deprecated_at, self.sunset_at):

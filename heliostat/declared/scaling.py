@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Scaling:
     scale_to_zero_after: timedelta | None = None
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if not 1 <= self.min_replicas <= self.max_replicas:
             raise WorkloadError(
                 f"{self}: min_replicas must be at least 1 and at most max_replicas; "

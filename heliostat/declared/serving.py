@@ -7,6 +7,7 @@ from heliostat.declared.cache import Cache
 from heliostat.declared.pool import Pool
 from heliostat.declared.scaling import Scaling
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 # Serve ends a request without a time limit of its own after 60 s; ours must come first, because it says what to do.
 LONGEST_TIMEOUT_S = 55.0
@@ -59,6 +60,7 @@ class Serving:
         return self.num_replicas if self.scaling is None else self.scaling.min_replicas
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         counts = (self.num_replicas, self.max_rows_per_request, self.max_body_bytes, self.max_waiting_rows)
         if not all(count >= 1 for count in counts):
             raise WorkloadError(f"{self}: every number must be at least 1.")

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,11 @@ class Training:
     stream: bool = False
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0 or self.fewest_workers < 1:
+        refuse_wrong_types(self)
+        if self.epochs < 1 or self.batch_size < 1 or not 0 < self.learning_rate < inf or self.fewest_workers < 1:
             raise WorkloadError(f"{self}: epochs, batch_size, learning_rate and num_workers must be above 0.")
+        if not 0 <= self.weight_decay < inf or self.seed < 0:
+            raise WorkloadError(f"{self}: weight_decay and seed must not be negative, and weight_decay be finite.")
         if self.fewest_workers > self.most_workers:
             raise WorkloadError(f"{self}: num_workers=(fewest, most) must rise.")
         least = (4 if self.stream else 2) * self.most_workers
@@ -69,6 +74,8 @@ class Training:
             raise WorkloadError(f"{self}: fit_time must be above 0; None means as long as it takes.")
         if not self.windows:
             raise WorkloadError(f"{self}: windows must name at least one span; None means all history.")
+        if any(span is not None and span <= timedelta() for span in self.windows):
+            raise WorkloadError(f"{self}: each of windows must be above 0; None means all history.")
 
     @property
     def fewest_workers(self) -> int:

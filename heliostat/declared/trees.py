@@ -1,8 +1,10 @@
 """Gradient-boosted trees, as a workload declares them beside its network or instead of one."""
 
 from dataclasses import dataclass
+from math import inf
 
 from heliostat.errors import WorkloadError
+from heliostat.typed import refuse_wrong_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,8 @@ class Trees:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.rounds, self.depth, self.patience, self.threads) < 1 or not self.learning_rate > 0:
+        refuse_wrong_types(self)
+        if min(self.rounds, self.depth, self.patience, self.threads) < 1 or not 0 < self.learning_rate < inf:
             raise WorkloadError(f"{self}: rounds, depth, patience, threads and learning_rate must be above 0.")
         if not 0 < self.row_share <= 1 or not 0 < self.column_share <= 1:
             raise WorkloadError(f"{self}: row_share and column_share must lie above 0, and be 1 at most.")

@@ -9,6 +9,7 @@ from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.errors import WorkloadError
 from heliostat.metrics import Metric
+from heliostat.typed import refuse_wrong_types
 
 MODEL, TREES = "model.", "trees."
 TUNABLE = ("epochs", "batch_size", "learning_rate", "weight_decay")
@@ -28,6 +29,7 @@ class Between:
     whole: bool = False
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if not self.low < self.high or not math.isfinite(self.high - self.low):
             raise WorkloadError(f"{self}: low must lie below high, and both be finite.")
         if self.log and self.low <= 0:
@@ -47,6 +49,7 @@ class OneOf:
     values: tuple[Value, ...]
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if len(set(self.values)) < 2 or len(set(self.values)) != len(self.values):
             raise WorkloadError(f"{self}: name at least two values, each once.")
 
@@ -77,6 +80,7 @@ class Tuning:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if not self.space:
             raise WorkloadError("Tuning needs a space: name at least one setting, such as learning_rate.")
         if min(self.num_trials, self.max_concurrent, self.first_epochs) < 1 or self.reduction < 2:
@@ -85,6 +89,8 @@ class Tuning:
                 f"first_epochs={self.first_epochs}, reduction={self.reduction}): reduction must be at least 2, the "
                 "others at least 1."
             )
+        if self.seed < 0:
+            raise WorkloadError(f"Tuning(seed={self.seed}) must not be negative.")
         if self.time_limit is not None and self.time_limit <= timedelta():
             raise WorkloadError(f"Tuning(time_limit={self.time_limit}) must be above 0; None means no limit.")
         odd = [name for name, span in self.space.items() if not isinstance(span, Between | OneOf)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from heliostat.errors import WorkloadError
 from heliostat.triggers import JointDrift, SliceDrift, Trigger, singles
+from heliostat.typed import refuse_wrong_types
 
 MAX_TOGETHER = 16  # their pairs are 120, and each is counted in every window
 
@@ -29,6 +30,7 @@ class Watching:
     within: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        refuse_wrong_types(self)
         if len(self.together) == 1 or len(self.together) > MAX_TOGETHER or len(set(self.together)) < len(self.together):
             raise WorkloadError(
                 f"Watching(together=...) names {len(self.together)} columns; name 2 to {MAX_TOGETHER} different ones."
