@@ -262,8 +262,8 @@ def test_a_default_must_be_an_answer_of_its_kind():
     [
         (lambda: Classes("c", values=("a",)), "at least two different values"),
         (lambda: Classes("c", values=("a", "a")), "at least two different values"),
-        (lambda: Classes("c", values=("a", 1)), "all texts or"),
-        (lambda: Classes("c", values=(True, False)), "all texts or"),
+        (lambda: Classes("c", values=("a", 1)), "each of it a text or a tuple, each"),
+        (lambda: Classes("c", values=(True, False)), "each of it a text or a tuple, each"),
         (lambda: Quantity("q", low=1, high=1), "low must be below high"),
         (lambda: Quantity("q", coverage=1.0), "between 0 and 1"),
         (lambda: Slack(margin=0.1, metric=accuracy), "expect a loss of themselves"),

@@ -198,7 +198,7 @@ def test_a_limit_below_one_or_of_no_number_is_refused(declares, name, number):
 
 @pytest.mark.parametrize("default", [1.5, float("nan"), "red", True])
 def test_a_default_that_is_no_probability_is_refused(default):
-    with pytest.raises(WorkloadError, match="must be a probability from 0 to 1"):
+    with pytest.raises(WorkloadError, match=r"must be a probability from 0 to 1|default takes a number or a text"):
         declared(serving=Serving(default=default))
 
 
