@@ -141,6 +141,7 @@ class Hearing:
                     num_fits=result.get("fits"),
                     cpu_s=result.get("cpu_s"),
                     is_returned=result.get("is_returned", False),
+                    is_failed=result.get("is_failed", False),
                 )
             ]
         identifier = submission_id(self._watch.workload, turn, attempt)

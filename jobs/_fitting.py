@@ -32,7 +32,7 @@ from jobs import _shards, _staging
 from jobs._contest import Contest, Version
 from jobs._fit_run import FitRun, known_rows
 from jobs._lineage import lineage_of
-from jobs._progress import Progress
+from jobs._progress import CPU_S, Progress
 from jobs._step_metrics import watched
 from jobs._timeline import Earlier, Rows
 from jobs._windows import (
@@ -65,7 +65,7 @@ def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
             raise
         if parallel.num_ranks() > 1:
             raise TrainingError(told) from error
-        return [{"error": told}]
+        return [{"error": told, CPU_S: time.process_time()}]
 
 
 def _told(run: FitRun, error: BaseException) -> str | None:

@@ -28,7 +28,14 @@ def retrain(job: _entry.Job) -> _entry.Result:
     except TrainingError as error:
         # The same rows would fail again: the turn is over, and the reason is its result.
         status = "failed" if isinstance(error, FitFailedError) else "succeeded"
-        result = {"run": options.run, "version": None, "verdict": "hold", "reasons": [str(error)], "error": str(error)}
+        result = {
+            "run": options.run,
+            "version": None,
+            "verdict": "hold",
+            "reasons": [str(error)],
+            "error": str(error),
+            **_failed_cost(error),
+        }
     else:
         status = "succeeded"
         result = {
@@ -67,6 +74,14 @@ def _cost(job: _entry.Job, judgements: Sequence[Judgement]) -> dict[str, Any]:
         "fits": fitted["num_fits"],
         "cpu_s": round(fitted["cpu_s"] + time.process_time(), 3),
     }
+
+
+def _failed_cost(error: TrainingError) -> dict[str, Any]:
+    """That fits broke, and what they cost, as far as that is known; nothing where none was tried."""
+    if not isinstance(error, FitFailedError):
+        return {}
+    cpu_s = None if error.cpu_s is None else round(error.cpu_s + time.process_time(), 3)
+    return {"is_failed": True, "fits": 0, "cpu_s": cpu_s}
 
 
 def arguments() -> argparse.ArgumentParser:

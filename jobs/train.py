@@ -55,7 +55,14 @@ def train(job: _entry.Job) -> _entry.Result:
 
 
 class FitFailedError(TrainingError):
-    """A run that was started gives no candidate; the same rows and code would fail again."""
+    """A run that was started gives no candidate; the same rows and code would fail again.
+
+    `cpu_s` is what it cost, where its workers could still tell.
+    """
+
+    def __init__(self, message: str, *, cpu_s: float | None = None) -> None:
+        super().__init__(message)
+        self.cpu_s = cpu_s
 
 
 def fit_run(job: _entry.Job, run: FitRun) -> list[int]:
@@ -63,10 +70,14 @@ def fit_run(job: _entry.Job, run: FitRun) -> list[int]:
 
     What it cost is in the journal: CPU-seconds of the workers' last attempt.
     """
-    fitted, cpu_s = _run_streamed(job, run) if job.workload.training.stream else _run_train(job, run)
+    try:
+        fitted, cpu_s = _run_streamed(job, run) if job.workload.training.stream else _run_train(job, run)
+    except FitFailedError as error:
+        if error.cpu_s is not None:
+            _write_cost(job, run, cpu_s=error.cpu_s, num_fits=0)
+        raise
+    _write_cost(job, run, cpu_s=cpu_s, num_fits=len(fitted))
     now = datetime.now(UTC)
-    cost = {"run": run.run_id, "cpu_s": round(cpu_s, 3), "num_fits": len(fitted)}
-    job.catalog.append(RUN_COST, job.workload.name, cost, by=job.by, at=now)
     return [
         job.catalog.register(
             job.workload.name,
@@ -82,6 +93,11 @@ def fit_run(job: _entry.Job, run: FitRun) -> list[int]:
         )
         for candidate in fitted
     ]
+
+
+def _write_cost(job: _entry.Job, run: FitRun, *, cpu_s: float, num_fits: int) -> None:
+    cost = {"run": run.run_id, "cpu_s": round(cpu_s, 3), "num_fits": num_fits}
+    job.catalog.append(RUN_COST, job.workload.name, cost, by=job.by, at=datetime.now(UTC))
 
 
 def started(
@@ -213,7 +229,7 @@ def fitted_by(made: TorchTrainer, *, run_id: str) -> tuple[list[dict[str, Any]],
     if "held" in fitted[0]:
         raise TrainingError(fitted[0]["held"])
     if "error" in fitted[0]:
-        raise FitFailedError(fitted[0]["error"])
+        raise FitFailedError(fitted[0]["error"], cpu_s=fitted[0].get(CPU_S))
     return list(fitted), float((result.metrics or {}).get(CPU_S, 0.0))
 
 

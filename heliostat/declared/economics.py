@@ -12,7 +12,8 @@ class Economics:
     """A turn starts when what it is expected to gain within `horizon` is worth more than its run costs.
 
     `value_per_loss` is what one unit of loss less on one row is worth, in the same currency as `cost_per_cpu_hour`.
-    With a `budget`, the runs of any `budget_span` cost at most so much.
+    With a `budget`, the runs of any `budget_span` cost at most so much, those that broke counted. Turns in vain count
+    as gaining nothing until a `horizon` after their end.
     """
 
     value_per_loss: float

@@ -2,7 +2,8 @@
 
 retraining ──RunEnded(Promote)──▶ shadow ──▶ canary, step by step ──▶ promoted
 │ RunEnded(Hold): held          │           │
-│ RunLost three times: failed   │ errors, too slow, far off, clearly worse: rolled_back
+│ fits that broke, or RunLost   │
+│ three times: failed           │ errors, too slow, far off, clearly worse: rolled_back
 """
 
 from dataclasses import dataclass, replace
@@ -102,6 +103,8 @@ class Course:
                 is_returned=event.is_returned,
             ),
         )
+        if event.is_failed:
+            return judged._ended(at=event.at, outcome="failed", reasons=event.verdict.reasons), []
         if not isinstance(event.verdict, Promote):
             return judged._ended(at=event.at, outcome="held", reasons=event.verdict.reasons), []
         if event.candidate is None:

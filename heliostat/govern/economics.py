@@ -29,11 +29,12 @@ def worth(
     """What a turn that starts at `at` would be worth; `turns` are those before it, the newest last.
 
     `gap` is by how much a row's loss exceeds what was expected (None: nothing decayed). What is not known yet stops
-    no turn: before the first run nobody knows what one costs, before the first turn nobody knows what one gains.
+    no turn: before the first run nobody knows what one costs, before the first turn nobody knows what one gains. Turns
+    in vain are forgotten a horizon after their end, or they would be the last for ever: nobody would find out again.
     """
     cost = _expected_cost(economics, turns)
     spent = _spent(economics, turns, cost=cost, at=at)
-    gain = _expected_gain(turns, gap=gap)
+    gain = _expected_gain(_known(turns, at=at, horizon=economics.horizon), gap=gap)
     value = None
     if gain is not None and rows_per_day is not None:
         value = gain * rows_per_day * (economics.horizon / DAY) * economics.value_per_loss
@@ -45,11 +46,11 @@ def _judged(
     economics: Economics, *, cost: float | None, spent: float, gain: float | None, value: float | None
 ) -> tuple[bool, str]:
     days = economics.budget_span / DAY
+    if economics.budget is not None and spent + (cost or 0.0) > economics.budget:
+        runs = "what a run costs is not known" if cost is None else f"a run costs {cost:.4g}"
+        return False, f"{spent:.4g} of {economics.budget:.4g} were spent in {days:g} days, and {runs}"
     if cost is None:
         return True, "what a run costs is not known yet"
-    if economics.budget is not None and spent + cost > economics.budget:
-        why = f"{spent:.4g} of {economics.budget:.4g} were spent in {days:g} days, and a run costs {cost:.4g}"
-        return False, why
     if gain is None or value is None:
         return True, "what a turn gains is not known yet"
     told = (
@@ -58,8 +59,18 @@ def _judged(
     return value > cost, told
 
 
+def _known(turns: Sequence[TurnRecord], *, at: datetime, horizon: timedelta) -> list[TurnRecord]:
+    """The turns that say what the next one gains: those in vain only while the horizon from their end lasts."""
+    return [
+        turn
+        for turn in turns
+        if turn.outcome == "promoted" or (turn.ended_at is not None and at - turn.ended_at < horizon)
+    ]
+
+
 def _expected_cost(economics: Economics, turns: Sequence[TurnRecord]) -> float | None:
-    known = [turn.cpu_s for turn in turns if turn.cpu_s is not None][-NUM_RECENT:]
+    """The mean of the last runs that came to their end: one that broke on the way was cheaper than the next may be."""
+    known = [turn.cpu_s for turn in turns if turn.cpu_s is not None and turn.outcome != "failed"][-NUM_RECENT:]
     return sum(known) / len(known) / 3600 * economics.cost_per_cpu_hour if known else None
 
 

@@ -35,6 +35,8 @@ class Estimated:
 class RunEnded:
     """The job of a turn's attempt came to its end; `candidate` is None when it registered no version.
 
+    `is_failed` says that its fits broke, so that nothing could be judged; the same rows and code would break again.
+
     `distance` is the mean distance of its answers from the champion's on the hold-out, `estimate` how much more loss a
     row it expects of itself there; `is_moving` says that it won
     more than a trigger's margin there, so the world may move still; `is_returned` that it is a champion of the past,
@@ -56,6 +58,7 @@ class RunEnded:
     num_fits: int | None = None
     cpu_s: float | None = None
     is_returned: bool = False
+    is_failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,7 +143,7 @@ class LoopState:
             self._course = course
             return commands
         record = course.record
-        is_in_vain = record.outcome in ("held", "rolled_back")
+        is_in_vain = record.outcome != "promoted"
         self._world = self._world.turned(
             is_in_vain=is_in_vain,
             is_moving=record.is_moving,

@@ -134,7 +134,8 @@ def _end(like: TurnRecord, command: Submit, at: datetime) -> list[RunEnded | Run
     """How the turn that was submitted ends, by the one that it is like."""
     assert like.ended_at is not None  # only turns that ended are in the journal
     ended_at = at + (like.ended_at - like.started_at)
-    if like.outcome == "failed":
+    is_failed = like.outcome == "failed"
+    if is_failed and like.num_fits is None:  # no run of it ever told anything
         why = "; ".join(like.outcome_reasons)
         attempts = range(1, MAX_ATTEMPTS + 1)
         return [RunLost(at=ended_at, turn=command.turn, attempt=attempt, why=why) for attempt in attempts]
@@ -148,6 +149,7 @@ def _end(like: TurnRecord, command: Submit, at: datetime) -> list[RunEnded | Run
             verdict=kind(like.outcome_reasons),
             is_moving=like.is_moving,
             is_returned=like.is_returned,
+            is_failed=is_failed,
             gain=like.gain,
             num_labels=like.num_labels,
             num_fits=like.num_fits,

@@ -71,7 +71,7 @@ class World:
         started_at: datetime | None = None,
         max_rows: int | None = None,
     ) -> "World":
-        """A turn ended; in vain when it was held or taken back, moving when it showed that the world still moves.
+        """A turn ended; in vain when it changed nothing, moving when it showed that the world still moves.
 
         An earlier champion that returned and stayed has learned its world already: nothing is to be followed up. With
         `max_rows` follow-ups are at most so far apart at first and while the world moves, and a turn that was

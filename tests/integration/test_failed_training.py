@@ -57,6 +57,10 @@ def test_a_turn_whose_fit_fails_holds_with_the_sentence(stage):
     assert (result["version"], result["verdict"]) == (None, "hold")
     run = stage.catalog.run("broken")
     assert (run.status, run.result["reasons"]) == ("failed", [result["error"]])
+    assert (result["is_failed"], result["fits"]) == (True, 0)
+    [(_, cost)] = stage.said("run_cost")
+    assert (cost["run"], cost["num_fits"]) == ("broken", 0)
+    assert 0 < cost["cpu_s"] < result["cpu_s"]  # and this process
 
 
 def test_a_turn_with_nothing_new_to_judge_on_holds_without_a_fit(stage):

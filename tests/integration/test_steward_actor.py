@@ -230,6 +230,16 @@ def test_a_candidate_that_the_gates_hold_gets_no_traffic(stage):
     assert stage.catalog.route("toy")["candidate"] is None
 
 
+def test_a_run_whose_fits_broke_fails_its_turn_with_what_it_cost(stage):
+    ask(stage)
+    advance(stage, 1)
+    end_run(stage, "hold", version=None, is_failed=True, fits=0, cpu_s=12.5)
+    advance(stage, 2)
+    [(_, ended)] = stage.said("turn_ended")
+    assert (ended["outcome"], ended["cpu_s"], ended["num_fits"], ended["attempt"]) == ("failed", 12.5, 0, 1)
+    assert stage.steward._restored().world.num_in_vain == 1
+
+
 def test_a_candidate_that_answered_nothing_is_not_promoted_for_it(stage):
     ask(stage)
     advance(stage, 1)

@@ -126,10 +126,10 @@ def test_a_turn_that_is_not_worth_its_run_waits_and_is_said_once_with_its_figure
     assert isinstance(declined, Declined)
     assert (declined.cost, declined.expected_gain) == (1.0, 0.0)
     assert state.declined == declined.why
-    assert state.handle(Ticked(at=START + 10 * DAY)) == []
+    assert state.handle(Ticked(at=START + 9.2 * DAY)) == []
     again = LoopState.from_json(json.loads(json.dumps(state.to_json())), loop=LOOP)
     assert again.unfinished == state.unfinished
-    assert again.handle(Ticked(at=START + 11 * DAY)) == []
+    assert again.handle(Ticked(at=START + 9.5 * DAY)) == []
     assert again.declined == declined.why
 
 
@@ -144,6 +144,61 @@ def test_a_turn_that_waited_starts_when_it_has_become_worth_it():
 def test_without_prices_no_turn_is_declined():
     state = once(replace(LOOP, economics=None))
     assert [type(one) for one in state.handle(asked(START + 9 * DAY))] == [Submit]
+
+
+DEAR = replace(LOOP, economics=PRICES)
+
+
+@pytest.mark.parametrize("gap", [None, 0.3])
+def test_after_a_first_turn_in_vain_an_ask_waits_for_a_horizon_and_then_one_turn_finds_out_again(gap):
+    state = once(DEAR)
+    [declined] = state.handle(asked(START + 2 * DAY, gap=gap))
+    assert (type(declined), declined.expected_gain) == (Declined, 0.0)
+    assert state.handle(Ticked(at=START + 9 * DAY)) == []
+    assert [type(one) for one in state.handle(Ticked(at=START + 10 * DAY))] == [Submit]
+    assert state.declined is None
+
+
+def test_small_gains_are_not_forgotten_as_turns_in_vain_are():
+    turns = [turn(1, gain=0.001), turn(2, gain=0.5, outcome="held", at=START + DAY)]
+    assert judged(turns, at=START + 2 * DAY).expected_gain == pytest.approx(0.0005)
+    later = judged(turns, at=START + 40 * DAY)
+    assert (later.expected_gain, later.may_start) == (pytest.approx(0.001), False)
+
+
+def broke(number=2, *, cpu_s=360.0, at=START):
+    return replace(turn(number, gain=None, cpu_s=cpu_s, outcome="failed", at=at), num_fits=0)
+
+
+def test_a_run_whose_fits_broke_is_paid_for_and_does_not_make_the_next_one_look_cheap():
+    prices = replace(PRICES, budget=2.15, budget_span=30 * DAY)
+    found = judged([turn(), broke()], prices=prices, at=START + 2 * DAY)
+    assert (found.spent, found.cost, found.may_start) == (pytest.approx(1.1), 1.0, True)
+    twice = judged([turn(), broke(), broke(3)], prices=prices, at=START + 2 * DAY)
+    assert (twice.spent, twice.may_start) == (pytest.approx(1.2), False)
+    assert found.expected_gain == pytest.approx(0.02)  # it says nothing of what a turn gains
+
+
+def test_runs_that_only_ever_broke_end_with_the_budget():
+    prices = replace(PRICES, budget=0.25, budget_span=30 * DAY)
+    assert judged([broke(1), broke(2)], prices=prices).may_start
+    over = judged([broke(1), broke(2), broke(3)], prices=prices)
+    assert not over.may_start
+    assert over.reason == "0.3 of 0.25 were spent in 30 days, and what a run costs is not known"
+
+
+@pytest.mark.parametrize("outcome", ["held", "failed"])
+def test_each_turn_that_changed_nothing_doubles_the_rest(outcome):
+    state, at, rests = LoopState(Loop(cooldown=DAY, canary_shares=())), START, []
+    for number in (1, 2, 3):
+        state.handle(asked(at))
+        is_failed = outcome == "failed"
+        verdict = Hold(("encode failed with KeyError",))
+        state.handle(RunEnded(at=at, turn=number, attempt=1, candidate=None, verdict=verdict, is_failed=is_failed))
+        assert state.last_turn.outcome == outcome
+        rests.append((state.last_turn.rests_until - at) / DAY)
+        at += 20 * DAY
+    assert rests == [2, 4, 8]
 
 
 def test_the_end_of_a_turn_says_what_was_lost_from_its_onset_on():
