@@ -44,10 +44,13 @@ def settings(configuration: Configuration) -> str:
 def table(trials: Sequence[Mapping[str, Any]], *, title: str) -> str:
     """All trials, the best first."""
     names = list(trials[0]["configuration"])
-    lines = [title, "", f"{'trial':>5} {'score':>10} {'epochs':>6}  " + "".join(f"{name:>16}" for name in names)]
+    widths = [max(16, len(name) + 2) for name in names]
+    heads = "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    lines = [title, "", f"{'trial':>5} {'score':>10} {'epochs':>6}  {heads}"]
     for each in trials:
         score = "failed" if each["score"] is None else f"{each['score']:.4f}"
-        values = "".join(f"{_value(each['configuration'][name]):>16}" for name in names)
+        configuration = each["configuration"]
+        values = "".join(f"{_value(configuration[name]):>{width}}" for name, width in zip(names, widths, strict=True))
         lines.append(f"{each['trial']:>5} {score:>10} {each['epochs']:>6}  {values}")
     return "\n".join(lines)
 

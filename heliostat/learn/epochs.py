@@ -120,9 +120,7 @@ class Learner:
 
     def _step(self, share: Share, *, epoch: int) -> torch.Tensor:
         self.optimizer.zero_grad()
-        # As many on every worker, or one would wait for another's; and no piece of one row, which has no variance.
-        most = min(self.workload.training.accumulate, share.num_rows // (2 * parallel.num_ranks()))
-        pieces = _pieces(share.examples, most)
+        pieces = share.pieces(self.workload.training.accumulate)
         if len(pieces) == 1:
             total = self._backward(share.examples, weight=share.weight, epoch=epoch)
             self.optimizer.step()
@@ -169,7 +167,8 @@ class Learner:
             raise StepFaultError(self.not_finite(float(loss), examples, epoch=epoch))
 
     def _loss_of(self, logits: torch.Tensor, examples: Examples) -> torch.Tensor:
-        return self.loss(logits.float(), self._targets(examples).to(self.device))
+        targets = self._targets(examples)
+        return self.loss(logits.float(), targets if self.device == "cpu" else targets.to(self.device))
 
     def _targets(self, examples: Examples) -> torch.Tensor:
         return torch.from_numpy(self.targets(examples.labels).astype(np.float32))
@@ -250,14 +249,6 @@ def sharded(module: nn.Module) -> nn.Module:
     return lay_out(module)
 
 
-def _pieces(examples: Examples, most: int) -> list[Examples]:
-    """The rows in at most so many pieces of nearly equal size; all in one where there is one row or none."""
-    if most <= 1 or examples.num_rows < 2:
-        return [examples]
-    parts = np.array_split(np.arange(examples.num_rows), min(most, examples.num_rows))
-    return [examples.take(part) for part in parts]
-
-
 def forward(module: nn.Module, encoded: Encoded, *, shape: tuple[int, ...]) -> torch.Tensor:
     """The outputs of all rows; TrainingError when the network gives another shape."""
     logits: torch.Tensor = module(encoded)
@@ -292,6 +283,8 @@ def _check_encoded(workload: Workload, encoded: Encoded, *, num_rows: int) -> No
 
 def on_device(encoded: Encoded, device: str) -> Mapping[str, torch.Tensor]:
     """The same tensors on the device that the network is on."""
+    if device == "cpu":  # where encode makes them; even to be told to stay takes each a call
+        return encoded
     return {name: tensor.to(device) for name, tensor in encoded.items()}
 
 

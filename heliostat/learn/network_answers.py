@@ -37,7 +37,7 @@ class NetworkAnswers:
     def logits(self, encoded: Encoded, *, num_rows: int) -> NDArray[np.float64]:
         """The network's own answer for each row, the shape of a kind of label."""
         with torch.inference_mode():
-            placed = encoded if self._device == "cpu" else on_device(encoded, self._device)
+            placed = on_device(encoded, self._device)
             logits = forward(self._module, placed, shape=(num_rows, *self._outputs))
         return logits.cpu().numpy().astype(np.float64)
 

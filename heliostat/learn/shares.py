@@ -25,6 +25,15 @@ class Share:
     weight: float
     num_rows: int
 
+    def pieces(self, most: int) -> list[Examples]:
+        """The rows in at most so many pieces of nearly equal size; all in one where there is one row or none."""
+        if most > 1:
+            # As many on every worker, or one would wait for another's; and none of one row, which has no variance.
+            most = min(most, self.num_rows // (2 * parallel.num_ranks()), self.examples.num_rows)
+        if most <= 1:
+            return [self.examples]
+        return [self.examples.take(part) for part in np.array_split(np.arange(self.examples.num_rows), most)]
+
 
 class Feed(Protocol):
     """Where the batches of every epoch come from."""
