@@ -12,10 +12,10 @@ from heliostat.columns import Column, Text
 from heliostat.learn.prepare import UNKNOWN_CODE, Preparation, Prepared
 from heliostat.tasks import BINARY, Task
 from jobs._comparison import category_mask
-from jobs._simulation_trees import FittedTrees, finish_trees, fit_trees
+from jobs._simulation_trees import NUM_ROUNDS, FittedTrees, finish_trees, fit_trees, num_rounds
 
 MAX_CODES = 255  # what HistGradientBoosting can hold
-BEGUN_TREES = 30  # of 100: enough to tell candidates apart
+BEGUN_SHARE = 0.3  # of a whole fit's rounds: enough to tell candidates apart
 Values = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -62,11 +62,11 @@ class Trees:
 
     def fit(self, rows: pa.Table, labels: Values) -> TreesModel:
         """A model of rows of inputs with labels that are not all the same."""
-        return self._begun(rows, labels).model
+        return self._begun(rows, labels, max_iter=num_rounds(self._task)).model
 
     def begin(self, rows: pa.Table, labels: Values) -> BegunTrees:
         """The first trees of that model."""
-        return self._begun(rows, labels, warm_start=True, max_iter=BEGUN_TREES)
+        return self._begun(rows, labels, warm_start=True, max_iter=round(BEGUN_SHARE * num_rounds(self._task)))
 
     def _begun(self, rows: pa.Table, labels: Values, **options: Any) -> BegunTrees:
         preparation = Preparation.fit(rows, self._columns)
@@ -83,6 +83,15 @@ class Trees:
             columns=self._columns, preparation=preparation, code_by_code=codes, is_empty=is_empty, fitted=fitted
         )
         return BegunTrees(model=model, task=self._task, matrix=matrix, labels=labels)
+
+
+def remarks_on(task: Task) -> list[str]:
+    """What differs from scikit-learn's defaults on labels of that kind, in a sentence."""
+    if num_rounds(task) == NUM_ROUNDS:
+        return []
+    return [
+        f"Of {task.shape[0]} classes every round takes a tree each: {num_rounds(task)} rounds were fitted, not 100."
+    ]
 
 
 def _frequent(codes: NDArray[np.generic], size: int) -> Codes:

@@ -13,7 +13,10 @@ from threadpoolctl import threadpool_limits
 from heliostat.tasks import Task
 
 Values = NDArray[np.float64]
-NUM_TREES = 100  # scikit-learn's default
+NUM_ROUNDS, MIN_ROUNDS = 100, 20  # the most are scikit-learn's default
+MAX_TREES = (
+    1_000  # of more than two classes each takes a tree a round, and a tree of few rows costs what one of many does
+)
 
 
 class FittedTrees(Protocol):
@@ -37,6 +40,13 @@ def one_thread() -> AbstractContextManager[object]:
     return limited
 
 
+def num_rounds(task: Task) -> int:
+    """How often a whole fit adds trees: scikit-learn's 100 times up to ten classes, fewer times for more."""
+    if task.kind != "classes":
+        return NUM_ROUNDS
+    return min(NUM_ROUNDS, max(MIN_ROUNDS, MAX_TREES // task.shape[0]))
+
+
 def fit_trees(task: Task, matrix: Values, labels: Values, **options: Any) -> FittedTrees:
     """Trees with scikit-learn's defaults beside `options`."""
     kind = HistGradientBoostingRegressor if task.kind == "quantity" else HistGradientBoostingClassifier
@@ -44,8 +54,8 @@ def fit_trees(task: Task, matrix: Values, labels: Values, **options: Any) -> Fit
 
 
 def finish_trees(task: Task, begun: FittedTrees, matrix: Values, labels: Values) -> FittedTrees:
-    """The trees of `begun`, fitted with `warm_start` to the same rows, and what is left of the usual number."""
-    return MADE_BY_KIND[task.kind](task, matrix, labels, begun.trees.set_params(max_iter=NUM_TREES))
+    """The trees of `begun`, fitted with `warm_start` to the same rows, and what is left of a whole fit's."""
+    return MADE_BY_KIND[task.kind](task, matrix, labels, begun.trees.set_params(max_iter=num_rounds(task)))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ Writes: standard output; the files of --json and --plot
 
 Every policy starts from the same model of the first part, answers the rest in steps of 0.5% of the rows (50 at
 least), each before learning from it, and learns only from rows that are due with a known label. The learner is
-scikit-learn's HistGradientBoosting with its defaults. The score is the accuracy, or R2 with --task regression, the loss
-the log loss or the squared error. With --model network it is Heliostat's TabularNetwork with the defaults of training.
+scikit-learn's HistGradientBoosting with its defaults (fewer rounds for more than ten classes). The score is the
+accuracy, or R2 with --task regression, the loss the log loss or the squared error. With --model network it is
+Heliostat's TabularNetwork with the defaults of training.
 
 never             the first model answers everything
 schedule_5%       a fit on all usable rows every 5% (10%, 20%) of the rows, put in place without looking;
@@ -27,16 +28,15 @@ loop              the monitor, the state machine and the gates of the live loop,
                     follow-up turns after a decay, each when rows since the change are four times as many as at the
                               last turn, or at the same distance again where the last turn won more than the margin;
                               none after an earlier champion returned
-                    a turn    fits all history, the rows since the last change where there was one, and as many rows as
-                              the first model had, the shortest first (of several only 30 trees of 100 each, and all
-                              only for the one that leads then); what reaches before a change is left out where rows
-                              since it surely beat the champion, but all history is fitted where the champion learned
-                              from less; unless growth alone asked up to eight earlier champions compete, and one that
-                              is as good as in its time returns without a fit; all are judged on the newest rows that
-                              the champion was not fitted to (at most 5% of all); all history wins unless a shorter one
-                              is better by a standard error; where the hold-out is over 15% of its rows, or it surely
-                              beat the champion, the winner is fitted again with it. A turn takes no time, and there is
-                              no canary.
+                    a turn    fits all history, and the rows since the last change where one is known, else as many rows
+                              as the first model had (of two only 30 trees of 100 each, and all only for the one that
+                              leads then); after a change the shorter one comes first, and what reaches before it is
+                              left out where it surely beat the champion, unless that one learned from less than all
+                              history; unless growth alone asked up to eight earlier champions compete, and one that is
+                              as good as in its time returns without a fit; all are judged on the newest rows that the
+                              champion was not fitted to (at most 5% of all); all history wins unless a shorter one is
+                              surely better (one-sided 95%); a winner that passes the gates is fitted again on all
+                              rows. A turn takes no time, and there is no canary.
                     alarms    every decay, lack of labels, and drift of an input (index 0.25 beyond calm in three
                               windows of four steps in a row); drift is said, but asks for no turn
 even              the loop's number of turns at even distances, with its candidates and gates
@@ -60,7 +60,7 @@ from heliostat.simulate.learner import Learner
 from heliostat.simulate.stream import Stream
 from heliostat.simulate.table import Roles, prepare
 from jobs import _simulation_input, _simulation_plot, _simulation_text
-from jobs._simulation_learner import Trees
+from jobs._simulation_learner import Trees, remarks_on
 from jobs._simulation_trees import one_thread
 
 TELL_EVERY_S = 2.0
@@ -85,9 +85,10 @@ def simulate(options: argparse.Namespace) -> None:
     with one_thread() if options.model == "trees" else nullcontext():
         found = compare(stream, learner, clock=time.process_time, tell=_teller(), economics=economics)
     title = f"{options.data.name}, label {options.label}"
-    print(_simulation_text.render(found, title=title, remarks=prepared.remarks), flush=True)
+    remarks = [*prepared.remarks, *(remarks_on(stream.task) if options.model == "trees" else ())]
+    print(_simulation_text.render(found, title=title, remarks=remarks), flush=True)
     if options.json is not None:
-        written = _simulation_text.as_json(found, remarks=prepared.remarks)
+        written = _simulation_text.as_json(found, remarks=remarks)
         options.json.write_text(json.dumps(written, indent=1))
     if options.plot is not None:
         _simulation_plot.draw(options.plot, found, first_rows=stream.first_rows, title=title)

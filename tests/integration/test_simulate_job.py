@@ -123,7 +123,7 @@ def test_the_same_table_is_read_from_any_file(data, tmp_path, ending):
         ({"--max-rows": "-5"}, "--max-rows must be"),
         ({"--value-per-loss": "1"}, "both --value-per-loss and --cost-per-cpu-hour"),
         ({"--value-per-loss": "-1", "--cost-per-cpu-hour": "1"}, "value_per_loss must be above 0"),
-        ({"--value-per-loss": "nan", "--cost-per-cpu-hour": "1"}, "value_per_loss must be above 0"),
+        ({"--value-per-loss": "nan", "--cost-per-cpu-hour": "1"}, "value_per_loss takes a number"),
     ],
 )
 def test_what_cannot_be_played_is_one_sentence_and_exit_1(data, capsys, changed, said):

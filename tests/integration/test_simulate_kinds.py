@@ -12,7 +12,8 @@ from heliostat.simulate.policy import Policy
 from heliostat.simulate.stream import stream
 from heliostat.simulate.turns import Trainer
 from heliostat.tasks import task_of
-from jobs._simulation_learner import Trees
+from jobs._simulation_learner import Trees, remarks_on
+from jobs._simulation_trees import num_rounds
 
 NUM_ROWS = 4000
 COLUMNS = (Number("a", low=-np.inf, high=np.inf), Number("b", low=-np.inf, high=np.inf))
@@ -47,6 +48,19 @@ def test_a_fit_that_was_begun_ends_as_a_whole_one_does(kind):
     part, whole = begun.answers(asked), learner.fit(rows, labels).answers(asked)
     assert abs(part - whole).max() > 0.01
     np.testing.assert_allclose(begun.finished().answers(asked), whole, rtol=1e-6, atol=1e-9)
+
+
+def test_many_classes_take_fewer_rounds_and_that_is_said():
+    few, many = (task_of(Classes("y", values=tuple(range(number)))) for number in (10, 40))
+    assert (num_rounds(few), num_rounds(many), num_rounds(task_of(Quantity("y")))) == (100, 25, 100)
+    assert remarks_on(few) == []
+    assert "25 rounds" in remarks_on(many)[0]
+    generator = np.random.default_rng(0)
+    rows, labels = pa.table({"a": generator.normal(size=400), "b": np.ones(400)}), np.arange(400.0) % 40
+    learner = Trees(COLUMNS, task=many)
+    whole, begun = learner.fit(rows, labels), learner.begin(rows, labels)
+    assert (whole.fitted.trees.n_iter_, begun.model.fitted.trees.n_iter_) == (25, 8)
+    np.testing.assert_allclose(begun.finished().answers(rows), whole.answers(rows), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["classes", "quantity"])
