@@ -19,6 +19,7 @@ WORDS: dict[object, str] = {
     timedelta: "a timedelta",
     datetime: "a datetime",
     NoneType: "None",
+    Callable: "a function",
 }
 NUMPY: dict[type, tuple[type, ...]] = {
     bool: (bool, np.bool_),
@@ -60,7 +61,7 @@ def said(kind: Any) -> str:
         return f"({', '.join(map(said, arguments))})"
     if origin in (tuple, Sequence):
         return f"a tuple, each of it {said(arguments[0])}"
-    return WORDS.get(kind) or str(getattr(origin or kind, "__name__", kind))
+    return WORDS.get(origin or kind) or str(getattr(origin or kind, "__name__", kind))
 
 
 def _kind(value: object) -> str:

@@ -31,6 +31,7 @@ from heliostat.labels import Label
 from heliostat.metrics import Metric
 from heliostat.tasks import Task, task_of
 from heliostat.triggers import Age, Decay, Trigger, singles
+from heliostat.typed import refuse_wrong_types
 
 if TYPE_CHECKING:  # torch takes seconds to import, and most parts that read a declaration never need it
     import torch
@@ -110,11 +111,14 @@ class Workload:
     earlier: Sequence[Revision] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.label, Label):
+            raise WorkloadError(f"Workload(label={self.label!r}): give Binary(...), Classes(...) or Quantity(...).")
         if self.metrics is OF_THE_LABEL:
             object.__setattr__(self, "metrics", self.task.metrics)
         if self.gates is OF_THE_LABEL:
             usual = (BetterThanConstant(self.task.loss), NoWorseThanChampion(self.task.loss))
             object.__setattr__(self, "gates", usual)
+        refuse_wrong_types(self)
         if not self.name.replace("-", "").replace("_", "").isalnum():
             raise WorkloadError(
                 f"The name of a workload becomes part of its address; got {self.name!r}. Use letters, digits, - and _."

@@ -158,6 +158,22 @@ def test_a_workload_that_cannot_be_imported_is_told_with_its_line(tmp_path, monk
         load(name)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"name": 3}, r"Workload\(name=3\): name takes a text, and this is of the type int; give one."),
+        ({"label": "failed"}, r"Workload\(label='failed'\): give Binary"),
+        ({"columns": ("load_percent",)}, "columns takes a tuple, each of it Number or Category or Vector or Text"),
+        ({"encode": "encode"}, "encode takes a function, and this is of the type str"),
+        ({"retrain_on": "always"}, "retrain_on takes a tuple, each of it Drift or "),
+        ({"training": {"epochs": 3}}, "training takes Training, and this is of the type dict"),
+    ],
+)
+def test_a_part_of_another_kind_is_refused_by_its_name(wrong, told):
+    with pytest.raises(WorkloadError, match=told):
+        declared(**wrong)
+
+
 def test_watching_and_governing_need_neither_torch_nor_ray():
     code = (
         "import sys, heliostat.watch.monitor, heliostat.watch.windows, heliostat.watch.cohorts, "
