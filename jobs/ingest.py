@@ -17,12 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 from ray.data import TaskPoolStrategy
+from ray.exceptions import RayError
 
 from cluster import resources
+from heliostat.errors import ClusterError, HeliostatError, WorkloadError
 from heliostat.intake import take
+from heliostat.learn.faults import RAISED, said
 from heliostat.store.schema import raw_schema, rejected_schema
-from heliostat.workload import load
+from heliostat.workload import Workload, load
 from jobs import _entry, _room
+from jobs._scoring import cause
 
 STREAM = "ingest"
 
@@ -62,7 +66,10 @@ def _read(job: _entry.Job, *, since: datetime | None, until: datetime) -> tuple[
         # No more parts in memory at once than there are CPUs, however little of one each read asks for.
         compute=TaskPoolStrategy(size=max(1, int(ray.cluster_resources().get("CPU", 1)))),  # type: ignore[no-untyped-call]
     )
-    rows = pa.concat_tables(list(dataset.iter_batches(batch_size=None, batch_format="pyarrow")))
+    try:
+        rows = pa.concat_tables(list(dataset.iter_batches(batch_size=None, batch_format="pyarrow")))
+    except RayError as error:
+        raise cause(error) or ClusterError(f"The source could not be read: {error}") from error
     is_good = pc.is_null(rows["reason"])
     good = rows.filter(is_good).select(raw_schema(job.workload.columns).names)
     rejected = rows.filter(pc.invert(is_good)).select(rejected_schema().names)
@@ -74,10 +81,20 @@ def _read_part(batch: pa.Table, *, module: str, since: datetime | None, until: d
     workload = load(module)
     tables = []
     for part in batch["part"].to_pylist():
-        intake = take(workload, workload.source.read(part), since=since, until=until)
+        intake = take(workload, _rows_of(workload, part), since=since, until=until)
         tables += [_good(intake.good), _rejected(intake.rejected)]
     table = pa.concat_tables(tables)
     return table.append_column("event_date", table["event_at"].cast(pa.date32()))
+
+
+def _rows_of(workload: Workload, part: str) -> pa.Table:
+    try:
+        return workload.source.read(part)
+    except HeliostatError:
+        raise
+    except RAISED as error:
+        told = said(f"the source's part {part!r}", workload, error)
+        raise WorkloadError(f"{told}. Mend it there, and ingest again; nothing of this span was taken.") from error
 
 
 def _good(rows: pa.Table) -> pa.Table:

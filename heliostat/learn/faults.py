@@ -160,6 +160,7 @@ def defined_at(function: object) -> str | None:
 def _own_packages(workload: Workload) -> frozenset[str]:
     functions = (workload.encode, workload.model, workload.loss)
     modules = [getattr(getattr(each, "func", each), "__module__", None) or "builtins" for each in functions]
+    modules.append(type(workload.source).__module__)
     return frozenset(module.partition(".")[0] for module in modules) - INSTALLED
 
 

@@ -3,12 +3,13 @@
 from argparse import Namespace
 from dataclasses import asdict, replace
 
+import pyarrow as pa
 import pytest
 
-from heliostat.errors import TrainingError
+from heliostat.errors import TrainingError, WorkloadError
 from heliostat.settings import Settings
 from heliostat.store.catalog import Catalog
-from jobs import _entry, _fitting, promote, retrain
+from jobs import _entry, _fitting, ingest, promote, retrain
 from jobs._fitting import fit_candidates
 from tests import toy_faulty
 from tests.integration.conftest import AS_OF
@@ -104,3 +105,23 @@ def test_code_that_fails_once_its_fit_is_scored_ends_the_run_with_one_sentence(
     (said,) = fit_candidates(asdict(run))
     assert "(tests/toy_faulty.py, line " in said["error"]
     assert "\n" not in said["error"]
+
+
+class Closed:
+    """A source whose file is gone."""
+
+    def parts(self):
+        return ["2024-01"]
+
+    def read(self, part):
+        raise FileNotFoundError(f"no file of {part}")
+
+
+def test_a_source_that_cannot_be_read_is_told_with_its_line(monkeypatch):
+    monkeypatch.setattr(ingest, "load", lambda _: replace(toy_faulty.workload, source=Closed()))
+    batch = pa.table({"part": ["2024-01"]})
+    told = (
+        r"the source's part '2024-01' failed with FileNotFoundError: no file of 2024-01 \(test_later_faults.py, line "
+    )
+    with pytest.raises(WorkloadError, match=told + r"\d+\). Mend it there, and ingest again"):
+        ingest._read_part(batch, module=MODULE, since=None, until=AS_OF)
