@@ -47,9 +47,9 @@ def start_cost() -> dict[str, object]:
         training = replace(load(MODULE).training, num_workers=NUM_WORKERS)
         watch = Watch()
         started_s = time.monotonic()
-        fitted, workers_cpu_s = fitted_by(
-            trainer(run, training, runs_dir=f"{folder}/runs", num_gpus=0), run_id=run.run_id
-        )
+        runs_dir = f"{folder}/runs"
+        made = trainer(run, training, runs_dir=runs_dir, num_gpus=0)
+        fitted, workers_cpu_s = fitted_by(made, run_id=run.run_id, runs_dir=runs_dir)
         seconds = time.monotonic() - started_s
         by_kind = watch.ended()
         ray.shutdown()

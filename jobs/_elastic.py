@@ -15,6 +15,7 @@ from ray.train.v2.api.config import ScalingConfig
 
 from cluster import idle
 from heliostat.learn.room import workers_that_fit
+from jobs._giving_up import TellingFailurePolicy
 
 FreeByNode = Mapping[str, Mapping[str, float]]
 
@@ -53,10 +54,12 @@ class FreeRoomPolicy(ElasticScalingPolicy):
 
 
 class RoomTrainer(TorchTrainer):
-    """A TorchTrainer whose elastic size follows what is free."""
+    """A TorchTrainer whose elastic size follows what is free, and which starts no worker again for a fault it told."""
 
     def _initialize_and_run_controller(self, **given: Any) -> Any:
         scaling: Any = self.scaling_config
+        running: Any = self.run_config
+        given["failure_policy"] = TellingFailurePolicy(running.failure_config)
         if scaling.elasticity_enabled:
             given["scaling_policy"] = FreeRoomPolicy(scaling)
         return super()._initialize_and_run_controller(**given)  # type: ignore[misc]  # V2's; the annotations are V1's

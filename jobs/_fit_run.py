@@ -35,6 +35,7 @@ class FitRun:
     tuned_by: Mapping[str, str] = field(default_factory=dict)  # the run and trial that found them; empty: the champion
     only: str | None = None  # the one candidate to fit
     events_dir: str | None = None  # where TensorBoard finds the steps of a fit; None: nobody watches
+    attempts_dir: str | None = None  # where each attempt leaves how long it took and where it is; None: nowhere
     rows_dir: str | None = None  # where rows lie that are streamed; None: each worker reads all into memory
 
 

@@ -2,7 +2,8 @@
 
 import json
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,8 @@ import ray.train.torch
 from heliostat.errors import ContractError, HeliostatError, TrainingError, WorkloadError
 from heliostat.govern.quarantine import may_have_taught
 from heliostat.learn import bundle, parallel, source_code
-from heliostat.learn.epochs import OnStep
+from heliostat.learn.attempts import used_s
+from heliostat.learn.epochs import OnStep, Step
 from heliostat.learn.faults import RAISED, is_out_of_memory, own_fault, scored
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
@@ -28,7 +30,8 @@ from heliostat.metrics import stored
 from heliostat.store.bundles import read_bundle, write_bundle
 from heliostat.watch.profile import Profile
 from heliostat.workload import Workload, load
-from jobs import _shards, _staging
+from jobs import _attempts, _shards, _staging
+from jobs._attempts import Trace
 from jobs._contest import Contest, Version
 from jobs._fit_run import FitRun, known_rows
 from jobs._lineage import lineage_of
@@ -58,7 +61,8 @@ def fit_candidates(config: dict[str, Any]) -> list[dict[str, Any]]:
     """
     run = FitRun(**config)
     try:
-        return _fit_all(run)
+        with _attempts.traced(run.attempts_dir, rank=parallel.own_rank()) as trace:
+            return _fit_all(run, trace)
     except RAISED as error:
         told = _told(run, error)
         if told is None:
@@ -80,16 +84,16 @@ def _told(run: FitRun, error: BaseException) -> str | None:
     return None if isinstance(error, HeliostatError) else own_fault(load(run.module), error)
 
 
-def _fit_all(run: FitRun) -> list[dict[str, Any]]:
+def _fit_all(run: FitRun, trace: Trace) -> list[dict[str, Any]]:
     """Fit the candidates of a run that can win; every worker returns the same list.
 
     Each is fitted without the hold-out, which is what the gates judge. Then the winner, or before the first champion
     each of them, is fitted again with the hold-out, and that takes traffic when the first fit passed.
     """
-    started_s = time.monotonic()
-    workload = configured(load(run.module), run.configuration)
+    before_s = used_s(_attempts.attempts_in(run.attempts_dir))
+    workload = _attempts.marked(configured(load(run.module), run.configuration), trace)
     rows: Rows = known_rows(run, workload) if run.rows_dir is None else _staging.opened(run)
-    progress = Progress.resumed()
+    progress = Progress.resumed(trace)
     until = holdout_at(workload, rows, run.onset_at)
     contest = Contest(
         workload,
@@ -113,7 +117,7 @@ def _fit_all(run: FitRun) -> list[dict[str, Any]]:
     for candidate in planned:
         if run.only not in (None, candidate.name):
             continue
-        is_late = limit is not None and bool(progress.done) and time.monotonic() - started_s > limit.total_seconds()
+        is_late = limit is not None and bool(progress.done) and before_s + trace.used_s > limit.total_seconds()
         if candidate.name not in progress.done and parallel.first_says(is_late):
             print(f"candidate {candidate.name} is left out: {limit} have passed", flush=True)
             continue
@@ -170,10 +174,17 @@ def _parts(workload: Workload, rows: Rows, candidate: Candidate, *, holdout_at: 
     return streamed_parts(workload, rows, candidate, holdout_at=holdout_at, deliver=deliver)
 
 
-def _watched(
-    run: FitRun, workload: Workload, progress: Progress, *, name: str
-) -> AbstractContextManager[tuple[OnStep, OnEpoch]]:
-    return watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=name, on_epoch=progress.keep)
+@contextmanager
+def _watched(run: FitRun, workload: Workload, progress: Progress, *, name: str) -> Iterator[tuple[OnStep, OnEpoch]]:
+    told = watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=name, on_epoch=progress.keep)
+    with told as (on_step, on_epoch):
+        progress.trace.begin(name)
+
+        def on_each(step: Step) -> None:
+            progress.trace.step_done(step.number)
+            on_step(step)
+
+        yield on_each, on_epoch
 
 
 def _fit_judged(
@@ -203,6 +214,7 @@ def _fit_judged(
         scores = _scores(workload, fitted, chosen.validation)
         return _write(run, workload, fitted, shown(chosen.before), lineage=lineage, scores=scores)
 
+    progress.trace.at("scoring its answers")
     return parallel.first_gives(written)
 
 

@@ -12,6 +12,7 @@ from ray.train import Checkpoint, CheckpointUploadMode
 from heliostat.errors import TrainingError
 from heliostat.learn import parallel
 from heliostat.learn.state import FitState
+from jobs._attempts import Trace
 from jobs._parts import DONE_FILE, PARTS_FILE, PartsWriter, has_all_parts
 
 CHECKPOINT_EVERY_S = 1.0
@@ -36,22 +37,22 @@ def read_kept(directory: Path) -> tuple[dict[str, dict[str, Any]], FitState | No
 class Progress:
     """What a run has done so far, kept as a Ray Train checkpoint after every epoch and every candidate."""
 
-    def __init__(self, done: dict[str, dict[str, Any]], state: FitState | None) -> None:
-        self.done, self.state = done, state
+    def __init__(self, done: dict[str, dict[str, Any]], state: FitState | None, trace: Trace) -> None:
+        self.done, self.state, self.trace = done, state, trace
         self._kept_at_s = float("-inf")
         self._parts = PartsWriter()
 
     @classmethod
-    def resumed(cls) -> "Progress":
-        """Where the last attempt of this run stopped."""
+    def resumed(cls, trace: Trace) -> "Progress":
+        """Where the last attempt of this run stopped; `trace` is that of the attempt that begins."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
-            return cls({}, None)
+            return cls({}, None, trace)
         with checkpoint.as_directory() as directory:
             done, state = read_kept(Path(directory))
         if state is not None and ray.train.get_context().get_world_rank() == 0:
             print(f"the fit goes on after epoch {state.num_epochs} and {state.num_steps} batches", flush=True)
-        return cls(done, state)
+        return cls(done, state, trace)
 
     def keep(self, state: FitState) -> None:
         """Checkpoint the fit that is under way, while its next steps run; at most one at a time, and once a second."""
@@ -91,10 +92,11 @@ class Progress:
         )
 
     def _report_parts(self, state: FitState, values: dict[str, float]) -> None:
+        empty = tempfile.mkdtemp(prefix="heliostat-checkpoint-")  # stands for what is written only now
         ray.train.report(
             values,
-            checkpoint=Checkpoint.from_directory(tempfile.gettempdir()),  # stands for what is written only now
+            checkpoint=Checkpoint.from_directory(empty),
             checkpoint_upload_mode=ASYNC,
-            delete_local_checkpoint_after_upload=False,  # Ray would remove that place, and all that is below it
+            delete_local_checkpoint_after_upload=True,
             checkpoint_upload_fn=self._parts.taken(state, dict(self.done)),
         )

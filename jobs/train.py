@@ -26,11 +26,13 @@ from heliostat.learn.tuned import kept
 from heliostat.store import staged
 from heliostat.workload import Workload
 from jobs import _entry, _room, _staging
+from jobs._attempts import attempts_dir, attempts_in
 from jobs._contest import Version
 from jobs._elastic import RoomTrainer
 from jobs._ending import ending
 from jobs._fit_run import FitRun
 from jobs._fitting import fit_candidates
+from jobs._giving_up import MAX_WORKER_FAILURES, given_up
 from jobs._judging import fitted_until
 from jobs._pinned import champions
 from jobs._progress import CPU_S
@@ -39,7 +41,6 @@ from jobs._run_folder import mend
 from jobs._screen import screened
 from jobs._windows import is_all_history
 
-MAX_WORKER_FAILURES = 5
 ROWS_DIR = "rows"
 RUN_COST = "run_cost"
 
@@ -206,12 +207,13 @@ def _staged(run: FitRun, workload: Workload) -> staged.Staged:
 def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], float]:
     """What was fitted, and the CPU-seconds that it took."""
     num_gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-    made = trainer(run, job.workload.training, runs_dir=str(job.settings.runs_dir), num_gpus=num_gpus)
+    runs_dir = str(job.settings.runs_dir)
+    made = trainer(run, job.workload.training, runs_dir=runs_dir, num_gpus=num_gpus)
     _room.say_if_full(num_cpus=resources.TRAIN_CPUS_PER_WORKER * job.workload.training.fewest_workers)
-    return fitted_by(made, run_id=run.run_id)
+    return fitted_by(made, run_id=run.run_id, runs_dir=runs_dir)
 
 
-def fitted_by(made: TorchTrainer, *, run_id: str) -> tuple[list[dict[str, Any]], float]:
+def fitted_by(made: TorchTrainer, *, run_id: str, runs_dir: str) -> tuple[list[dict[str, Any]], float]:
     """What a trainer fits, and the CPU-seconds of its workers' last attempt.
 
     FitFailedError when it gives nothing; TrainingError where there was nothing to fit.
@@ -219,7 +221,7 @@ def fitted_by(made: TorchTrainer, *, run_id: str) -> tuple[list[dict[str, Any]],
     try:
         result = made.fit()
     except TrainingFailedError as error:
-        raise FitFailedError(given_up(run_id, error)) from error
+        raise FitFailedError(given_up(run_id, error, attempts_in(attempts_dir(runs_dir, run_id)))) from error
     fitted = result.return_value  # type: ignore[attr-defined]
     if not fitted:
         raise FitFailedError(
@@ -239,7 +241,7 @@ def trainer(run: FitRun, training: Training, *, runs_dir: str, num_gpus: int) ->
     uses_gpu = num_gpus >= training.fewest_workers
     return RoomTrainer(
         fit_candidates,  # type: ignore[arg-type]  # Ray 2.60 passes on what rank 0 returns; its annotation lags
-        train_loop_config=asdict(run),
+        train_loop_config=asdict(replace(run, attempts_dir=attempts_dir(runs_dir, run.run_id))),
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the annotations are V1's
             num_workers=training.num_workers,  # type: ignore[arg-type]
             use_gpu=uses_gpu,
@@ -252,27 +254,6 @@ def trainer(run: FitRun, training: Training, *, runs_dir: str, num_gpus: int) ->
             failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
-    )
-
-
-def given_up(run_id: str, error: Exception) -> str:
-    """Why Ray Train ended a run: what a worker said, or what became of the workers."""
-    failures = list(getattr(error, "worker_failures", {}).values())
-    # Ray wraps what a worker raised in an error of its own that prints a whole traceback.
-    causes = [getattr(failure, "_base_exc", failure) for failure in failures]
-    told = [str(cause).strip() for cause in causes if isinstance(cause, HeliostatError)]
-    if told:
-        return told[0]
-    kind, said = (type(causes[0]), str(causes[0])) if causes else (type(error), str(error))
-    if "OutOfMemory" in kind.__name__ or "memory pressure" in said or "OOM" in said:
-        return (
-            f"The run {run_id!r} was given up after {MAX_WORKER_FAILURES} new starts: the node has too little memory "
-            "for its workers. Lower Training(batch_size, num_workers), train on a shorter window, or on a larger node."
-        )
-    return (
-        f"The run {run_id!r} was given up after {MAX_WORKER_FAILURES} new starts; the last worker ended with "
-        f"{kind.__name__}: {said.strip().splitlines()[-1] if said.strip() else 'no message'}. "
-        "See its log on the Train page of the Ray dashboard."
     )
 
 

@@ -5,13 +5,19 @@ from dataclasses import asdict, replace
 
 import pytest
 import ray
-from ray.train import TrainingFailedError
+from ray.exceptions import RayError
+from ray.train import FailureConfig, TrainingFailedError
+from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
+from ray.train.v2._internal.execution.failure_handling import FailureDecision
+from ray.train.v2.api.exceptions import WorkerGroupError
 from ray.tune import Result, TuneError
 
 from heliostat.errors import ContractError, TrainingError
+from heliostat.learn.attempts import Attempt
 from heliostat.store.lake import Lake
 from jobs import retrain, train, tune
 from jobs._fitting import fit_candidates
+from jobs._giving_up import TellingFailurePolicy, given_up
 from tests.integration.conftest import AS_OF
 from tests.ray_train import Attempts, train_here
 from tests.stage import job_of, set_up
@@ -89,13 +95,39 @@ class LostError(TrainingFailedError):
     ("cause", "pattern"),
     [
         (TrainingError("encode failed on the row with key 'a'."), "^encode failed on the row with key 'a'.$"),
-        (ray.exceptions.OutOfMemoryError("killed"), "too little memory .* Lower Training"),
+        (
+            ray.exceptions.OutOfMemoryError("killed"),
+            r"too little memory .* once in encode, after step 7\. Lower Training",
+        ),
+        (
+            WorkerHealthCheckFailedError(
+                "gone", RayError("1 worker(s) were killed due to the node running low on memory")
+            ),
+            r"too little memory .* once in encode, after step 7\. Lower Training\(batch_size\).*stream=True",
+        ),
+        (
+            WorkerHealthCheckFailedError("gone", ray.exceptions.RayActorError()),
+            r"its worker's process ended once in encode, after step 7, without an exception\. Look there for os._exit",
+        ),
         (KeyError("gone"), "given up after 5 new starts; the last worker ended with KeyError: 'gone'"),
     ],
 )
 def test_what_ray_gives_up_for_is_one_sentence(cause, pattern):
+    gone = isinstance(cause, ray.exceptions.OutOfMemoryError | WorkerHealthCheckFailedError)
+    place = "encode, after step 7" if gone else ""
+    attempts = [Attempt(began_ns=1, rank=1, used_s=2.0, place=place)]
     with pytest.raises(TrainingError, match=pattern):
-        raise train.FitFailedError(train.given_up("broken", LostError(cause)))
+        raise train.FitFailedError(given_up("broken", LostError(cause), attempts))
+
+
+@pytest.mark.parametrize(
+    ("cause", "decision"),
+    [(TrainingError("told"), FailureDecision.RAISE), (KeyError("lost"), FailureDecision.RETRY)],
+)
+def test_what_a_worker_told_ends_the_run_without_a_new_start(cause, decision):
+    policy = TellingFailurePolicy(FailureConfig(max_failures=5))
+    error = WorkerGroupError("failed", {0: RuntimeError("peer"), 1: UserExceptionWithTraceback(cause, "a traceback")})
+    assert policy.make_decision(error) is decision
 
 
 def test_a_search_without_rows_ends_with_the_sentence(stage):

@@ -13,6 +13,7 @@ from heliostat.errors import TrainingError
 from heliostat.learn.bundle import ServedModel
 from heliostat.records import num_learned
 from heliostat.store.bundles import read_bundle
+from jobs._attempts import NUM_BYTES, NUMBERS, Trace
 from jobs._fitting import fit_candidates
 from jobs._progress import Progress
 from jobs._windows import Candidate, candidates, holdout_at
@@ -22,6 +23,7 @@ from tests.toy_quick import workload
 
 AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+NOWHERE = Trace(bytearray(NUM_BYTES))
 
 
 def with_windows(*windows):
@@ -152,6 +154,19 @@ def test_a_worker_killed_after_every_report_ends_with_the_same_bundles(first_run
     assert num_killed == len(attempts.values) == 2 * 2 * (2 + 1)
 
 
+def test_a_fit_that_was_killed_takes_its_time_once_and_not_once_an_attempt(first_run, tmp_path, monkeypatch, capsys):
+    limited = replace(first_run.run, run_id="timed", module="tests.toy_timed", attempts_dir=str(tmp_path / "attempts"))
+    attempts = Attempts(tmp_path / "checkpoints", monkeypatch)
+    attempts.die_after = 3  # when the first candidate is done
+    with pytest.raises(Killed):
+        fit_candidates(asdict(limited))
+    # The time of that attempt is over, whatever it took here.
+    [trace] = (tmp_path / "attempts").iterdir()
+    trace.write_bytes(NUMBERS.pack(3600.0, 0) + trace.read_bytes()[NUMBERS.size :])
+    assert [each["candidate"] for each in fit_candidates(asdict(limited))] == ["all", "all-refit"]
+    assert "candidate last-35d is left out: 1:00:00 have passed" in capsys.readouterr().out
+
+
 def _champion(fitted):
     """The version that serves, as a run is told of it."""
     return {
@@ -206,8 +221,8 @@ def test_nothing_goes_on_from_a_champion_that_learned_from_labels_which_are_shut
 
 def test_progress_comes_back_from_its_checkpoint(tmp_path, monkeypatch):
     Attempts(tmp_path, monkeypatch)
-    assert (Progress.resumed().done, Progress.resumed().state) == ({}, None)
-    Progress({}, None).finish("all", {"candidate": "all", "scores": {"auc": 0.5}})
-    again = Progress.resumed()
+    assert (Progress.resumed(NOWHERE).done, Progress.resumed(NOWHERE).state) == ({}, None)
+    Progress({}, None, NOWHERE).finish("all", {"candidate": "all", "scores": {"auc": 0.5}})
+    again = Progress.resumed(NOWHERE)
     assert again.done == {"all": {"candidate": "all", "scores": {"auc": 0.5}}}
     assert again.state is None

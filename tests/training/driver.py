@@ -28,7 +28,9 @@ def main(given: str, runs_dir: str) -> int:
         run = replace(run, rows_dir=f"{runs_dir}/{ROWS_DIR}/{run.run_id}")
         _staging.stage(run, load(run.module))
     try:
-        fitted, _ = fitted_by(trainer(run, training, runs_dir=runs_dir, num_gpus=0), run_id=run.run_id)
+        fitted, _ = fitted_by(
+            trainer(run, training, runs_dir=runs_dir, num_gpus=0), run_id=run.run_id, runs_dir=runs_dir
+        )
     except FitFailedError as error:
         print(f"error: {error}", flush=True)
         return 1
