@@ -19,9 +19,10 @@ CONFIDENCE = "probability:confidence"  # the probability of the likelier answer;
 
 def column_of(table: pa.Table, name: str) -> pa.ChunkedArray:
     """The named column; ContractError when the rows lack it."""
-    if name not in table.column_names:
+    place = table.schema.get_field_index(name)  # not by `column_names`, a list that is made anew for every column
+    if place < 0:
         raise ContractError(f"The rows lack {name!r}; they have {sorted(table.column_names)}. Normalise them first.")
-    return table.column(name)
+    return table.column(place)
 
 
 def finite(values: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -70,16 +71,25 @@ def tally(
     *,
     unsent: Mapping[str, NDArray[np.bool_]] | None = None,
     unseen: Mapping[str, int] | None = None,
+    profile: str | None = None,
 ) -> Counts:
-    """How many rows lie in each bin; cells that `unsent` marks, by column, in none."""
+    """How many rows lie in each bin; cells that `unsent` marks, by column, in none.
+
+    `profile` names these bins where that is known; counts of other bins are never added to them.
+    """
     num_rows = len(codes[bins[-1].name])
     masks = {one.name: mask for one in bins if (mask := (unsent or {}).get(one.source)) is not None}
     codes = {**codes, **{name: codes[name][~mask] for name, mask in masks.items()}}
-    described = json.dumps([one.to_json() for one in bins], sort_keys=True)
     by_column = {one.name: tuple(np.bincount(codes[one.name], minlength=one.num_bins).tolist()) for one in bins}
     return Counts(
-        profile=hashlib.sha256(described.encode()).hexdigest()[:16],
+        profile=_name_of(bins) if profile is None else profile,
         num_rows=num_rows,
         by_column=by_column,
         unseen_by_column=unseen or {},
     )
+
+
+def _name_of(bins: tuple[Bins, ...]) -> str:
+    """The same for the same bins; asked for once a profile, since describing many columns takes long."""
+    described = json.dumps([one.to_json() for one in bins], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:16]

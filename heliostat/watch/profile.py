@@ -139,7 +139,7 @@ class Profile:
             name: int((mask & ~skipped[name]).sum() if name in skipped else mask.sum())
             for name, mask in outside.items()
         }
-        counts = tally(self.bins, codes, unsent=skipped, unseen=unseen)
+        counts = tally(self.bins, codes, unsent=skipped, unseen=unseen, profile=self.reference.profile)
         if self.together is not None:
             absent = [mask for name, mask in skipped.items() if name in self.together.columns]
             counts = replace(counts, together=self.together.count(codes, skipped=absent))
