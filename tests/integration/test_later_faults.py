@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from dataclasses import asdict, replace
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -11,6 +12,7 @@ from heliostat.settings import Settings
 from heliostat.store.catalog import Catalog
 from jobs import _entry, _fitting, ingest, promote, retrain
 from jobs._fitting import fit_candidates
+from jobs._screen import screened
 from tests import toy_faulty
 from tests.integration.conftest import AS_OF
 from tests.ray_train import Attempts
@@ -105,6 +107,21 @@ def test_code_that_fails_once_its_fit_is_scored_ends_the_run_with_one_sentence(
     (said,) = fit_candidates(asdict(run))
     assert "(tests/toy_faulty.py, line " in said["error"]
     assert "\n" not in said["error"]
+
+
+def test_a_champion_that_cannot_answer_screens_no_labels_and_stops_no_training(job, fails, capsys):
+    number = job.catalog.versions("toy")[-2].number
+    early = {**job.catalog.version("toy", number).lineage, "last_event_at": (AS_OF - timedelta(days=30)).isoformat()}
+    bundle = job.catalog.version("toy", number)
+    named = {"bundle_uri": bundle.bundle_uri, "bundle_hash": bundle.bundle_hash, "lineage": early, "scores": {}}
+    champion = job.catalog.register("toy", run_id="c", candidate="all", kind="network", by="admin", at=AS_OF, **named)
+    job.catalog.promote("toy", champion, reasons=(), inputs={}, by="admin", at=AS_OF)
+    fails("network")
+    assert screened(job, as_of=AS_OF) == []
+    assert (
+        f"that were ingested are not screened: Version {champion} cannot answer: the network failed with"
+        in capsys.readouterr().out
+    )
 
 
 class Closed:

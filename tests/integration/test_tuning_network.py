@@ -1,8 +1,10 @@
 """A search for networks, without Ray: a trial's last score is that of the fit a run would make, and who may run."""
 
+import sys
 from dataclasses import replace
 
 import pytest
+import torch
 from ray import tune
 from ray.exceptions import RpcError
 
@@ -68,6 +70,32 @@ def test_a_metric_that_fails_is_a_sentence_with_its_line_and_the_trial_the_worst
     _tuning.trial({}, module="own", device="cpu", train=TRAIN, validation=LATER)
     assert reports[-1]["score"] == float("inf")
     assert reports[-1]["error"].startswith("metric 'own' failed with ValueError: no such label")
+
+
+def exits_once_scored(batch):
+    if not torch.is_grad_enabled():
+        sys.exit(4)
+    return toy.encode(batch)
+
+
+def test_code_that_ends_the_process_is_a_sentence_and_what_ray_itself_ends_is_not(monkeypatch):
+    odd = replace(workload, encode=exits_once_scored, tuning=replace(workload.tuning, metric=log_loss))
+    monkeypatch.setattr(_tuning, "load", lambda _: odd)
+    reports = []
+    monkeypatch.setattr(tune, "report", lambda values, **_: reports.append(values))
+    monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
+    _tuning.trial({}, module="own", device="cpu", train=TRAIN, validation=LATER)
+    assert reports[-1]["score"] == float("inf")
+    assert reports[-1]["error"].startswith("encode failed with SystemExit: 4")
+    assert "(test_tuning_network.py, line " in reports[-1]["error"]
+
+    def ended(*_, **__):  # as Ray does where a trial is stopped
+        raise SystemExit(0)
+
+    monkeypatch.setattr(_tuning, "load", lambda _: workload)
+    monkeypatch.setattr(tune, "report", ended)
+    with pytest.raises(SystemExit):
+        _tuning.trial({}, module="own", device="cpu", train=TRAIN, validation=LATER)
 
 
 def test_while_the_cluster_does_not_say_what_is_free_nothing_begins_and_nothing_pauses(monkeypatch):
