@@ -13,7 +13,7 @@ from heliostat.errors import HeliostatError, WorkloadError
 from heliostat.intake import take
 from heliostat.learn import trees
 from heliostat.learn.epochs import forward
-from heliostat.learn.faults import said
+from heliostat.learn.faults import RAISED, said
 from heliostat.learn.objective import outputs_of
 from heliostat.learn.prepare import Preparation
 from heliostat.store.schema import raw_schema
@@ -125,5 +125,5 @@ def _user_code(workload: Workload, name: str, call: Callable[[], Answer]) -> Ans
     except HeliostatError:
         raise
     # The edge of code that a user wrote: whatever it raises is told as a mistake in the workload.
-    except Exception as error:
+    except RAISED as error:
         raise WorkloadError(f"{said(name, workload, error)}. Mend it there.") from error

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -74,6 +75,14 @@ def test_an_error_in_encode_is_one_sentence_with_file_and_line():
         return {"x": batch["no_such_column"]}
 
     with pytest.raises(WorkloadError, match=r"encode failed with KeyError: 'no_such_column' \(.*test_check.py, line"):
+        check(replace(toy.workload, encode=encode))
+
+
+def test_an_encode_that_ends_the_process_is_told_as_any_other_mistake():
+    def encode(batch):
+        sys.exit(3)
+
+    with pytest.raises(WorkloadError, match=r"encode failed with SystemExit: 3 \(.*test_check.py, line"):
         check(replace(toy.workload, encode=encode))
 
 
