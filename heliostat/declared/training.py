@@ -10,7 +10,7 @@ from heliostat.typed import refuse_wrong_types
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How candidates are fitted; none begins once `fit_time` has passed, but the first is always fitted.
+    """How candidates are fitted; none begins once a run was at work for `fit_time`, but the first is always fitted.
 
     `num_workers` fit together, (fewest, most) as many as there is room for. Each batch is learned from in `accumulate`
     pieces before one step, so that a large one fits into memory. A network that gets no better on later rows in
