@@ -139,10 +139,12 @@ class Race:
 
         All history (the better of two kinds), unless a shorter window is better by the one-sided 95% bound over at
         least five blocks: the newest rows flatter whoever learned from the rows next to them, and conditions come back.
+        One whose losses are no numbers goes on only where all are such.
         """
-        loss = [float(losses.mean()) for losses in self._losses]
+        means = [float(losses.mean()) for losses in self._losses]
+        loss = [mean if math.isfinite(mean) else math.inf for mean in means]
         lowest = min(range(len(loss)), key=loss.__getitem__)
-        widest = [place for place, name in enumerate(self._names) if name == ALL]
+        widest = [place for place, name in enumerate(self._names) if name == ALL and loss[place] < math.inf]
         if not widest:
             return lowest
         wide = min(widest, key=loss.__getitem__)

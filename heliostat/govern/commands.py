@@ -11,8 +11,8 @@ Outcome = Literal["promoted", "held", "rolled_back", "failed"]
 class TurnRecord:
     """One turn of the loop: why, when each step was reached, and what came of it.
 
-    `changed_at` is since when the world is another one, as far as the loop knows, and `is_in_doubt` whether every
-    candidate was tried. `expected_distance` is how far the candidate's answers were from the champion's on the
+    `changed_at` is since when the world is another one, as far as the loop knows, and `is_in_doubt` whether earlier
+    champions competed. `expected_distance` is how far the candidate's answers were from the champion's on the
     hold-out, on average, `expected_estimate` how much more loss a row it expected of itself there; `is_moving` that it
     won much there, `is_returned` that it is an earlier champion. The same reason is not heard before `rests_until`.
     `gap` is the loss a row above what was expected that a trigger saw, `gain` what the candidate took off on the
@@ -53,8 +53,8 @@ class TurnRecord:
 class Submit:
     """Start the job of an attempt; every attempt of a turn works on the rows known at `as_of`.
 
-    `onset_at` is since when the world is another one (None: not known to have changed); in doubt every candidate is
-    tried.
+    `onset_at` is since when the world is another one (None: not known to have changed); in doubt earlier champions
+    compete.
     """
 
     turn: int

@@ -17,8 +17,8 @@ MAX_DOUBLINGS = 6  # of the rest after turns in vain
 class World:
     """Since when the world is another one, and what that means for the next turn.
 
-    In doubt (something asked besides growth) the next turn tries every candidate. `num_since_change` counts labelled
-    rows since `changed_at`; `num_in_vain` turns in a row changed nothing.
+    In doubt (something asked besides growth) earlier champions compete in the next turn. `num_since_change` counts
+    labelled rows since `changed_at`; `num_in_vain` turns in a row changed nothing.
     """
 
     changed_at: datetime | None = None

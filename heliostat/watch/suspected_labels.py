@@ -4,7 +4,7 @@ from heliostat.watch.gauges import Gauge, Measurement
 
 SUSPECTED = Gauge(
     "label_windows_suspected",
-    "Windows in which a source contradicted sure answers far above what is usual: shut_out, or told where it was alone",
+    "Windows in which a source contradicted sure answers far above what is usual: shut_out, or told if none opposed it",
     ("outcome",),
 )
 SOURCES = Gauge("label_sources_shut_out", "Sources of which some labels are left out now, until they are released")

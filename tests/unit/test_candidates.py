@@ -99,6 +99,16 @@ def test_contenders_are_compared_with_each_other_and_not_by_what_they_gain_on_th
     assert race(*alike).winner() == 0
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_who_answers_no_number_to_a_row_never_goes_before_who_does(odd):
+    broken, sound = losses(0.3, seed=1), losses(0.5, seed=2)
+    broken[7] = odd
+    for names in ((ALL, RECENT), (RECENT, ALL), (RECENT, "last-9d"), (ALL, ALL)):
+        assert race((names[0], broken), (names[1], sound)).winner() == 1
+        assert race((names[0], sound), (names[1], broken)).winner() == 0
+    assert race((RECENT, broken), (ALL, broken)).winner() in (0, 1)
+
+
 def test_without_all_history_the_lowest_goes_on():
     assert race((SINCE, losses(0.499, seed=1)), ("last-30d", losses(0.4, seed=2))).winner() == 1
 
