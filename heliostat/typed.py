@@ -1,7 +1,7 @@
 """Whether what a user wrote in a declaration is of the kind that each field says; one check for all declarations."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, KeysView, Mapping, Sequence, Set, ValuesView
 from dataclasses import MISSING, Field, fields
 from datetime import date, datetime, timedelta
 from types import NoneType, UnionType
@@ -36,7 +36,8 @@ _MISFIT = object()
 def refuse_wrong_types(declared: Any) -> None:
     """WorkloadError with the first field of a declaration that holds another kind of value than it is annotated with.
 
-    Numbers of numpy become Python's, and a list the tuple that is meant. A number must be one: not nan, no truth value.
+    Numbers of numpy become Python's, and a list, a range or a set (sorted) the tuple that is meant. A number must be
+    one: not nan, no truth value.
     """
     for each in fields(declared):
         value = getattr(declared, each.name)
@@ -61,12 +62,17 @@ def said(kind: Any) -> str:
         return f"({', '.join(map(said, arguments))})"
     if origin in (tuple, Sequence):
         return f"a tuple, each of it {said(arguments[0])}"
+    if origin is Mapping:
+        return f"a mapping from {said(arguments[0])} to {said(arguments[1])}"
     return WORDS.get(origin or kind) or str(getattr(origin or kind, "__name__", kind))
 
 
 def _kind(value: object) -> str:
     if isinstance(value, float | np.floating) and math.isnan(value):
         return "not a number"
+    if isinstance(value, tuple | list | Mapping) and value:
+        kinds = dict.fromkeys(type(each).__name__ for each in (value.values() if isinstance(value, Mapping) else value))
+        return f"of the type {type(value).__name__}, holding {len(value)} ({', '.join(kinds)})"
     return f"of the type {type(value).__name__}"
 
 
@@ -85,7 +91,7 @@ def _taken(value: Any, kind: Any) -> Any:  # noqa: PLR0911 (a return for each so
     if origin in (tuple, Sequence):
         return _all_taken(value, arguments)
     if origin is Mapping:
-        return value if isinstance(value, Mapping) else _MISFIT
+        return _pairs_taken(value, arguments)
     if origin is Callable:
         return value if callable(value) else _MISFIT
     if kind in NUMPY:
@@ -104,13 +110,35 @@ def _number(value: Any, kind: type) -> Any:
 
 
 def _all_taken(value: Any, arguments: tuple[Any, ...]) -> Any:
-    if not isinstance(value, tuple | list):
+    items = _items(value)
+    if items is None:
         return _MISFIT
-    kinds = arguments if len(arguments) > 1 and arguments[1] is not Ellipsis else (arguments[0],) * len(value)
-    if len(kinds) != len(value):
+    kinds = arguments if len(arguments) > 1 and arguments[1] is not Ellipsis else (arguments[0],) * len(items)
+    if len(kinds) != len(items):
         return _MISFIT
-    found = [_taken(each, kind) for each, kind in zip(value, kinds, strict=True)]
+    found = [_taken(each, kind) for each, kind in zip(items, kinds, strict=True)]
     if any(each is _MISFIT for each in found):
         return _MISFIT
-    is_same = isinstance(value, tuple) and all(one is other for one, other in zip(value, found, strict=True))
+    is_same = isinstance(value, tuple) and all(one is other for one, other in zip(items, found, strict=True))
     return value if is_same else tuple(found)
+
+
+def _pairs_taken(value: Any, arguments: tuple[Any, Any]) -> Any:
+    if not isinstance(value, Mapping):
+        return _MISFIT
+    found = {name: _taken(each, arguments[1]) for name, each in value.items()}
+    if any(each is _MISFIT for each in [*found.values(), *(_taken(name, arguments[0]) for name in value)]):
+        return _MISFIT
+    return value if all(found[name] is each for name, each in value.items()) else found
+
+
+def _items(value: Any) -> Sequence[Any] | None:
+    """What a collection holds, in an order that is the same in every process; None for a text and what is none."""
+    if isinstance(value, np.ndarray):
+        return list(value) if value.ndim == 1 else None
+    if isinstance(value, Sequence | KeysView | ValuesView):
+        return None if isinstance(value, str | bytes) else list(value)
+    try:
+        return sorted(value) if isinstance(value, Set) else None
+    except TypeError:
+        return None

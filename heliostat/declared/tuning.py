@@ -80,6 +80,12 @@ class Tuning:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        spans = self.space.items() if isinstance(self.space, Mapping) else ()
+        odd = [name for name, span in spans if not isinstance(span, Between | OneOf)]
+        if odd:
+            raise WorkloadError(
+                f"Tuning(space=...) has {self.space[odd[0]]!r} for {odd[0]!r}; give Between(low, high) or OneOf."
+            )
         refuse_wrong_types(self)
         if not self.space:
             raise WorkloadError("Tuning needs a space: name at least one setting, such as learning_rate.")
@@ -93,11 +99,6 @@ class Tuning:
             raise WorkloadError(f"Tuning(seed={self.seed}) must not be negative.")
         if self.time_limit is not None and self.time_limit <= timedelta():
             raise WorkloadError(f"Tuning(time_limit={self.time_limit}) must be above 0; None means no limit.")
-        odd = [name for name, span in self.space.items() if not isinstance(span, Between | OneOf)]
-        if odd:
-            raise WorkloadError(
-                f"Tuning(space=...) has {self.space[odd[0]]!r} for {odd[0]!r}; give Between(low, high) or OneOf."
-            )
         self._refuse_unknown()
         self._refuse_unfit_values()
 

@@ -84,13 +84,14 @@ def _spent(economics: Economics, turns: Sequence[TurnRecord], *, cost: float | N
 
 def _expected_gain(turns: Sequence[TurnRecord], *, gap: float | None) -> float | None:
     """What recent turns gained; where something decayed, the share of the gap that such turns closed."""
+    turns = [turn for turn in turns if turn.outcome != "failed"]  # what broke says nothing of what a turn gains
     if gap is not None:
         closed = [(gained(turn), turn.gap) for turn in turns if turn.gap is not None and turn.gap > 0][-NUM_RECENT:]
         if not closed:
             return max(gap, 0.0)
         share = sum(gain for gain, _ in closed) / sum(known for _, known in closed)
         return max(gap, 0.0) * min(max(share, 0.0), 1.0)
-    recent = [gained(turn) for turn in turns if turn.outcome != "failed"][-NUM_RECENT:]
+    recent = [gained(turn) for turn in turns][-NUM_RECENT:]
     return max(sum(recent) / len(recent), 0.0) if recent else None
 
 

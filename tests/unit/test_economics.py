@@ -53,6 +53,12 @@ def test_gain_times_traffic_times_value_is_held_against_the_run():
     assert poor.reason == "0.02 less loss a row is worth 0.8 in 10 days, a run costs 1"
 
 
+def test_a_run_that_broke_says_nothing_of_what_a_turn_gains():
+    broken = turn(2, gain=None, gap=0.04, outcome="failed")
+    assert judged([turn(), broken], gap=0.08).expected_gain == 0.08
+    assert judged([turn(gain=0.01, gap=0.04), broken], gap=0.08).expected_gain == pytest.approx(0.02)
+
+
 def test_of_a_gap_as_much_is_expected_as_turns_closed_before():
     assert judged([turn(gain=0.01, gap=0.04)], gap=0.08).expected_gain == pytest.approx(0.02)
     assert judged([turn()], gap=0.08).expected_gain == 0.08  # no gap was ever closed: all of it may be

@@ -1,5 +1,6 @@
 """A declaration with a value of another kind is refused in one sentence: which field, what it got, what to give."""
 
+import re
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 
@@ -135,6 +136,8 @@ def test_every_field_of_every_declaration_refuses_what_is_no_value_at_all(whole)
         (Watching, {"slices": "site"}, "slices takes a tuple, each of it a text, and this is of the type str"),
         (OneOf, {"values": ([1], [2])}, "values takes a tuple, each of it a whole number or a number or a text or"),
         (Tuning, {"space": {"epochs": OneOf((1, 2))}, "seed": -3}, "must not be negative"),
+        (Ensemble, {"weights": {"other": "1"}}, "and this is of the type dict, holding 1 (str); give one."),
+        (Ensemble, {"weights": {3: 1.0}}, "weights takes a mapping from a text to a number, and this"),
         (Serving, {"scaling": 3}, "scaling takes Scaling or None, and this is of the type int"),
     ],
 )  # fmt: skip
@@ -155,6 +158,32 @@ def test_numbers_of_numpy_become_plain_ones_and_lists_the_tuples_that_are_meant(
     assert made == Training(epochs=3, learning_rate=0.5, shard=True, windows=(None,), num_workers=(1, 2))
     assert repr(made) == repr(Training(epochs=3, learning_rate=0.5, shard=True, windows=(None,), num_workers=(1, 2)))
     assert Loop(max_model_ms=5).max_model_ms == 5
+    assert repr(Ensemble(weights={"other": np.float64(2)}).weights) == "{'other': 2.0}"
+
+
+@pytest.mark.parametrize(
+    ("made", "meant"),
+    [
+        (lambda: Classes("grade", range(3)), Classes("grade", (0, 1, 2))),
+        (lambda: Classes("grade", {"low": 1, "high": 2}.keys()), Classes("grade", ("low", "high"))),
+        (lambda: Classes("grade", np.arange(3)), Classes("grade", (0, 1, 2))),
+        (lambda: Category("site", closed={"north", "east"}), Category("site", closed=("east", "north"))),
+        (lambda: Category("site", closed=np.array(["a", "b"])), Category("site", closed=("a", "b"))),
+        (lambda: OneOf(range(2, 5)), OneOf((2, 3, 4))),
+        (lambda: Loop(canary_shares=np.array([0.1, 0.5])), Loop(canary_shares=(0.1, 0.5))),
+    ],
+)
+def test_any_collection_becomes_the_tuple_that_is_meant(made, meant):
+    assert repr(made()) == repr(meant)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [((None, 0.1), "tuple, holding 2 (NoneType, float)"), ([[1], [2]], "list, holding 2 (list)"), ("ab", "str")],
+)
+def test_what_is_wrong_within_a_collection_is_told(given, told):
+    with pytest.raises(WorkloadError, match=re.escape(f"and this is of the type {told}; give one.")):
+        OneOf(given)
 
 
 def test_no_declaration_that_a_user_can_write_is_left_out():
