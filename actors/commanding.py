@@ -148,7 +148,7 @@ class Commander:
             result = catalog().run(run_id(self._name, turn)).result or {}
         except NotFoundError:
             return {"turn": turn}
-        kept = ("scores", "holdout_rows", "constant", "inputs", "is_returned")
+        kept = ("scores", "holdout_rows", "constant", "inputs", "is_returned", "sure_gain")
         return {"turn": turn, **{name: result[name] for name in kept if name in result}}
 
     def _write_down(self, record: TurnRecord) -> None:

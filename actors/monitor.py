@@ -167,6 +167,7 @@ class Monitor:
                 trained_until=known_until(lineage, inputs),
                 num_training_rows=num_learned(lineage),
                 reference_by_metric=references(inputs, loss=self._watch.task.loss.name),
+                has_won=inputs.get("sure_gain", 0.0) > 0 and not inputs.get("is_returned"),
             )
         ]
 
@@ -177,7 +178,10 @@ class Monitor:
         if not ended or (rests_until is not None and clock < datetime.fromisoformat(rests_until)):
             return []
         self._followed.seen_sequence = ended[-1].sequence
-        return [TurnEnded(at=datetime.fromisoformat(entry.payload["at"])) for entry in ended]
+        return [
+            TurnEnded(at=datetime.fromisoformat(entry.payload["at"]), is_in_vain=entry.payload["outcome"] != "promoted")
+            for entry in ended
+        ]
 
     def _closed_windows(self, clock: datetime) -> list[Event]:
         rows, self._followed.read_until = self._lake.changes(

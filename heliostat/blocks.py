@@ -42,6 +42,20 @@ def sums_by_block(values: Values, blocks: NDArray[np.generic]) -> tuple[Values, 
     return np.bincount(inverse, weights=values).astype(np.float64), np.bincount(inverse).astype(np.float64)
 
 
+def alike(deviations: Values) -> float:
+    """By what share the deviations of blocks are like those of the block before; of few blocks it is too low.
+
+    `deviations` from what is expected are in the order of time, scaled to one variance, shape (num_blocks, ...).
+    """
+    total = float((deviations**2).sum())
+    return float((deviations[1:] * deviations[:-1]).sum()) / total if total > 0 else 0.0
+
+
+def short_of_alike(share: float, num_blocks: int) -> float:
+    """By how much `alike` is too low in so short a series (Kendall 1954)."""
+    return (1 + 4 * share) / num_blocks
+
+
 def one_sided_95(num_blocks: int) -> float:
     """How many standard errors a one-sided 95% bound lies from a mean over that few blocks (Student's t).
 

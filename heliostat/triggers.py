@@ -158,15 +158,26 @@ class Growth:
     """There is more to learn from: since its training, labelled rows came to `share` of what the champion learned from.
 
     Turns follow at growing distances, each after the history grew by the same share: a new row teaches less the more
-    there are, and soon after a start or a change each day counts most.
+    there are, and soon after a start or a change each day counts most. With `while_paying` that smaller share is enough
+    after a turn that surely won on its hold-out, until one changes nothing: more rows still teach, or the world moves.
     """
 
     share: float = 0.25
+    while_paying: float | None = None
 
     def __post_init__(self) -> None:
         refuse_wrong_types(self)
-        if self.share <= 0:
+        if not self.share > 0:
             raise WorkloadError(f"Growth({self.share}): the share must be above 0.")
+        if self.while_paying is not None and not 0 < self.while_paying <= self.share:
+            raise WorkloadError(
+                f"Growth({self.share}, while_paying={self.while_paying}): while_paying must lie above 0 and at most at "
+                "the share; None asks at the share alone."
+            )
+
+    def after(self, *, has_won: bool) -> float:
+        """The share that asks after a turn that surely won, or any other."""
+        return self.while_paying if has_won and self.while_paying is not None else self.share
 
 
 Single = Drift | JointDrift | SliceDrift | Decay | Slack | Age | Growth

@@ -13,8 +13,8 @@ never             the first model answers everything
 schedule_5%       a fit on all usable rows every 5% (10%, 20%) of the rows, put in place without looking;
                   with _recent: on as many of the newest rows as the first model had
 loop              the monitor, the state machine and the gates of the live loop, with these defaults:
-                    growth    a turn when labelled rows since the last model are 50% of those known then; after a
-                              change the follow-ups count instead
+                    growth    a turn when labelled rows since the last model are 50% of those known then, 25% after a
+                              turn that surely won; after a change the follow-ups count instead
                     decay     a turn when the loss is worse than the answers expect of themselves, by more than on the
                               hold-out and 3% of what the best constant answer costs; by an e-detector that gives at
                               most one false alarm in 1000 steps, on 1000 rows (5% of a short table) at least, or one

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heliostat.blocks import MIN_BLOCKS, NORMAL_95, block_mean, one_sided_95, sums_by_block
+from heliostat.blocks import MIN_BLOCKS, NORMAL_95, alike, block_mean, one_sided_95, short_of_alike, sums_by_block
 
 Values = NDArray[np.float64]
 Blocks = NDArray[np.generic]
 ALL, SINCE, RECENT = "all history", "since the change", "recent rows"
 ALIKE = 0.8  # a window with that share of the rows of another is the same candidate
 HOLDOUT_PART = 3  # of the rows since a change at most a third judges, the rest teaches
+MOST_ALIKE = 0.9  # blocks that are more like those before them than that are one block, of which nobody can be sure
 MIN_SURE_BLOCKS = 5  # of time: days of one storm are alike, and gone before what learned from them is in force
 RETURN_ERRORS = 2.0  # an archived champion returns where it scores within so many errors of what it did in its time
 MIN_RETURN_ERROR = 0.02  # as a share of a reference: a smaller one is luck
@@ -89,13 +90,25 @@ def windows(
 def difference(losses: Values, others: Values, blocks: Blocks) -> tuple[float, float]:
     """(mean of `losses` less `others`, its standard error) row by row; below zero the first is better.
 
-    The error comes from the scatter between blocks, widened so that 1.64 of it is the one-sided 95% bound of so few.
-    With fewer than three blocks each row counts as one of its own.
+    The error comes from the scatter between blocks, widened so that 1.64 of it is the one-sided 95% bound of so few,
+    and where blocks are like those before them (a storm lasts, conditions pass). With fewer than three blocks each row
+    counts as one of its own.
     """
     if _num_blocks(blocks) < MIN_BLOCKS:
         blocks = np.arange(len(losses))
-    found = block_mean(*sums_by_block(losses - others, blocks))
-    return found.mean, found.standard_error * one_sided_95(found.num_blocks) / NORMAL_95
+    sums, num_rows = sums_by_block(losses - others, blocks)
+    found = block_mean(sums, num_rows)
+    few = one_sided_95(found.num_blocks) / NORMAL_95
+    return found.mean, found.standard_error * few * _memory((sums - found.mean * num_rows) / np.sqrt(num_rows))
+
+
+def _memory(deviations: Values) -> float:
+    """By how much a mean's error grows where each block is like the one before by some share; 1 of fewer than five."""
+    if len(deviations) < MIN_SURE_BLOCKS:
+        return 1.0
+    share = alike(deviations)
+    share = min(max(share + short_of_alike(share, len(deviations)), 0.0), MOST_ALIKE)
+    return math.sqrt((1 + share) / (1 - share))
 
 
 def sure_gain(losses: Values, others: Values, blocks: Blocks) -> float:

@@ -11,7 +11,7 @@ from heliostat.gates import Promote
 from heliostat.govern.commands import Command, Declined, Ended, MakeChampion, Submit
 from heliostat.govern.events import Asked, Matured, RunEnded, Ticked
 from heliostat.govern.turn import LoopState
-from heliostat.simulate.judged import Champion
+from heliostat.simulate.judged import Champion, TurnResult
 from heliostat.simulate.play import Account, Clock, TurnNote, no_clock
 from heliostat.simulate.policy import Policy
 from heliostat.simulate.stream import Stream, instant, step_of
@@ -38,7 +38,8 @@ class Loop:
         self._watched: Watched | None = None
         self._archive: list[Champion] = []
         self._rests_until: datetime | None = None
-        self._fitted: Champion | None = None
+        self._found: TurnResult | None = None
+        self._is_in_vain = False
 
     def after_step(self, step: int, champion: Champion, answers: Values) -> Champion:
         """Watch the step, and carry out what the loop decides.
@@ -50,7 +51,7 @@ class Loop:
         watched = self._begun(champion)
         if self._rests_until is not None and instant(step) > self._rests_until:
             self._rests_until = None
-            self._monitor.handle(TurnEnded(at=instant(step)))
+            self._monitor.handle(TurnEnded(at=instant(step), is_in_vain=self._is_in_vain))
         windows = watched.answered(step, champion, answers)
         cohort = watched.matured(step)
         if cohort is not None:
@@ -153,7 +154,7 @@ class Loop:
             is_in_doubt=command.is_in_doubt,
             archive=self._archive,
         )
-        self._fitted = found.champion
+        self._found = found
         self.account.num_turns += 1
         self.account.num_fits += found.num_fits
         self.account.num_promotions += isinstance(found.verdict, Promote)
@@ -175,18 +176,19 @@ class Loop:
         )
 
     def _put_in_place(self, step: int, champion: Champion) -> Champion:
-        assert self._fitted is not None  # the loop promotes only what a run gave
+        assert self._found is not None  # the loop promotes only what a run gave
+        assert self._found.champion is not None
         assert self._watched is not None
-        fitted, self._fitted = self._fitted, None
+        fitted, has_won = self._found.champion, self._found.sure_gain > 0
         left = self._first if champion.number == self._first.number else champion
         self._archive = [one for one in [left, *self._archive] if one.reference is not None][: self._max_archived]
-        event = self._watched.change(fitted, step=step)
+        event = self._watched.change(fitted, step=step, has_won=has_won)
         self._warn(self._monitor.handle(event) + self._warner.handle(event), step=step)
         return fitted
 
     def _end(self, ended: Ended, step: int) -> None:
         record = ended.record
-        self._rests_until = record.rests_until
+        self._rests_until, self._is_in_vain = record.rests_until, record.outcome != "promoted"
         outcome = f"{record.outcome}: {'; '.join(record.outcome_reasons)}"
         self.account.turns.append(self._note(step, "; ".join(record.reasons), outcome=outcome))
 

@@ -29,6 +29,7 @@ class Policy:
     """Triggers, limits and sizes for one stream."""
 
     growth_share: float = 0.5  # error falls with a power of the rows, so turns belong at growing distances
+    paying_share: float = 0.25  # after a turn that surely won: what paid is worth doing again soon
     age_share: float = 0.2  # of the stream: where nothing is seen to change, four turns of what is left at most
     cooldown_share: float = 0.02  # of the stream
     decay_share: float = 0.03  # of what the best constant answer costs: less is not worth a turn
@@ -67,7 +68,7 @@ class Policy:
     def triggers(self) -> Sequence[Trigger]:
         """What asks for a turn."""
         return (
-            Growth(self.growth_share),
+            Growth(self.growth_share, while_paying=self.paying_share),
             Decay(
                 self.task.loss,
                 margin=self.decay_margin,

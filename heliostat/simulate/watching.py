@@ -55,11 +55,12 @@ class Watched:
         }
         return CohortMatured(since=instant(step - 1), until=instant(step), score_by_version=by_version)
 
-    def change(self, champion: Champion, *, step: int) -> ChampionChanged:
-        """Another champion answers from the end of a step on."""
+    def change(self, champion: Champion, *, step: int, has_won: bool) -> ChampionChanged:
+        """Another champion answers from the end of a step on; whether it surely beat the one before."""
         self._windows = self._windows_of(champion, step=step)
         self._counted_until = self._stream.rows_at(step)
-        return changed(champion, step=step, num_known=len(self._stream.usable(step)), task=self._stream.task)
+        num_known = len(self._stream.usable(step))
+        return changed(champion, step=step, num_known=num_known, task=self._stream.task, has_won=has_won)
 
     def _take_in(self, champion: Champion, answers: Values, rows: Index) -> None:
         self._answers[rows] = answers
@@ -93,7 +94,7 @@ def score(labels: Values, answers: Values, task: Task) -> CohortScore:
     )
 
 
-def changed(champion: Champion, *, step: int, num_known: int, task: Task) -> ChampionChanged:
+def changed(champion: Champion, *, step: int, num_known: int, task: Task, has_won: bool = False) -> ChampionChanged:
     """What the monitor is told of a champion; without a reference its decay cannot be seen.
 
     Growth counts from all `num_known` labelled rows: a champion of few is no reason to turn sooner.
@@ -105,4 +106,5 @@ def changed(champion: Champion, *, step: int, num_known: int, task: Task) -> Cha
         trained_until=instant(step),
         num_training_rows=num_known,
         reference_by_metric={name: known for name, known in references.items() if known is not None},
+        has_won=has_won,
     )

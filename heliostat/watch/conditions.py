@@ -140,7 +140,7 @@ def grown(
     `num_before` are those of cohorts that are remembered no more.
     """
     num_new = num_before + sum(score.num_labelled for one in cohorts for score in one.score_by_version.values())
-    if not champion.num_training_rows or num_new < trigger.share * champion.num_training_rows:
+    if not champion.num_training_rows or num_new < trigger.after(has_won=champion.has_won) * champion.num_training_rows:
         return None
     share = num_new / champion.num_training_rows
     return Condition(

@@ -80,20 +80,28 @@ class ReferenceScore:
 
 @dataclass(frozen=True, kw_only=True)
 class ChampionChanged:
-    """Another version answers from `at` on, trained on rows up to `trained_until`."""
+    """Another version answers from `at` on, trained on rows up to `trained_until`.
+
+    `has_won` says that on the hold-out of its turn it was surely (one-sided 95%) better than the one before.
+    """
 
     at: datetime
     version: int
     trained_until: datetime
     num_training_rows: int = 0
     reference_by_metric: Mapping[str, ReferenceScore] = field(default_factory=dict)
+    has_won: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class TurnEnded:
-    """The loop's turn is over, whatever came of it: what still holds may be said again."""
+    """The loop's turn is over, whatever came of it: what still holds may be said again.
+
+    One that changed nothing (`is_in_vain`) did not pay.
+    """
 
     at: datetime
+    is_in_vain: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The monitor as a state machine: closed windows and matured cohorts in, reasons to retrain out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -94,6 +95,8 @@ class MonitorState:
                 return self._change_champion(event)
             case TurnEnded():
                 self._said = {name for name in self._said if not name.startswith("retrain:")}
+                if event.is_in_vain and self._champion is not None:
+                    self._champion = replace(self._champion, has_won=False)
                 return []
             case Tick():
                 return self._check((Age,), self._clock_at(event.at))

@@ -167,6 +167,7 @@ def champion_to_json(champion: ChampionChanged) -> dict[str, Any]:
         "trained_until": champion.trained_until.isoformat(),
         "num_training_rows": champion.num_training_rows,
         "reference_by_metric": {name: reference_to_json(one) for name, one in champion.reference_by_metric.items()},
+        "has_won": champion.has_won,
     }
 
 
@@ -180,6 +181,7 @@ def champion_from_json(value: Mapping[str, Any]) -> ChampionChanged:
         reference_by_metric={
             name: reference_from_json(stored) for name, stored in value["reference_by_metric"].items()
         },
+        has_won=value.get("has_won", False),  # lacking before 0.2
     )
 
 

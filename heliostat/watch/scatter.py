@@ -8,6 +8,8 @@ over many windows divided by that of as many independent rows (Kish 1965; Sokal'
 import numpy as np
 from numpy.typing import NDArray
 
+from heliostat.blocks import alike, short_of_alike
+
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 MIN_WINDOWS = 3  # of fewer nobody can say how they scatter: rows are taken as independent
@@ -70,11 +72,9 @@ def _memory(scaled: Values) -> float:
 
     That share is what neighbours show, without the bias of a short series (Kendall 1954) and one standard error more.
     """
-    num_windows, total = len(scaled), float((scaled**2).sum())
-    alike = float((scaled[1:] * scaled[:-1]).sum()) / total if total > 0 else 0.0
-    bias = (1 + 4 * alike) / num_windows
-    error = np.sqrt(max(1 - alike**2, 0.1) / num_windows)
-    upper = float(np.clip(alike + bias + error, 0.0, MOST_ALIKE))
+    num_windows, share = len(scaled), alike(scaled)
+    error = np.sqrt(max(1 - share**2, 0.1) / num_windows)
+    upper = float(np.clip(share + short_of_alike(share, num_windows) + error, 0.0, MOST_ALIKE))
     return min((1 + upper) / (1 - upper), num_windows / 2)
 
 

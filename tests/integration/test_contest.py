@@ -237,7 +237,7 @@ def rows_that_turn(first_run, lake):
         ServedModel.load(read_bundle(first_run.fitted[place]["bundle_uri"], first_run.fitted[place]["bundle_hash"]))
         for place in (2, 0)
     )
-    is_first = np.arange(rows.num_rows) < 0.4 * rows.num_rows
+    is_first = np.arange(rows.num_rows) < 0.5 * rows.num_rows
     labels = ((own.answers(rows) > other.answers(rows)) == is_first).astype(float)
     return rows.set_column(rows.column_names.index("label"), "label", pa.array(labels))
 

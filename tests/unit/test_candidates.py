@@ -171,3 +171,19 @@ def test_of_earlier_champions_the_best_returns_or_none_where_its_world_is_not_ba
     better, moved = replace(BACK, loss=0.45), replace(BACK, loss=0.45, reference=0.3)
     assert returning([BACK, better]) == 1
     assert returning([BACK, moved]) is None
+
+
+def sure_by_chance(memory, *, num_days=20, num_draws=1000):
+    """How often two that are equally good on average are told apart, where days are like those before by `memory`."""
+    random = np.random.default_rng(5)
+    days = random.normal(0, 1, (num_draws, num_days + 50))
+    for day in range(1, num_days + 50):
+        days[:, day] += memory * days[:, day - 1]
+    blocks = np.arange(num_days * 5) // 5
+    return float(np.mean([sure_gain(one[50:][blocks], np.zeros(len(blocks)), blocks) > 0 for one in days]))
+
+
+def test_days_that_are_like_those_before_do_not_make_chance_sure():
+    assert sure_by_chance(0.0) < 0.05
+    assert sure_by_chance(0.5) < 0.08  # 0.18 where days count as independent
+    assert sure_by_chance(0.5, num_days=7) < 0.12  # of so few nobody can tell well how alike they are

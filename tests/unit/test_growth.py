@@ -1,6 +1,7 @@
 """Growth as a reason to retrain: how much is new is measured in labelled rows, against what was trained on."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -92,3 +93,44 @@ def test_turns_after_growth_come_at_growing_distances():
             state.handle(champion(num_rows, version=len(distances) + 1, at=turned_at))
     assert distances == sorted(distances)
     assert distances[0] < distances[-1]
+
+
+def paying(*, has_won=True):
+    state = MonitorState([Growth(0.5, while_paying=0.25)])
+    state.handle(replace(champion(), has_won=has_won))
+    return state
+
+
+def test_after_a_turn_that_surely_won_less_growth_is_enough():
+    rows = [cohort(day, 0.5) for day in range(3)]  # 3,000 of 10,000
+    assert len(told(paying(), rows)) == 1
+    assert told(paying(has_won=False), rows) == []
+
+
+def test_a_turn_in_vain_ends_that_until_another_one_wins():
+    state = paying()
+    state.handle(TurnEnded(at=START, is_in_vain=True))
+    assert told(state, [cohort(day, 0.5) for day in range(3)]) == []
+    state.handle(replace(champion(version=2, at=START + 3 * DAY), has_won=True))
+    assert len(told(state, [cohort(day, 0.5, version=2) for day in range(3, 6)])) == 1
+
+
+def test_a_turn_that_was_promoted_does_not_end_it():
+    state = paying()
+    state.handle(TurnEnded(at=START))
+    assert len(told(state, [cohort(day, 0.5) for day in range(3)])) == 1
+
+
+def test_that_a_turn_won_survives_a_restart_and_states_of_before_say_no():
+    stored = json.loads(json.dumps(paying().to_json()))
+    trigger = [Growth(0.5, while_paying=0.25)]
+    rows = [cohort(day, 0.5) for day in range(3)]
+    assert len(told(MonitorState.from_json(stored, triggers=trigger), rows)) == 1
+    del stored["champion"]["has_won"]
+    assert told(MonitorState.from_json(stored, triggers=trigger), rows) == []
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 0.6])
+def test_a_share_while_paying_lies_below_the_usual_one(share):
+    with pytest.raises(WorkloadError, match="while_paying must lie above 0"):
+        Growth(0.5, while_paying=share)
