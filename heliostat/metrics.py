@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from heliostat.typed import refuse_wrong_types
+
 Values = NDArray[np.float64]
 EPSILON = 1e-7  # float32 cannot hold a probability nearer to 1
 
@@ -24,6 +26,9 @@ class Metric:
     function: Callable[[Values, Values], float]
     higher_is_better: bool = False
     losses: Callable[[Values, Values], Values] | None = None
+
+    def __post_init__(self) -> None:
+        refuse_wrong_types(self)
 
     def __call__(self, labels: Values, answers: Values) -> float:
         """The score; NaN when there are no rows."""
