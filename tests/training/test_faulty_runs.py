@@ -29,3 +29,13 @@ def test_a_fault_on_one_of_two_workers_ends_both_at_once_with_its_sentence(nodes
     assert sentence.startswith("encode failed with ValueError: the scale ends at 90 on the row with key '2024-")
     assert "(tests/toy_faulty.py, line " in sentence
     assert num_starts == 1
+
+
+@pytest.mark.ray
+def test_a_process_that_ends_by_itself_at_one_place_is_told_with_that_place(nodes):
+    nodes.have(2)
+    sentence, num_starts = told(nodes, "faulty-end", "tests.toy_faulty", "end")
+    place = "6 times in a row in encode (tests/toy_faulty.py, line "
+    assert f"was given up after 5 new starts: its worker's process ended {place}" in sentence
+    assert "after step 0 of candidate 'all', without an exception. Look there for os._exit" in sentence
+    assert num_starts == 6
