@@ -184,7 +184,7 @@ def _run_streamed(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], f
             rows = _staged(run, job.workload)
             print(f"{rows.num_rows:,} rows are in order, in {len(rows.files)} files", flush=True)
             found = _run_train(job, run)
-        except FitFailedError:
+        except TrainingError:
             _staging.unstage(run)
             raise
         _staging.unstage(run)

@@ -67,6 +67,14 @@ def test_a_streamed_job_killed_at_a_report_finds_its_rows_and_goes_on(stage, att
     assert rows_left(stage) == []
 
 
+def test_a_streamed_turn_with_nothing_new_to_judge_on_leaves_no_rows(stage, attempts, first_run):
+    first_run.register(stage.catalog)
+    stage.catalog.promote("toy", 2, reasons=(), inputs={}, by="admin", at=AS_OF)
+    result = retrain.retrain(job(stage))
+    assert "0 new rows are left to judge on" in result["reasons"][0]
+    assert rows_left(stage) == []
+
+
 def test_rows_that_cannot_be_put_in_order_end_the_run_with_the_sentence(stage, attempts):
     before = stage.catalog.versions("toy")
     stage.lake = Lake(stage.settings.lake_uri)  # nothing was ingested
