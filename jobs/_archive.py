@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from heliostat.errors import BundleError, TrainingError, WorkloadError
 from heliostat.govern.candidates import Archived, returning
 from heliostat.tasks import Task, repeated
 from heliostat.watch.monitor_json import reference_from_json
@@ -16,7 +17,7 @@ from jobs._windows import holdout_at
 def returned(job: _entry.Job, *, as_of: datetime, onset_at: datetime | None) -> Judgement | None:
     """The champion of before whose world is back (`govern.candidates.returning`); None when there is none.
 
-    Nothing is registered, because the version is there.
+    Nothing is registered, because the version is there. One that cannot answer any more is left out.
     """
     name = job.workload.name
     champion_number = job.catalog.aliases(name).get("champion")
@@ -31,7 +32,11 @@ def returned(job: _entry.Job, *, as_of: datetime, onset_at: datetime | None) -> 
         holdout = answered_rows(rows, [version, champion], since=holdout_at(job.workload, rows, onset_at))
         if holdout.num_rows < job.workload.loop.min_holdout_rows:
             continue
-        judged = judge_on(job, version, holdout, rows=rows, champion=champion, traffic=version)
+        try:
+            judged = judge_on(job, version, holdout, rows=rows, champion=champion, traffic=version)
+        except (BundleError, TrainingError, WorkloadError) as error:
+            print(f"version {number} cannot return: {error}", flush=True)
+            continue
         reference = reference_from_json(promoted)
         archived = Archived(
             loss=judged.loss,

@@ -1,6 +1,6 @@
 """How a run ends that cannot go on: failed in the catalog and its journal, with one sentence, whatever broke it off."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -24,6 +24,17 @@ def ending(job: _entry.Job, run_id: str) -> Iterator[None]:
         )
         _fail(job, run_id, told)
         raise TrainingError(told) from error
+
+
+@contextmanager
+def judging(job: _entry.Job, numbers: Sequence[int]) -> Iterator[None]:
+    """What is done within judges these versions: where it cannot, the journal says why (`judging_failed`)."""
+    try:
+        yield
+    except HeliostatError as error:
+        failed = {"versions": list(numbers), "error": str(error)}
+        job.catalog.append("judging_failed", job.workload.name, failed, by=job.by, at=datetime.now(UTC))
+        raise
 
 
 def _fail(job: _entry.Job, run_id: str, told: str) -> None:

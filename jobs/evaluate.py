@@ -8,8 +8,9 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from heliostat.errors import HeliostatError, TrainingError
+from heliostat.errors import TrainingError
 from jobs import _entry
+from jobs._ending import judging
 from jobs._judging import best, judge, judged_twin
 
 
@@ -17,12 +18,8 @@ def evaluate(job: _entry.Job) -> _entry.Result:
     """The verdict and its reasons, or why there is none, also in the journal; nothing is promoted."""
     named = job.options.version
     numbers = _newest(job) if named is None else [judged_twin(job, named)]
-    try:
+    with judging(job, numbers):
         found = best(judge(job, numbers, as_of=job.options.as_of)).as_dict()
-    except HeliostatError as error:
-        failed = {"versions": numbers, "error": str(error)}
-        job.catalog.append("judging_failed", job.workload.name, failed, by=job.by, at=datetime.now(UTC))
-        raise
     job.catalog.append("judged", job.workload.name, found, by=job.by, at=datetime.now(UTC))
     for reason in found["reasons"]:
         print(f"{found['verdict']}: {reason}", flush=True)

@@ -16,6 +16,7 @@ from typing import Any
 from heliostat.errors import TrainingError
 from jobs import _entry
 from jobs._archive import returned
+from jobs._ending import judging
 from jobs._judging import Judgement, best, judge
 from jobs.train import RUN_COST, FitFailedError, fit_run, started
 
@@ -34,7 +35,7 @@ def retrain(job: _entry.Job) -> _entry.Result:
             "verdict": "hold",
             "reasons": [str(error)],
             "error": str(error),
-            **_failed_cost(error),
+            **_failed_cost(job, error),
         }
     else:
         status = "succeeded"
@@ -60,26 +61,30 @@ def _judged(job: _entry.Job) -> tuple[list[Judgement], bool, datetime]:
         return [back], True, datetime.now(UTC)
     fitted = fit_run(job, run)
     fitted_at = datetime.now(UTC)
-    return judge(job, fitted, as_of=options.as_of), False, fitted_at
+    with judging(job, fitted):
+        return judge(job, fitted, as_of=options.as_of), False, fitted_at
 
 
 def _cost(job: _entry.Job, judgements: Sequence[Judgement]) -> dict[str, Any]:
     """Labelled rows that were used, fits, and the CPU-seconds of workers and of this job; none without a fit."""
-    name, run = job.workload.name, job.options.run
-    costs = [entry.payload for entry in job.catalog.entries(name, kind=RUN_COST) if entry.payload["run"] == run]
-    lineages = [job.catalog.version(name, each.version).lineage for each in judgements]
-    fitted = costs[-1] if costs else {"cpu_s": 0.0, "num_fits": 0}
-    return {
-        "labels": max(int(lineage["num_rows"]) for lineage in lineages),
-        "fits": fitted["num_fits"],
-        "cpu_s": round(fitted["cpu_s"] + time.process_time(), 3),
-    }
+    lineages = [job.catalog.version(job.workload.name, each.version).lineage for each in judgements]
+    fitted = _cost_of_fits(job) or {"fits": 0, "cpu_s": round(time.process_time(), 3)}
+    return {"labels": max(int(lineage["num_rows"]) for lineage in lineages), **fitted}
 
 
-def _failed_cost(error: TrainingError) -> dict[str, Any]:
-    """That fits broke, and what they cost, as far as that is known; nothing where none was tried."""
-    if not isinstance(error, FitFailedError):
+def _cost_of_fits(job: _entry.Job) -> dict[str, Any]:
+    """What the run has written of its fits, with the CPU-seconds of this job; nothing where nothing was fitted."""
+    entries = job.catalog.entries(job.workload.name, kind=RUN_COST)
+    costs = [entry.payload for entry in entries if entry.payload["run"] == job.options.run]
+    if not costs:
         return {}
+    return {"fits": costs[-1]["num_fits"], "cpu_s": round(costs[-1]["cpu_s"] + time.process_time(), 3)}
+
+
+def _failed_cost(job: _entry.Job, error: TrainingError) -> dict[str, Any]:
+    """That fits broke, and what they cost, as far as that is known; what fits cost that nobody could judge."""
+    if not isinstance(error, FitFailedError):
+        return _cost_of_fits(job)
     cpu_s = None if error.cpu_s is None else round(error.cpu_s + time.process_time(), 3)
     return {"is_failed": True, "fits": 0, "cpu_s": cpu_s}
 

@@ -207,6 +207,32 @@ def test_a_champion_of_before_returns_when_its_world_is_back(first_run, lake, tw
     assert found.sure_gain > 0
 
 
+def test_a_champion_of_before_that_cannot_answer_any_more_keeps_no_other_away(lake, two_worlds, tmp_path, capsys):
+    catalog, later = two_worlds
+    known = catalog.version("toy", later)
+    gone = catalog.register(
+        "toy",
+        run_id="gone",
+        candidate="all",
+        bundle_uri=known.bundle_uri,
+        bundle_hash="0" * 64,
+        lineage=known.lineage,
+        scores=known.scores,
+        kind=known.kind,
+        by="admin",
+        at=LATER,
+    )
+    for number in (later, gone, 2):
+        put_in_place(catalog, number, score=0.6)
+    more = Lake(str(tmp_path / "more"))
+    ingest(more, until=LATER + timedelta(days=25))
+    at = LATER + timedelta(days=25)
+    found = returned(job_on(more, catalog, tmp_path, as_of=at), as_of=at, onset_at=None)
+    assert found is not None
+    assert found.version == later
+    assert f"version {gone} cannot return: " in capsys.readouterr().out
+
+
 def test_a_champion_of_before_stays_away_when_it_does_worse_than_in_its_time(lake, two_worlds, tmp_path):
     catalog, later = two_worlds
     put_in_place(catalog, later, score=0.1)

@@ -83,11 +83,15 @@ def test_a_turn_whose_fit_cannot_be_judged_holds_with_the_sentence(job, fails, m
     monkeypatch.setattr(retrain, "started", lambda *_, **__: None)
     monkeypatch.setattr(retrain, "fit_run", lambda *_: [5, 6])
     fails("network")
+    job.catalog.append("run_cost", "toy", {"run": "turn", "cpu_s": 7.0, "num_fits": 2}, by="admin", at=AS_OF)
     options = Namespace(by="admin", as_of=AS_OF, run="turn", onset=None, in_doubt=False)
     result = retrain.retrain(replace(job, options=options))
     assert (result["verdict"], result["version"]) == ("hold", None)
     assert "Version 5 cannot answer: the network failed with RuntimeError: no such site (tests/toy_f" in result["error"]
     assert job.catalog.run("turn").result["error"] == result["error"]
+    [entry] = job.catalog.entries("toy", kind="judging_failed")
+    assert entry.payload == {"versions": [5, 6], "error": result["error"]}
+    assert (result["fits"], result["cpu_s"] > 7.0) == (2, True)  # what was fitted has its price all the same
     assert job.catalog.aliases("toy")["champion"] == 1
 
 
