@@ -95,7 +95,8 @@ class MonitorState:
                 return self._change_champion(event)
             case TurnEnded():
                 self._said = {name for name in self._said if not name.startswith("retrain:")}
-                if event.is_in_vain and self._champion is not None:
+                # Told when its rest is over: a turn after it may have won meanwhile.
+                if event.is_in_vain and self._champion is not None and event.at >= self._champion.at:
                     self._champion = replace(self._champion, has_won=False)
                 return []
             case Tick():

@@ -115,6 +115,13 @@ def test_a_turn_in_vain_ends_that_until_another_one_wins():
     assert len(told(state, [cohort(day, 0.5, version=2) for day in range(3, 6)])) == 1
 
 
+def test_a_turn_in_vain_that_is_told_after_a_later_one_won_does_not_end_it():
+    state = MonitorState([Growth(0.5, while_paying=0.25)])
+    state.handle(replace(champion(at=START + 3 * DAY), has_won=True))
+    state.handle(TurnEnded(at=START + DAY, is_in_vain=True))
+    assert len(told(state, [cohort(day, 0.5) for day in range(3, 6)])) == 1
+
+
 def test_a_turn_that_was_promoted_does_not_end_it():
     state = paying()
     state.handle(TurnEnded(at=START))
