@@ -36,8 +36,8 @@ _MISFIT = object()
 def refuse_wrong_types(declared: Any) -> None:
     """WorkloadError with the first field of a declaration that holds another kind of value than it is annotated with.
 
-    Numbers of numpy become Python's, and a list, a range or a set (sorted) the tuple that is meant. A number must be
-    one: not nan, no truth value.
+    Numbers of numpy become Python's, 1e3 a whole number where one is asked for, and a list, a range or a set (sorted)
+    the tuple that is meant. A number must be one: not nan, no truth value.
     """
     for each in fields(declared):
         value = getattr(declared, each.name)
@@ -102,6 +102,8 @@ def _taken(value: Any, kind: Any) -> Any:  # noqa: PLR0911 (a return for each so
 
 
 def _number(value: Any, kind: type) -> Any:
+    if kind is int and isinstance(value, float | np.floating) and float(value).is_integer():
+        return int(value)
     is_truth = isinstance(value, bool | np.bool_)
     if not isinstance(value, NUMPY[kind]) or is_truth != (kind is bool):
         return _MISFIT

@@ -13,8 +13,7 @@ import ray.train
 import ray.train.torch
 
 from heliostat.errors import ContractError, HeliostatError, TrainingError, WorkloadError
-from heliostat.govern.quarantine import may_have_taught
-from heliostat.learn import bundle, parallel, source_code
+from heliostat.learn import bundle, parallel
 from heliostat.learn.attempts import used_s
 from heliostat.learn.epochs import OnStep, Step
 from heliostat.learn.faults import RAISED, is_out_of_memory, own_fault, scored
@@ -22,7 +21,6 @@ from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
 from heliostat.learn.run_epochs import OnEpoch
-from heliostat.learn.start import Start
 from heliostat.learn.streamed import here
 from heliostat.learn.told_answers import told_answers
 from heliostat.learn.tuned import configured
@@ -38,6 +36,7 @@ from jobs._lineage import lineage_of
 from jobs._progress import CPU_S, Progress
 from jobs._step_metrics import watched
 from jobs._timeline import Earlier, Rows
+from jobs._warm_start import started_from
 from jobs._windows import (
     REFIT,
     Candidate,
@@ -103,7 +102,7 @@ def _fit_all(run: FitRun, trace: Trace) -> list[dict[str, Any]]:
     )
     if run.is_turn and run.champion is not None and not contest.is_open:
         return [{"held": contest.too_few}]
-    start = _start(run, workload)
+    start = started_from(run, workload)
     planned = candidates(
         workload,
         contest.rows_before if isinstance(rows, pa.Table) else Earlier(rows, rows.before(until)),
@@ -133,21 +132,6 @@ def _fit_all(run: FitRun, trace: Trace) -> list[dict[str, Any]]:
     if contest.is_open:
         _finish_again(run, workload, rows, progress, contest=contest, candidate=contest.winner())
     return list(progress.done.values())
-
-
-def _start(run: FitRun, workload: Workload) -> Start | None:
-    """The champion to go on from, where that is declared and the workload's source is still what it learned with."""
-    if not workload.training.warm_start or run.champion is None:
-        return None
-    champion = Version(**run.champion)
-    files = read_bundle(champion.bundle_uri, champion.bundle_hash)
-    if may_have_taught(run.shut_out, json.loads(files["lineage.json"])):
-        print(f"no candidate goes on from version {champion.number}: it learned from labels now shut out", flush=True)
-        return None
-    start = Start.of(files, source_digest=source_code.collect(run.module).digest)
-    if start is None:
-        print(f"no candidate goes on from version {champion.number}: the workload's source has changed", flush=True)
-    return start
 
 
 def _finish_again(
@@ -191,8 +175,15 @@ def _fit_judged(
     run: FitRun, workload: Workload, chosen: Parts, progress: Progress, *, candidate: Candidate
 ) -> dict[str, Any]:
     if candidate.kind == "trees":
-        seed = workload.training.seed
-        fitted = fit_trees(workload, chosen.train, chosen.validation, seed=seed, start=candidate.start)
+        progress.trace.begin(candidate.name)
+        fitted = fit_trees(
+            workload,
+            chosen.train,
+            chosen.validation,
+            seed=workload.training.seed,
+            start=candidate.start,
+            on_round=progress.trace.step_done,
+        )
     else:
         with _watched(run, workload, progress, name=candidate.name) as (on_step, on_epoch):
             fitted = fit(
@@ -234,6 +225,7 @@ def _fit_again(
     calibration = calibration_from_json(workload.task, files["calibration.json"].decode())
     seed = workload.training.seed
     if judged["kind"] == "trees":
+        progress.trace.begin(name)
         fitted = refit_trees(
             workload,
             chosen.all,
@@ -241,6 +233,7 @@ def _fit_again(
             calibration=calibration,
             seed=seed,
             start=candidate.start,
+            on_round=progress.trace.step_done,
         )
     else:
         with _watched(run, workload, progress, name=name) as (on_step, on_epoch):

@@ -1,5 +1,6 @@
 """Boost the trees of one candidate: the same rows, settings and seed give the same trees."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,26 @@ from heliostat.learn.trees import COLUMNS, TreeAnswers, column_types, encode, xg
 from heliostat.workload import Workload
 
 TRAIN, LATER = "train", "later"
+OnRound = Callable[[int], None]
+
+
+def ignored(_: int) -> None:
+    """Nobody counts the rounds."""
 
 
 def fit_trees(
-    workload: Workload, train: pa.Table, validation: pa.Table, *, seed: int, start: Start | None = None
+    workload: Workload,
+    train: pa.Table,
+    validation: pa.Table,
+    *,
+    seed: int,
+    start: Start | None = None,
+    on_round: OnRound = ignored,
 ) -> Fitted:
     """Boost trees on `train`; as many as do best on `validation`, which is later. Else as `fit.fit`.
 
-    A round stands where an epoch of a network does. With `start` rounds are added to its trees. Nothing is resumed: a
-    fit that is lost is done again.
+    A round stands where an epoch of a network does; `on_round` is told how many are done. With `start` rounds are added
+    to its trees. Nothing is resumed: a fit that is lost is done again.
     """
     train = ordered(train, workload, purpose="training")
     validation = ordered(validation, workload, purpose="validation")
@@ -36,7 +48,7 @@ def fit_trees(
     preparation = Preparation.fit(train, workload.columns) if start is None else start.preparation
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
     objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
-    booster, history = _boosted(workload, objective, seen, unseen, seed=seed, start=start)
+    booster, history = _boosted(workload, objective, seen, unseen, seed=seed, start=start, on_round=on_round)
     best = min(range(len(history)), key=lambda number: history[number].validation_loss)
     num_before = booster.num_boosted_rounds() - len(history)
     stored = _stored(booster[: num_before + best + 1])
@@ -66,6 +78,7 @@ def refit_trees(
     calibration: Calibrated,
     seed: int,
     start: Start | None = None,
+    on_round: OnRound = ignored,
 ) -> Fitted:
     """Boost as many trees as did best where something was held back, on all rows; as `fit.refit`."""
     rows = ordered(rows, workload, purpose="training")
@@ -73,7 +86,9 @@ def refit_trees(
     preparation = Preparation.fit(rows, workload.columns) if start is None else start.preparation
     seen = Examples.of(rows, preparation)
     objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
-    booster, history = _boosted(workload, objective, seen, None, seed=seed, start=start, num_rounds=num_rounds)
+    booster, history = _boosted(
+        workload, objective, seen, None, seed=seed, start=start, num_rounds=num_rounds, on_round=on_round
+    )
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
     return Fitted(
         preparation=preparation,
@@ -100,6 +115,7 @@ def _boosted(
     *,
     seed: int,
     start: Start | None,
+    on_round: OnRound,
     num_rounds: int | None = None,
 ) -> tuple[Any, tuple[EpochScores, ...]]:
     """The trees of all rounds, and the loss after each on the rows trained on and on the later ones."""
@@ -132,6 +148,7 @@ def _boosted(
             xgb_model=None if start is None else bytearray(start.trees or b""),
             early_stopping_rounds=None if unseen is None else settings.patience,
             verbose_eval=False,
+            callbacks=[_telling(on_round)],
         )
     except xgboost().core.XGBoostError as error:
         raise TrainingError(_refused(workload, error)) from error
@@ -139,6 +156,17 @@ def _boosted(
     later = losses[TRAIN if unseen is None else LATER][loss]
     pairs = zip(losses[TRAIN][loss], later, strict=True)
     return booster, tuple(EpochScores(train_loss=own, validation_loss=other) for own, other in pairs)
+
+
+def _telling(on_round: OnRound) -> Any:
+    """XGBoost's callback; its class is only there once the library is."""
+
+    def after_iteration(_: object, model: object, epoch: int, evals_log: object) -> bool:
+        on_round(epoch + 1)
+        return False  # True would end the training
+
+    kind = xgboost().callback.TrainingCallback
+    return type("Telling", (kind,), {"after_iteration": after_iteration})()
 
 
 def _matrix(examples: Examples, objective: Objective, *, threads: int, like: Any = None) -> Any:

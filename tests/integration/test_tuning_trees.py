@@ -49,3 +49,9 @@ def test_a_configuration_that_cannot_be_fitted_is_the_worst_result_with_its_reas
     report = told({"trees.depth": 0})
     assert math.isinf(report["score"])
     assert "must be above 0" in report["error"]
+
+
+def test_a_fit_of_trees_tells_each_round_as_it_is_done(told):
+    rounds = []
+    fitted = fit_trees(workload, *told.parts, seed=workload.training.seed, on_round=rounds.append)
+    assert rounds == list(range(1, len(fitted.history) + 1))

@@ -196,3 +196,15 @@ def test_no_declaration_that_a_user_can_write_is_left_out():
         if any(each.default is not MISSING for each in getattr(kind, "__dataclass_fields__", {}).values())
     }
     assert with_options - checked <= ELSEWHERE
+
+
+@pytest.mark.parametrize("given", [5.0, np.float32(5.0), np.int64(5)])
+def test_a_whole_number_may_be_written_as_another_number(given):
+    made = Training(epochs=given)
+    assert (made.epochs, type(made.epochs)) == (5, int)
+
+
+@pytest.mark.parametrize("given", [float("inf"), float("nan"), 1e-3])
+def test_what_is_no_whole_number_is_refused(given):
+    with pytest.raises(WorkloadError, match="epochs takes a whole number"):
+        Training(epochs=given)
