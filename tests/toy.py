@@ -133,5 +133,5 @@ workload = Workload(
     training=Training(epochs=6, batch_size=128, learning_rate=1e-2),
     loop=Loop(follow_ups=True, cooldown=timedelta(days=14), canary_span=timedelta(days=7)),
     long_answers=LongAnswers(callback_prefixes=("http://127.0.0.1:31990/hooks/",), callback_waits_s=(0.5, 0.5, 0.5)),
-    replay=Replay(since=datetime(2024, 3, 1, tzinfo=UTC), until=datetime(2024, 4, 10, tzinfo=UTC)),
+    replay=Replay(since=datetime(2024, 3, 1, tzinfo=UTC), until=datetime(2024, 4, 27, tzinfo=UTC)),
 )

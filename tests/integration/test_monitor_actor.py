@@ -57,7 +57,7 @@ def stage_on(tmp_path, monkeypatch, first_run):
 
 def ended(stage, clock):
     """A turn that changed nothing: what still holds is said again."""
-    stage.catalog.append("turn_ended", "toy", {"at": clock.isoformat()}, by="steward/toy", at=clock)
+    stage.catalog.append("turn_ended", "toy", {"at": clock.isoformat(), "outcome": "held"}, by="steward/toy", at=clock)
 
 
 def watched(stage, before_each=lambda stage: None, clocks=CLOCKS):

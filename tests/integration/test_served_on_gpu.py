@@ -35,7 +35,7 @@ def test_what_a_workload_declares_of_its_replicas_is_what_the_cluster_keeps_for_
         ({"gpus_per_replica": -0.5}, "to 1, or a whole number"),
         ({"gpus_per_replica": -1.0}, "to 1, or a whole number"),
         ({"gpus_per_replica": 0.00001}, "must be 0, a share from 0.0001 to 1"),
-        ({"gpus_per_replica": float("nan")}, "to 1, or a whole number"),
+        ({"gpus_per_replica": float("nan")}, "takes a number"),
         ({"cpus_per_replica": 1.0, "pool": Pool()}, "has no replicas of its own"),
         ({"gpus_per_replica": 0.5, "pool": Pool()}, "has no replicas of its own"),
     ],
