@@ -42,18 +42,19 @@ def sums_by_block(values: Values, blocks: NDArray[np.generic]) -> tuple[Values, 
     return np.bincount(inverse, weights=values).astype(np.float64), np.bincount(inverse).astype(np.float64)
 
 
-def alike(deviations: Values) -> float:
-    """By what share the deviations of blocks are like those of the block before; of few blocks it is too low.
+def memory(deviations: Values, *, num_errors: float = 0.0, most_alike: float) -> float:
+    """How many blocks next to each other weigh as one, where each is like the one before by some share.
 
-    `deviations` from what is expected are in the order of time, scaled to one variance, shape (num_blocks, ...).
+    That share is what neighbours show, without the bias of a short series (Kendall 1954), `num_errors` standard errors
+    higher, and `most_alike` at most. `deviations` from what is expected are in the order of time, scaled to one
+    variance, shape (num_blocks, ...).
     """
-    total = float((deviations**2).sum())
-    return float((deviations[1:] * deviations[:-1]).sum()) / total if total > 0 else 0.0
-
-
-def short_of_alike(share: float, num_blocks: int) -> float:
-    """By how much `alike` is too low in so short a series (Kendall 1954)."""
-    return (1 + 4 * share) / num_blocks
+    num_blocks, total = len(deviations), float((deviations**2).sum())
+    share = float((deviations[1:] * deviations[:-1]).sum()) / total if total > 0 else 0.0
+    bias = (1 + 4 * share) / num_blocks
+    error = math.sqrt(max(1 - share**2, 0.1) / num_blocks)
+    share = min(max(share + bias + num_errors * error, 0.0), most_alike)
+    return (1 + share) / (1 - share)
 
 
 def one_sided_95(num_blocks: int) -> float:

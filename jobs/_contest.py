@@ -50,7 +50,7 @@ class Contest:
         self._race: Race | None = None
         if champion is not None and self._num_judging >= workload.loop.min_holdout_rows:
             theirs = self._losses(champion.bundle_uri, champion.bundle_hash)
-            blocks = spans(self._holdout, workload.loop.window)
+            blocks = loop_windows(self._holdout, workload.loop.window)
             self._race = Race(theirs, blocks, knows_all=champion.knows_all)
 
     @property
@@ -98,7 +98,7 @@ def _raced_name(candidate: Candidate) -> str:
     return ALL if candidate.since is None else candidate.name
 
 
-def spans(rows: pa.Table, span: timedelta) -> NDArray[np.int64]:
+def loop_windows(rows: pa.Table, span: timedelta) -> NDArray[np.int64]:
     """Which of the loop's windows each row's event lies in: rows of one are alike, so one says little more than one."""
     instants = rows["event_at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
     return np.asarray(instants // (span // timedelta(microseconds=1)), np.int64)

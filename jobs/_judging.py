@@ -27,7 +27,7 @@ from heliostat.watch.monitor_json import reference_to_json
 from heliostat.watch.reference import loss_reference
 from heliostat.workload import Workload
 from jobs import _entry
-from jobs._contest import chosen_and_judged, spans
+from jobs._contest import chosen_and_judged, loop_windows
 from jobs._guarding import further
 from jobs._inputs import with_inputs
 from jobs._screen import screened
@@ -193,7 +193,7 @@ def _sure_gain(
     workload: Workload, holdout: pa.Table, answers: NDArray[np.float64], theirs: NDArray[np.float64]
 ) -> float:
     task, labels = workload.task, holdout["label"].to_numpy()
-    blocks = spans(holdout, workload.loop.window)
+    blocks = loop_windows(holdout, workload.loop.window)
     found = sure_gain(task.losses(labels, answers), task.losses(labels, theirs), blocks)
     return found if np.isfinite(found) else 0.0
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heliostat.blocks import MIN_BLOCKS, NORMAL_95, alike, block_mean, one_sided_95, short_of_alike, sums_by_block
+from heliostat.blocks import MIN_BLOCKS, NORMAL_95, block_mean, memory, one_sided_95, sums_by_block
 
 Values = NDArray[np.float64]
 Blocks = NDArray[np.generic]
@@ -98,17 +98,10 @@ def difference(losses: Values, others: Values, blocks: Blocks) -> tuple[float, f
         blocks = np.arange(len(losses))
     sums, num_rows = sums_by_block(losses - others, blocks)
     found = block_mean(sums, num_rows)
-    few = one_sided_95(found.num_blocks) / NORMAL_95
-    return found.mean, found.standard_error * few * _memory((sums - found.mean * num_rows) / np.sqrt(num_rows))
-
-
-def _memory(deviations: Values) -> float:
-    """By how much a mean's error grows where each block is like the one before by some share; 1 of fewer than five."""
-    if len(deviations) < MIN_SURE_BLOCKS:
-        return 1.0
-    share = alike(deviations)
-    share = min(max(share + short_of_alike(share, len(deviations)), 0.0), MOST_ALIKE)
-    return math.sqrt((1 + share) / (1 - share))
+    error = found.standard_error * one_sided_95(found.num_blocks) / NORMAL_95
+    if found.num_blocks >= MIN_SURE_BLOCKS:  # of fewer nobody can say how alike they are
+        error *= math.sqrt(memory((sums - found.mean * num_rows) / np.sqrt(num_rows), most_alike=MOST_ALIKE))
+    return found.mean, error
 
 
 def sure_gain(losses: Values, others: Values, blocks: Blocks) -> float:

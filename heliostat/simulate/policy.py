@@ -1,6 +1,7 @@
 """How the loop turns on a table that nobody declared a policy for: shares of the stream, never values of its labels.
 
-The numbers were set on principle before any stream was played: see each field.
+Most numbers were set on principle, see each field; those of growth and age were mended by streams that were played
+(docs/decisions.md), so they are measured on others (docs/benchmarks.md).
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ over many windows divided by that of as many independent rows (Kish 1965; Sokal'
 import numpy as np
 from numpy.typing import NDArray
 
-from heliostat.blocks import alike, short_of_alike
+from heliostat.blocks import memory
 
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -41,8 +41,9 @@ def long_run_effect(deviations: Values, num_rows: Values, *, unit: float) -> flo
     if num_windows < MIN_WINDOWS or not unit:
         return 1.0
     single = _scatter(deviations, num_rows, span=1) / unit
-    memory = _memory(deviations / np.sqrt(num_rows)[:, None])
-    found = [1.0, max(single, 1.0) * memory * _widened(num_windows / memory)]
+    scaled = deviations / np.sqrt(num_rows)[:, None]
+    num_alike = min(memory(scaled, num_errors=1.0, most_alike=MOST_ALIKE), num_windows / 2)
+    found = [1.0, max(single, 1.0) * num_alike * _widened(num_windows / num_alike)]
     span = 2
     while num_windows // span >= MIN_BLOCKS:  # what no single step shows: seasons, slow waves
         found.append(_scatter(deviations, num_rows, span=span) / unit * _widened(num_windows / span))
@@ -65,17 +66,6 @@ def _scatter(deviations: Values, num_rows: Values, *, span: int) -> float:
     sums = deviations[newest:].reshape(num_blocks, span, -1).sum(axis=1)
     rows = num_rows[newest:].reshape(num_blocks, span).sum(axis=1)
     return float((sums**2 / rows[:, None]).sum()) / (num_blocks - 1)
-
-
-def _memory(scaled: Values) -> float:
-    """How many windows next to each other weigh as one, if each is like the one before by some share.
-
-    That share is what neighbours show, without the bias of a short series (Kendall 1954) and one standard error more.
-    """
-    num_windows, share = len(scaled), alike(scaled)
-    error = np.sqrt(max(1 - share**2, 0.1) / num_windows)
-    upper = float(np.clip(share + short_of_alike(share, num_windows) + error, 0.0, MOST_ALIKE))
-    return min((1 + upper) / (1 - upper), num_windows / 2)
 
 
 def _widened(num_independent: float) -> float:
