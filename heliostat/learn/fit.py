@@ -128,7 +128,7 @@ def refit(  # noqa: PLR0913 (as `fit`, and what that found)
     return _fitted(
         material,
         state,
-        calibration=calibration if workload.training.carry_shift else calibration.doubt(),
+        calibration=material.objective.carried(calibration if workload.training.carry_shift else calibration.doubt()),
         weights=whole(learner, state.weights),
         best_epoch=state.num_epochs - 1,
         seed=seed,

@@ -92,7 +92,7 @@ def refit_trees(
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
     return Fitted(
         preparation=preparation,
-        calibration=calibration if workload.training.carry_shift else calibration.doubt(),
+        calibration=objective.carried(calibration if workload.training.carry_shift else calibration.doubt()),
         weights={},
         trees=_stored(booster),
         history=history,

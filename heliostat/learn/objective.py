@@ -5,7 +5,7 @@ An output is a logit, one logit a class, or a quantity in standard deviations of
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
+from heliostat.errors import TrainingError
 from heliostat.learn.calibrate import Calibration
 from heliostat.learn.calibrate_classes import ClassesCalibration
 from heliostat.learn.calibrate_classes_isotonic import IsotonicClassesCalibration
@@ -58,6 +59,9 @@ class Objective(Protocol):
     def calibration(self, outputs: Values, labels: Values, *, blocks: Blocks) -> Calibrated:
         """From outputs for rows that nothing was fitted to: what makes answers of outputs."""
 
+    def carried(self, calibration: Calibrated) -> Calibrated:
+        """What was calibrated for a fit to other rows with labels of this kind, for outputs of this one."""
+
 
 @dataclass(frozen=True)
 class BinaryObjective:
@@ -83,6 +87,10 @@ class BinaryObjective:
         """A line through the logits, or a rising curve."""
         kind = IsotonicCalibration if self.isotonic else Calibration
         return kind.fit(outputs, labels, blocks=blocks)
+
+    def carried(self, calibration: Calibrated) -> Calibrated:
+        """The same: logits have no units of their own."""
+        return calibration
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,10 @@ class ClassesObjective:
         kind = IsotonicClassesCalibration if self.isotonic else ClassesCalibration
         return kind.fit(outputs, labels, blocks=blocks)
 
+    def carried(self, calibration: Calibrated) -> Calibrated:
+        """The same: logits have no units of their own."""
+        return calibration
+
 
 @dataclass(frozen=True)
 class QuantityObjective:
@@ -142,6 +154,14 @@ class QuantityObjective:
     def calibration(self, outputs: Values, labels: Values, *, blocks: Blocks) -> Calibrated:
         """How far labels lie from what the outputs say."""
         return QuantityCalibration.fit(outputs, labels, label=self.task.label, centre=self.centre, scale=self.scale)
+
+    def carried(self, calibration: Calibrated) -> Calibrated:
+        """Errors as they were found, values from outputs in units of these labels; other rows had other units."""
+        if not isinstance(calibration, QuantityCalibration):
+            raise TrainingError(
+                f"A {type(calibration).__name__} makes no quantity of outputs; give the calibration of a quantity."
+            )
+        return replace(calibration, centre=self.centre, scale=self.scale)
 
 
 def outputs_of(task: Task) -> tuple[int, ...]:

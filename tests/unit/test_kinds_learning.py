@@ -13,6 +13,7 @@ from heliostat.check import check
 from heliostat.errors import TrainingError, WorkloadError
 from heliostat.intake import take
 from heliostat.learn import bundle
+from heliostat.learn.calibrate import Calibration
 from heliostat.learn.calibrate_classes import ClassesCalibration, softmax
 from heliostat.learn.calibrate_quantity import QuantityCalibration
 from heliostat.learn.fit import fit, refit
@@ -63,10 +64,38 @@ def test_a_fit_without_anything_held_back_keeps_the_calibration(asked):
     fitted = fit(workload, train, validation, seed=1)
     rows = pa.concat_tables([train, validation])
     network = refit(workload, rows, num_epochs=2, calibration=fitted.calibration, seed=1)
-    assert network.calibration == fitted.calibration
+    units = ("centre", "scale") if workload is toy_kinds.wear else ()  # of a quantity they are those of its own labels
+    own = {name: getattr(network.calibration, name) for name in units}
+    assert network.calibration == replace(fitted.calibration, **own)
     trees = replace(workload, trees=toy_kinds.trees)
     boosted = refit_trees(trees, rows, num_rounds=3, calibration=fitted.calibration, seed=1)
     assert bundle.served(trees, boosted).answers(validation).shape == (validation.num_rows, *workload.task.shape)
+
+
+def test_where_a_quantity_moved_a_fit_with_nothing_held_back_answers_at_the_level_of_all_its_rows():
+    workload = replace(toy_kinds.wear, trees=toy_kinds.trees)
+    train, validation = split_by_time(rows_of(workload), share=0.25)
+    place = validation.column_names.index("label")
+    validation = validation.set_column(place, "label", pc.multiply(pc.add(validation["label"], 1000.0), 2.0))
+    rows = pa.concat_tables([train, validation])
+    labels = rows["label"].to_numpy()
+    judged = {
+        "network": fit(workload, train, validation, seed=1),
+        "trees": fit_trees(workload, train, validation, seed=1),
+    }
+    again = {
+        "network": refit(workload, rows, num_epochs=8, calibration=judged["network"].calibration, seed=1),
+        "trees": refit_trees(workload, rows, num_rounds=30, calibration=judged["trees"].calibration, seed=1),
+    }
+    for kind, fitted in again.items():
+        answers = bundle.served(workload, fitted).answers(rows)
+        assert answers[:, 0].mean() == pytest.approx(labels.mean(), abs=0.1 * labels.std()), kind
+        assert fitted.calibration.deviation == judged[kind].calibration.deviation
+
+
+def test_what_was_calibrated_for_probabilities_is_refused_for_a_quantity():
+    with pytest.raises(TrainingError, match="A Calibration makes no quantity"):
+        refit(toy_kinds.wear, rows_of(toy_kinds.wear), num_epochs=1, calibration=Calibration(), seed=1)
 
 
 def test_the_interval_of_a_quantity_holds_about_the_share_that_was_declared():
