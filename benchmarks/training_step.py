@@ -24,7 +24,7 @@ from heliostat.learn.epochs import Learner
 from heliostat.learn.objective import objective_of
 from heliostat.learn.shares import InMemory
 
-OWN = ("_set_learning_rate", "_encode", "_targets", "_forward", "loss", "_refuse_not_finite")
+OWN = ("_set_learning_rate", "_forward", "loss", "_refuse_not_finite")
 OPTIMIZER = ("zero_grad", "step")
 
 
@@ -93,6 +93,7 @@ def measure(num_rows: int, epochs: int) -> dict[str, float]:
     )
     for name in OWN:
         watch.method(learner, name, told_as=f"heliostat: {name.strip('_').replace('_', ' ')}")
+    watch.method(learner._encoder, "ready", told_as="heliostat: rows encoded, and labels")
     watch.method(plain.module, "forward", told_as="plain: forward")
     for loop, owner in (("heliostat", learner), ("plain", plain)):
         for name in OPTIMIZER:

@@ -28,18 +28,19 @@ class Trace:
         self._page = page
         self._began_s = time.monotonic()
         self._candidate, self._step = "", 0
+        self._after_step = BETWEEN_STEPS
         self._texts: dict[str, bytes] = {}  # as they stand on the page; few, and each is written in every step
 
-    def begin(self, candidate: str) -> None:
-        """The fit of this candidate begins or goes on."""
-        self._candidate, self._step = candidate, 0
+    def begin(self, candidate: str, *, after_step: str = BETWEEN_STEPS) -> None:
+        """The fit of this candidate begins or goes on; `after_step` is what mostly runs once a step is done."""
+        self._candidate, self._step, self._after_step = candidate, 0, after_step
         self._texts.clear()
         self.at(BETWEEN_STEPS)
 
     def step_done(self, number: int) -> None:
         """So many steps of the fit are done."""
         self._step = number
-        self.at(BETWEEN_STEPS)
+        self.at(self._after_step)
 
     def at(self, what: str) -> None:
         """The worker is in this piece of code now."""
@@ -103,8 +104,8 @@ def marked(workload: Workload, trace: Trace) -> Workload:
     """The same workload, which notes where its own code begins to run."""
     if "network" not in workload.kinds:
         return workload
-    places = {name: _place(workload, name) for name in ("encode", "the network", "loss", "model")}
-    network = places["the network"]
+    places = {name: _place(workload, name) for name in ("encode", "loss", "model")}
+    network = network_place(workload)
     own: dict[str, Any] = {
         "encode": _noting(workload.encode, trace, places["encode"], then=network),
         "model": _noting(workload.model, trace, places["model"], then=places["model"]),
@@ -112,6 +113,11 @@ def marked(workload: Workload, trace: Trace) -> Workload:
     if workload.loss is not None:
         own["loss"] = _noting(workload.loss, trace, places["loss"], then=network)
     return replace(workload, **own)
+
+
+def network_place(workload: Workload) -> str:
+    """How the network is told: what runs once rows are encoded, which is done for several steps at once."""
+    return _place(workload, "the network")
 
 
 def _place(workload: Workload, name: str) -> str:

@@ -162,7 +162,7 @@ def _parts(workload: Workload, rows: Rows, candidate: Candidate, *, holdout_at: 
 def _watched(run: FitRun, workload: Workload, progress: Progress, *, name: str) -> Iterator[tuple[OnStep, OnEpoch]]:
     told = watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=name, on_epoch=progress.keep)
     with told as (on_step, on_epoch):
-        progress.trace.begin(name)
+        progress.trace.begin(name, after_step=_attempts.network_place(workload))
 
         def on_each(step: Step) -> None:
             progress.trace.step_done(step.number)

@@ -1,7 +1,7 @@
 """One epoch at a time: shuffled batches, a share of them for each worker, one step of the optimizer per batch."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -13,8 +13,9 @@ from torch import nn
 
 from heliostat.errors import TrainingError
 from heliostat.learn import not_finite, parallel
+from heliostat.learn.encoder import Encoder, Ready
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import NEXT, RAISED, StepFaultError, Work, defined_at, definition, fault, guarded
+from heliostat.learn.faults import RAISED, StepFaultError, Work, defined_at, fault, guarded
 from heliostat.learn.objective import Objective
 from heliostat.learn.randomness import seed_all
 from heliostat.learn.shares import Feed, Share
@@ -71,6 +72,7 @@ class Learner:
         self.device = device
         self.outputs = objective.outputs
         self.loss, self.targets = objective.loss(workload.loss), objective.targets
+        self._encoder = Encoder(workload, targets=objective.targets, device=device)
         settings = workload.training
         self.is_sharded = settings.shard and parallel.num_ranks() > 1
         self._averaging = sharded(module) if self.is_sharded else parallel.averaging(module)
@@ -98,12 +100,12 @@ class Learner:
         num_rows = 0  # that this worker has learned from since running statistics were made equal
         for number, share in feed.shares(seeds=[self.seed, epoch], batch_rows=batch_rows, first_step=first_step):
             self._set_learning_rate((epoch + number / num_batches) / num_epochs)
-            loss = self._step(share, epoch=epoch)
+            loss = self._step(share, epoch=epoch, num_left=min(every - number % every, num_batches - number))
             losses += loss
-            num_rows += share.examples.num_rows
+            num_rows += share.num_rows
             done = number + 1
             place = {"number": epoch * num_batches + done, "num_steps": num_epochs * num_batches}
-            self.on_step(Step(**place, num_epochs=num_epochs, num_rows=share.num_rows, loss=loss))
+            self.on_step(Step(**place, num_epochs=num_epochs, num_rows=share.num_rows_of_all, loss=loss))
             if done % every == 0 and done < num_batches:
                 # All that differs between workers is made equal here, so that any one's state is that of all.
                 parallel.share_buffers(self.module, num_rows=num_rows)
@@ -117,75 +119,57 @@ class Learner:
     def _seed(self, epoch: int, part: int) -> None:
         """What is random from here on follows from the place alone, so that a fit can go on from it."""
         seed_all(_derived_seed(self.seed, epoch, parallel.own_rank(), *([part] if part else [])))
+        self._encoder.begin()
 
-    def _step(self, share: Share, *, epoch: int) -> torch.Tensor:
+    def _step(self, share: Share, *, epoch: int, num_left: int) -> torch.Tensor:
+        """One step, the first of `num_left` until all that is random begins anew."""
         self.optimizer.zero_grad()
         pieces = share.pieces(self.workload.training.accumulate)
         if len(pieces) == 1:
-            total = self._backward(share.examples, weight=share.weight, epoch=epoch)
+            ready = self._encoder.ready(share, num_left=num_left)
+            total = self._backward(share, ready, epoch=epoch)
             self.optimizer.step()
             return total
         total = torch.zeros((), device=self.device)
         for number, piece in enumerate(pieces):
             with parallel.added_up(self._averaging, is_last=number == len(pieces) - 1):
-                total += self._backward(
-                    piece, weight=share.weight * piece.num_rows / max(share.examples.num_rows, 1), epoch=epoch
-                )
+                total += self._backward(piece, self._encoder.alone(piece.examples), epoch=epoch)
         self.optimizer.step()
         return total
 
-    def _backward(self, examples: Examples, *, weight: float, epoch: int) -> torch.Tensor:
+    def _backward(self, share: Share, ready: Ready, *, epoch: int) -> torch.Tensor:
         """Add the gradients of these rows; their loss by their share of the batch."""
         # One net for all of a step: a call for each part of it would cost what it catches too seldom to be worth.
-        name, again = "encode", cast(Work[object], self._encode)
+        name, again = "the network", cast(Work[object], self._answered)
         try:
-            encoded = self._encode(examples)
-            name, again = "the network", self._answered
             with self._precision():
-                logits = self._forward(self._trained, encoded, examples)
-            # The loss is taken in full width: a log of halves rounds to nothing.
-            name, again = (
-                "loss",
-                lambda _: self._loss_of(logits, examples),
-            )  # it takes a whole batch: no row is to blame
-            loss = self._loss_of(logits, examples)
-            if weight != 1.0:
-                loss = loss * weight
+                logits = self._forward(self._trained, ready.encoded, num_rows=share.num_rows)
+            outputs = logits.float()  # the loss is taken in full width: a log of halves rounds to nothing
+            # It takes a whole batch: no row is to blame.
+            name, again = "loss", lambda _: self.loss(outputs, ready.targets)
+            loss = self.loss(outputs, ready.targets)
+            if share.weight != 1.0:
+                loss = loss * share.weight
             found = loss.detach()
-            self._refuse_not_finite(found, examples, epoch=epoch)
+            self._refuse_not_finite(found, share, epoch=epoch)
             name, again = "the network", self._answered
             loss.backward()  # type: ignore[no-untyped-call]
         except RAISED as error:
-            told = fault(name, self.workload, error, examples, again=again)
+            told = fault(name, self.workload, error, share.examples, again=again)
             if told is None:
                 raise
             raise told from error
         return found
 
-    def _refuse_not_finite(self, loss: torch.Tensor, examples: Examples, *, epoch: int) -> None:
+    def _refuse_not_finite(self, loss: torch.Tensor, share: Share, *, epoch: int) -> None:
         if self.device == "cpu" and not math.isfinite(loss):  # a device would have to be waited for in every step
-            raise StepFaultError(self.not_finite(float(loss), examples, epoch=epoch))
-
-    def _loss_of(self, logits: torch.Tensor, examples: Examples) -> torch.Tensor:
-        targets = self._targets(examples)
-        return self.loss(logits.float(), targets if self.device == "cpu" else targets.to(self.device))
-
-    def _targets(self, examples: Examples) -> torch.Tensor:
-        return torch.from_numpy(self.targets(examples.labels).astype(np.float32))
+            raise StepFaultError(self.not_finite(float(loss), share.examples, epoch=epoch))
 
     def _precision(self) -> AbstractContextManager[object]:
         """Half width where it is asked for."""
         if not self.workload.training.bfloat16:
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
-
-    def _encoded(self, examples: Examples) -> Mapping[str, torch.Tensor]:
-        return guarded("encode", self.workload, self._encode, examples)
-
-    def _encode(self, examples: Examples) -> Mapping[str, torch.Tensor]:
-        encoded = self.workload.encode(examples.batch)
-        _check_encoded(self.workload, encoded, num_rows=examples.num_rows)
-        return on_device(encoded, self.device)
 
     def _told(self, work: Callable[[Examples], Answer], examples: Examples) -> Answer:
         """What the network does; when it fails, the first row that it cannot answer is named."""
@@ -194,7 +178,7 @@ class Learner:
     def _answered(self, examples: Examples) -> torch.Tensor:
         self.module.eval()
         with torch.inference_mode():
-            return self._forward(self.module, self._encoded(examples), examples)
+            return self._forward(self.module, self._encoder.told(examples), num_rows=examples.num_rows)
 
     def not_finite(self, loss: float, examples: Examples, *, epoch: int, among: Feed | None = None) -> str:
         """One sentence on why the loss of these examples is not a finite number; the fit is over.
@@ -230,15 +214,15 @@ class Learner:
         return torch.cat(parts)
 
     def _chunk_logits(self, examples: Examples) -> torch.Tensor:
-        encoded = self._encoded(examples)
-        return self._told(lambda own: self._forward(self.module, encoded, own), examples).cpu()
+        encoded = self._encoder.told(examples)
+        return self._told(lambda own: self._forward(self.module, encoded, num_rows=own.num_rows), examples).cpu()
 
-    def _forward(self, module: nn.Module, encoded: Encoded, examples: Examples) -> torch.Tensor:
-        return forward(module, encoded, shape=(examples.num_rows, *self.outputs))
+    def _forward(self, module: nn.Module, encoded: Encoded, *, num_rows: int) -> torch.Tensor:
+        return forward(module, encoded, shape=(num_rows, *self.outputs))
 
     def mean_loss(self, examples: Examples) -> float:
         """The workload's loss over these rows without learning from them."""
-        logits, targets = self.logits(examples), self._targets(examples)
+        logits, targets = self.logits(examples), self._encoder.targets(examples).cpu()
         return float(guarded("loss", self.workload, lambda _: self.loss(logits, targets), examples))
 
 
@@ -268,24 +252,6 @@ def _meaning(shape: tuple[int, ...]) -> str:
 
 def _remedy(shape: tuple[int, ...]) -> str:
     return "End its forward with .squeeze(1)." if len(shape) == 1 else f"Let its last layer have {shape[1]} outputs."
-
-
-def _check_encoded(workload: Workload, encoded: Encoded, *, num_rows: int) -> None:
-    """Every tensor has a row for each row; else the network would fail further on, in words about matrices."""
-    for name, tensor in encoded.items():
-        if len(tensor) != num_rows:
-            found = definition(workload, "encode")
-            raise StepFaultError(
-                f"encode gives {name!r} with {len(tensor)} rows for {num_rows}"
-                f"{'' if found is None else f' ({found})'}; give one for each. {NEXT}"
-            )
-
-
-def on_device(encoded: Encoded, device: str) -> Mapping[str, torch.Tensor]:
-    """The same tensors on the device that the network is on."""
-    if device == "cpu":  # where encode makes them; even to be told to stay takes each a call
-        return encoded
-    return {name: tensor.to(device) for name, tensor in encoded.items()}
 
 
 def _derived_seed(*parts: int) -> int:

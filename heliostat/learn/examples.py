@@ -54,6 +54,11 @@ class Examples:
         """How many examples there are."""
         return len(self.labels)
 
+    @property
+    def num_bytes_a_row(self) -> float:
+        """How much memory the prepared columns of one row take."""
+        return sum(values.nbytes for values in self.batch.values()) / max(self.num_rows, 1)
+
     def take(self, rows: NDArray[np.int64]) -> "Examples":
         """These rows alone, as copies."""
         batch = {name: values[rows] for name, values in self.batch.items()}

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from heliostat.errors import BundleError, SettingsError
-from heliostat.learn.epochs import forward, on_device
+from heliostat.learn.encoder import on_device
+from heliostat.learn.epochs import forward
 from heliostat.learn.objective import outputs_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.state import Tensors

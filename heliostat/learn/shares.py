@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
 
@@ -13,26 +14,52 @@ from heliostat.learn import parallel
 from heliostat.learn.examples import Examples
 from heliostat.learn.prepare import HIDDEN_SHARE, UNKNOWN_CODE
 
-# Taking many rows in one go takes as long as taking a batch; more of them would take more memory.
+# Taking or encoding many rows in one go takes as long as a batch does; more of them would take more memory.
 ROWS_AT_ONCE = 8192
+BYTES_AT_ONCE = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """One worker's rows of one batch of `num_rows`; `weight` makes the mean over workers the mean over the batch."""
+    """One worker's rows of one batch of `num_rows_of_all`; `weight` makes the mean over workers that over the batch.
 
-    examples: Examples
+    They lie in `block` from `start` on; `ends` are where they and those of the batches after them end there, as far as
+    they are at hand.
+    """
+
+    block: Examples
+    start: int
+    ends: Sequence[int]
     weight: float
-    num_rows: int
+    num_rows_of_all: int
 
-    def pieces(self, most: int) -> list[Examples]:
+    @property
+    def end(self) -> int:
+        """Where the rows end in the block."""
+        return self.ends[0]
+
+    @property
+    def num_rows(self) -> int:
+        """How many are this worker's."""
+        return self.end - self.start
+
+    @cached_property
+    def examples(self) -> Examples:
+        """The rows of this worker, not copied."""
+        return self.block.part(self.start, self.end)
+
+    def pieces(self, most: int) -> "list[Share]":
         """The rows in at most so many pieces of nearly equal size; all in one where there is one row or none."""
         if most > 1:
             # As many on every worker, or one would wait for another's; and none of one row, which has no variance.
-            most = min(most, self.num_rows // (2 * parallel.num_ranks()), self.examples.num_rows)
+            most = min(most, self.num_rows_of_all // (2 * parallel.num_ranks()), self.num_rows)
         if most <= 1:
-            return [self.examples]
-        return [self.examples.take(part) for part in np.array_split(np.arange(self.examples.num_rows), most)]
+            return [self]
+        ends = [self.start + self.num_rows * number // most for number in range(most + 1)]
+        return [
+            replace(self, start=start, ends=(end,), weight=self.weight * (end - start) / self.num_rows)
+            for start, end in pairwise(ends)
+        ]
 
 
 class Feed(Protocol):
@@ -74,7 +101,7 @@ def shares(
     random = np.random.default_rng(list(seeds))
     # Of nearly equal size: a small last batch would have a noisier gradient than the others.
     batches = np.array_split(random.permutation(examples.num_rows), num_batches)
-    num_at_once = max(1, ROWS_AT_ONCE // len(batches[0]))
+    num_at_once = max(1, rows_at_once(examples.num_bytes_a_row) // len(batches[0]))
     for first in range(0, num_batches, num_at_once):
         some = batches[first : first + num_at_once]
         hidden = random.random((sum(map(len, some)), len(examples.batch))) < HIDDEN_SHARE
@@ -93,7 +120,12 @@ def _taken(examples: Examples, batches: Sequence[NDArray[np.int64]], hidden: NDA
     for column, values in enumerate(taken.batch.values()):
         if values.dtype.kind in "iu":
             values[hidden[places, column]] = UNKNOWN_CODE
-    ends = np.cumsum([0, *map(len, own)])
-    for batch, (start, end) in zip(batches, pairwise(ends), strict=True):
-        weight = int(end - start) * num_ranks / len(batch)
-        yield Share(examples=taken.part(int(start), int(end)), weight=weight, num_rows=len(batch))
+    ends = np.cumsum([0, *map(len, own)]).tolist()
+    for number, (batch, (start, end)) in enumerate(zip(batches, pairwise(ends), strict=True), start=1):
+        weight = (end - start) * num_ranks / len(batch)
+        yield Share(block=taken, start=start, ends=ends[number:], weight=weight, num_rows_of_all=len(batch))
+
+
+def rows_at_once(num_bytes_a_row: float) -> int:
+    """How many rows of so many bytes to take or encode in one go."""
+    return int(min(ROWS_AT_ONCE, BYTES_AT_ONCE // max(num_bytes_a_row, 1)))

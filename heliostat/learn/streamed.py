@@ -96,12 +96,12 @@ class Stream:
     def _parted(self, portion: Portion, table: pa.Table) -> Iterator[tuple[int, Share]]:
         window = portion.window
         sizes, totals = window.batch_sizes(portion.lanes), window.batch_sizes(range(self.num_lanes))
-        examples, end = _examples(table, self.preparation), 0
+        examples, ends = _examples(table, self.preparation), [0, *np.cumsum(sizes).tolist()]
         for number, (size, total) in enumerate(zip(sizes.tolist(), totals.tolist(), strict=True)):
-            start, end = end, end + size
             weight = size * parallel.num_ranks() / total
-            part = examples.part(start, end)
-            yield window.first_batch + number, Share(examples=part, weight=weight, num_rows=total)
+            start, following = ends[number], ends[number + 1 :]
+            share = Share(block=examples, start=start, ends=following, weight=weight, num_rows_of_all=total)
+            yield window.first_batch + number, share
 
 
 def _gathered(tables: Iterator[pa.Table], num_rows: int) -> pa.Table:

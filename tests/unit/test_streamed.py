@@ -120,7 +120,7 @@ def test_however_many_workers_share_the_lanes_the_batches_are_the_same(small_win
             keys = keys_of(share)
             found.setdefault(number, []).extend(keys)
             weights.setdefault(number, []).append(share.weight)
-            assert share.weight == pytest.approx(len(keys) * num_ranks / share.num_rows)
+            assert share.weight == pytest.approx(len(keys) * num_ranks / share.num_rows_of_all)
     assert {number: sorted(keys) for number, keys in found.items()} == whole
     # Their mean over workers is one, so that the mean of gradients is that of the batch.
     assert all(np.mean(each) == pytest.approx(1) for each in weights.values())
