@@ -44,6 +44,8 @@ def client_environment(settings: Settings) -> dict[str, str]:
         "RAY_DEDUP_LOGS": "0",
         # `fit` prints its table of usage otherwise, and nothing may leave this machine unasked.
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray Tune prints a box otherwise that names a folder for TensorBoard which is gone when the search ends.
+        "RAY_AIR_NEW_OUTPUT": "0",
     }
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -50,12 +51,25 @@ class Room:
 
 
 class FillingScheduler(ASHAScheduler):
-    """Successive halving that pauses a trial after an epoch when others need what it takes, and goes on later."""
+    """Successive halving that pauses a trial after an epoch when others need what it takes, and goes on later.
 
-    def __init__(self, room: Room, **options: Any) -> None:
+    Has Ray store the search as soon as a trial ends: by itself it does so every ten seconds, and a killed search would
+    do again what ended since. Keeps in the file `kept_in` what trials are compared with, which Ray forgets.
+    """
+
+    def __init__(self, room: Room, *, kept_in: str, **options: Any) -> None:
         super().__init__(**options)
         self.room = room
+        self.kept_in = Path(kept_in)
         self.num_pauses = 0
+        self._has_news = self._is_restored = False
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Told by Ray of each new trial, and of all there were where a search goes on."""
+        if not self._is_restored and self.kept_in.exists():
+            self.restore(str(self.kept_in))
+        self._is_restored = True
+        super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """ASHA's decision, but a pause where a trial that should go on has no room."""
@@ -68,8 +82,17 @@ class FillingScheduler(ASHAScheduler):
         print("a trial is paused: others need the room", flush=True)
         return TrialScheduler.PAUSE
 
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Told by Ray when a trial ends, before it counts as ended."""
+        super().on_trial_complete(tune_controller, trial, result)
+        self._has_news = True
+
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """A trial that waits, where there is room for it."""
+        """A trial that waits, where there is room for it; asked in every turn of Ray's loop."""
+        if self._has_news:
+            self._has_news = False
+            self._keep()
+            tune_controller.checkpoint(force=True)
         chosen = super().choose_trial_to_run(tune_controller)
         if chosen is None or chosen.status == Trial.PENDING:
             return chosen
@@ -78,6 +101,11 @@ class FillingScheduler(ASHAScheduler):
             return None
         self.room.looked_away()
         return chosen
+
+    def _keep(self) -> None:
+        unfinished = self.kept_in.with_suffix(".new")
+        self.save(str(unfinished))
+        unfinished.replace(self.kept_in)
 
 
 class FillingSearch(OptunaSearch):

@@ -37,6 +37,7 @@ from jobs.train import FitFailedError, fit_run, started
 
 MAX_LOST_WORKERS = 3
 BEST = "-best"
+COMPARED_FILE = "compared"  # in the search's folder, of which Ray copies .json and .pkl about
 
 
 def tune_workload(job: _entry.Job) -> _entry.Result:
@@ -111,7 +112,7 @@ def _search(job: _entry.Job, run: FitRun, chosen: Parts, tuning: Tuning) -> tune
         return tune.Tuner.restore(path, trainable=trainable, resume_errored=True).fit()
     tuner = tune.Tuner(
         trainable,
-        tune_config=_tune_config(job.workload, tuning, uses_gpu=uses_gpu),
+        tune_config=_tune_config(job.workload, tuning, uses_gpu=uses_gpu, kept_in=f"{path}/{COMPARED_FILE}"),
         run_config=tune.RunConfig(
             name=run.run_id,
             storage_path=str(job.settings.runs_dir),
@@ -132,7 +133,7 @@ def _search(job: _entry.Job, run: FitRun, chosen: Parts, tuning: Tuning) -> tune
     return tuner.fit()
 
 
-def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool) -> tune.TuneConfig:
+def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool, kept_in: str) -> tune.TuneConfig:
     mode = "max" if _tuning.is_higher_better(tuning) else "min"
     demand = Demand(
         per_trial=1.0 if uses_gpu else resources.TUNE_CPUS_PER_TRIAL,
@@ -153,6 +154,7 @@ def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool) -> tune.
         search_alg=ConcurrencyLimiter(searcher, max_concurrent=tuning.max_concurrent),
         scheduler=FillingScheduler(
             Room(demand, uses_gpu=uses_gpu),
+            kept_in=kept_in,
             time_attr=_tuning.EPOCHS,
             metric=_tuning.SCORE,
             mode=mode,
