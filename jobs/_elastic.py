@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller.state import RunningState, SchedulingState
 from ray.train.v2._internal.execution.scaling_policy import ElasticScalingPolicy
 from ray.train.v2.api.config import ScalingConfig
@@ -53,8 +55,17 @@ class FreeRoomPolicy(ElasticScalingPolicy):
         return min(fit + self._num_unseen, allowed, self.scaling_config.max_workers)
 
 
+# Each is a process of its own with all of Ray Data imported. Rows come to workers on another way (`_shards`), and a run
+# is a job: when it ends, however it ends, Ray frees its workers' places without a cleaner.
+IDLE_HERE = (DatasetsCallback, PlacementGroupCleanerCallback)
+
+
 class RoomTrainer(TorchTrainer):
     """A TorchTrainer whose elastic size follows what is free, and which starts no worker again for a fault it told."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        made: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]  # V2's
+        return [each for each in made if not isinstance(each, IDLE_HERE)]
 
     def _initialize_and_run_controller(self, **given: Any) -> Any:
         scaling: Any = self.scaling_config

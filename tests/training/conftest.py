@@ -56,6 +56,15 @@ class Note:
     batch: str
 
 
+def _parent(path: Path) -> int:
+    """The process that started this one; 0 once it is gone."""
+    try:
+        fields = path.read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[1])
+
+
 @dataclass
 class Nodes:
     """A head without CPUs, and nodes of one CPU each; runs on them, each a driver process of its own."""
@@ -106,6 +115,15 @@ class Nodes:
             self.tell("add")
         while self.tell("count")["num_nodes"] > num_nodes:
             self.tell("lose")
+
+    def process(self, title: str) -> int:
+        """The one process of this cluster whose title begins so."""
+        parents = {int(path.parent.name): _parent(path) for path in Path("/proc").glob("[0-9]*/stat")}
+        below = {self._keeper.pid}
+        while more := {pid for pid, parent in parents.items() if parent in below} - below:
+            below |= more
+        [found] = [pid for pid in below if command_of(pid).startswith(title)]
+        return found
 
     def start(self, run_id: str, module: str) -> subprocess.Popen:
         """The driver of a run; the same name again goes on with it."""

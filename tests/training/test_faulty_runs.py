@@ -32,6 +32,22 @@ def test_a_fault_on_one_of_two_workers_ends_both_at_once_with_its_sentence(nodes
 
 
 @pytest.mark.ray
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("exit@1", "encode failed with SystemExit: the scale ends here on the row with key '2024-"),
+        ("memory@1", "encode failed with MemoryError: Unable to allocate 9.00 TiB"),
+    ],
+)
+def test_a_worker_that_would_leave_and_one_without_memory_end_both_at_once_too(nodes, word, said):
+    nodes.have(2)
+    sentence, num_starts = told(nodes, f"faulty-{word[:-2]}", "tests.toy_faulty_pair", word)
+    assert sentence.startswith(said)
+    assert "(tests/toy_faulty.py, line " in sentence
+    assert num_starts == 1
+
+
+@pytest.mark.ray
 def test_a_process_that_ends_by_itself_at_one_place_is_told_with_that_place(nodes):
     nodes.have(2)
     sentence, num_starts = told(nodes, "faulty-end", "tests.toy_faulty", "end")

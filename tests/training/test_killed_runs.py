@@ -78,6 +78,24 @@ def test_a_run_whose_driver_is_killed_goes_on_under_its_name_even_from_half_a_li
 
 
 @pytest.mark.ray
+def test_a_run_whose_controller_is_killed_leaves_its_place_and_goes_on_under_its_name(nodes, alone):
+    nodes.have(1)
+    nodes.forget()
+    run = nodes.start("controller", MODULE)
+    nodes.after_steps(NUM_STEPS_BEFORE, of=nodes.next_step(after=0, alive=run).pid)
+    os.kill(nodes.process("ray::TrainController"), signal.SIGKILL)
+    assert run.wait(timeout=120) != 0
+    started_s, num_seen = time.monotonic(), len(nodes.notes())
+    run = nodes.start("controller", MODULE)
+    nodes.next_step(after=num_seen, alive=run)  # the only CPU is free again
+    back_s = time.monotonic() - started_s
+    assert weights(nodes.result("controller", run)) == weights(alone.fitted)
+    steps = alone.done_again(nodes.notes())
+    print({"fault": "controller killed", "back_s": back_s, "steps_done_again": steps})
+    assert max(steps) <= 2 * INTERVAL_STEPS
+
+
+@pytest.mark.ray
 def test_a_run_whose_node_is_lost_goes_on_on_another(nodes, alone):
     nodes.have(1)
     nodes.forget()

@@ -12,6 +12,7 @@ import pytest
 from tests.training.conftest import ROOT
 
 MODULE = "tests.toy_long"
+SEARCHED = "tests.toy_tuned_trees"
 AS_OF = "2024-03-01"
 
 
@@ -28,16 +29,18 @@ def started(installation):
         "COLUMNS": "120",
     }
 
-    def start(run_id: str, *, stdout: int, as_of: str = AS_OF) -> subprocess.Popen:
-        command = [sys.executable, "-m", "jobs.train", MODULE, "--as-of", as_of, "--run", run_id]
+    def start(
+        run_id: str, *, stdout: int, as_of: str = AS_OF, verb: str = "train", module: str = MODULE
+    ) -> subprocess.Popen:
+        command = [sys.executable, "-m", f"jobs.{verb}", module, "--as-of", as_of, "--run", run_id]
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, stderr=subprocess.STDOUT)
 
     return start
 
 
-def on_terminal(start, run_id: str) -> tuple[int, str]:
+def on_terminal(start, run_id: str, **options: str) -> tuple[int, str]:
     own, end = pty.openpty()
-    process = start(run_id, stdout=end)
+    process = start(run_id, stdout=end, **options)
     os.close(end)
     said = b""
     while True:
@@ -78,3 +81,21 @@ def test_a_job_that_fails_says_why_and_gives_its_code(started):
     said = process.communicate(timeout=300)[0].decode()
     assert process.returncode == 1
     assert "was started as of 2024-03-01" in said
+
+
+@pytest.mark.ray
+def test_a_search_over_trees_shows_a_bar_on_a_terminal_and_ends_with_its_table_and_its_versions(installation, started):
+    installation.run("deploy", SEARCHED, "--clock", "replayed")
+    installation.run("ingest", SEARCHED, "--until", AS_OF)
+    code, shown = on_terminal(started, "searched", verb="tune", module=SEARCHED)
+    assert code == 0, shown[-3000:]
+    assert "\x1b[?25l" in shown  # the cursor is hidden while there is a bar
+    told = lines(shown)
+    assert not [line for line in told if "Configuration for experiment" in line or "TensorBoard" in line]
+    [head] = [number for number, line in enumerate(told) if "4 trials of searched, by loss on later rows" in line]
+    table = told[head + 1 : head + 6]
+    assert table[0].split() == ["trial", "score", "epochs", "trees.depth", "trees.learning_rate", "trees.row_share"]
+    assert sorted(line.split()[0] for line in table[1:]) == ["1", "2", "3", "4"]
+    result = json.loads(told[-1])
+    assert (result["num_trials"], len(result["versions"])) == (4, 2)
+    assert set(result["best"]["configuration"]) == {"trees.depth", "trees.learning_rate", "trees.row_share"}
