@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from ray import tune
 
 from cluster.resources import BATCH_NICENESS
@@ -20,13 +21,14 @@ from heliostat.learn.fit import fit
 from heliostat.learn.fit_trees import fit_trees
 from heliostat.learn.network_answers import NetworkAnswers
 from heliostat.learn.objective import objective_of
+from heliostat.learn.portions import in_portions, most_rows, piece_rows
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.row_checks import days
 from heliostat.learn.rows import LABEL, ordered
 from heliostat.learn.state import FitState, Tensors
 from heliostat.learn.tuned import configured
 from heliostat.metrics import Metric
-from heliostat.workload import Workload, load
+from heliostat.workload import Encoded, Workload, load
 
 LOSS = "validation_loss"
 SCORE = "score"  # what trials are compared by: of the epoch that a fit would keep if it ended now
@@ -60,7 +62,10 @@ def _told(workload: Workload, error: BaseException) -> str | None:
     if isinstance(error, TrainingError | ContractError | WorkloadError):
         return str(error)
     if is_out_of_memory(error):
-        return f"The trial has no memory left ({error}); lower Tuning(max_concurrent), or train on a shorter window."
+        return (
+            f"The trial has no memory left ({error}); lower Tuning(max_concurrent) or the batch_size, or train on a "
+            "shorter window."
+        )
     return own_fault(workload, error)
 
 
@@ -116,10 +121,19 @@ class _Scored:
 
     def __call__(self, weights: Tensors) -> float:
         answers = NetworkAnswers(self._workload, self._preparation, weights)
-        examples = self._examples.take(np.arange(self._examples.num_rows))  # copies: `encode` may write to its batch
-        logits = answers.logits(answers.encode(examples.batch), num_rows=examples.num_rows)
-        calibration = self._objective.calibration(logits, examples.labels, blocks=self._blocks)
-        return scored(self._workload, self._metric, examples.labels, calibration.answers(logits))
+
+        def answered(start: int, end: int) -> tuple[NDArray[np.float64], Encoded]:
+            batch = self._examples.take(np.arange(start, end)).batch  # copies: `encode` may write to its batch
+            encoded = answers.encode(batch)
+            return answers.logits(encoded, num_rows=end - start), encoded
+
+        training = self._workload.training
+        portions = in_portions(
+            answered, num_rows=self._examples.num_rows, first_rows=piece_rows(training), most_rows=most_rows(training)
+        )
+        logits, labels = np.concatenate(portions), self._examples.labels
+        calibration = self._objective.calibration(logits, labels, blocks=self._blocks)
+        return scored(self._workload, self._metric, labels, calibration.answers(logits))
 
 
 def _fit_trees(workload: Workload, metric: Metric | None, train: pa.Table, validation: pa.Table, _: str) -> None:

@@ -17,12 +17,12 @@ from heliostat.learn.encoder import Encoder, Ready
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import RAISED, StepFaultError, Work, defined_at, fault, guarded
 from heliostat.learn.objective import Objective
+from heliostat.learn.portions import in_portions, most_rows, piece_rows
 from heliostat.learn.randomness import seed_all
 from heliostat.learn.shares import Feed, Share
 from heliostat.workload import Encoded, Workload
 
 WARM_UP_SHARE = 0.05
-VALIDATION_CHUNK_ROWS = 8192
 Answer = TypeVar("Answer")
 OnPause = Callable[[int, float], None]
 
@@ -208,14 +208,21 @@ class Learner:
     def logits(self, examples: Examples) -> torch.Tensor:
         """The outputs of each row without learning from it."""
         self.module.eval()
-        chunks = np.array_split(np.arange(examples.num_rows), math.ceil(examples.num_rows / VALIDATION_CHUNK_ROWS))
+        training = self.workload.training
         with torch.inference_mode():
-            parts = [self._chunk_logits(examples.take(rows)) for rows in chunks]
-        return torch.cat(parts)
+            portions = in_portions(
+                lambda start, end: self._portion_logits(examples.take(np.arange(start, end))),
+                num_rows=examples.num_rows,
+                first_rows=piece_rows(training),
+                most_rows=most_rows(training),
+                may_halve=not self.is_sharded,
+            )
+        return torch.cat(portions)
 
-    def _chunk_logits(self, examples: Examples) -> torch.Tensor:
+    def _portion_logits(self, examples: Examples) -> tuple[torch.Tensor, Encoded]:
         encoded = self._encoder.told(examples)
-        return self._told(lambda own: self._forward(self.module, encoded, num_rows=own.num_rows), examples).cpu()
+        logits = self._told(lambda own: self._forward(self.module, encoded, num_rows=own.num_rows), examples)
+        return logits.cpu(), encoded
 
     def _forward(self, module: nn.Module, encoded: Encoded, *, num_rows: int) -> torch.Tensor:
         return forward(module, encoded, shape=(num_rows, *self.outputs))

@@ -30,6 +30,10 @@ class StepFaultError(TrainingError):
     """Something in the rows of one step, which other workers may not have seen, ends the fit."""
 
 
+class NoMemoryError(StepFaultError):
+    """The memory did not suffice for what was done at once."""
+
+
 def guarded(
     name: str, workload: Workload, work: Work[Answer], examples: Examples, *, again: Work[object] | None = None
 ) -> Answer:
@@ -56,7 +60,7 @@ def fault(
     if isinstance(error, HeliostatError) or parallel.is_lost_peer(error):
         return None
     if is_out_of_memory(error):
-        return StepFaultError(_out_of_memory(name, workload, error, num_rows=examples.num_rows))
+        return NoMemoryError(_out_of_memory(name, workload, error, num_rows=examples.num_rows))
     row = first_failing(again, examples)
     at = "" if row is None else f" on {examples.row_name(row)}"
     return StepFaultError(f"{said(name, workload, error, at=at)}. {NEXT}")
@@ -96,10 +100,15 @@ def guarded_metrics(workload: Workload) -> tuple[Metric, ...]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether this process or its device had no memory left."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError | NoMemoryError) or "allocate memory" in str(error)
 
 
 def _out_of_memory(name: str, workload: Workload, error: BaseException, *, num_rows: int) -> str:
+    if num_rows == 1:
+        return (
+            f"{said(name, workload, error)}: the memory does not suffice for a single row; make the network or what "
+            "encode gives smaller, or take a larger node."
+        )
     return (
         f"{said(name, workload, error)}: the memory does not suffice for {num_rows:,} rows at once; lower "
         f"Training(batch_size={workload.training.batch_size}), or learn from each batch in more pieces "

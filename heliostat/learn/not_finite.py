@@ -10,10 +10,10 @@ from torch import nn
 
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import RAISED, definition
+from heliostat.learn.portions import most_rows
 from heliostat.workload import Encoded, Workload
 
 Loss = Callable[[torch.Tensor, NDArray[np.float64]], torch.Tensor]
-CHUNK_ROWS = 8192
 
 
 def reason(workload: Workload, module: nn.Module, examples: Examples, *, parts: Iterator[Examples], loss: Loss) -> str:
@@ -25,7 +25,7 @@ def reason(workload: Workload, module: nn.Module, examples: Examples, *, parts: 
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         fresh = workload.model(examples.origin.preparation.sizes).eval()
         current = module.to("cpu").eval()
-        for chunk in _chunks(parts):
+        for chunk in _chunks(parts, size=most_rows(workload.training)):
             encoded = workload.encode(chunk.batch)
             found = _bad_row(workload, chunk, encoded, fresh(encoded)) or _bad_loss(
                 workload, chunk, current(encoded), loss
@@ -35,10 +35,10 @@ def reason(workload: Workload, module: nn.Module, examples: Examples, *, parts: 
     return _steep(workload, examples, loss) or _driven_too_far(workload, examples)
 
 
-def _chunks(parts: Iterator[Examples]) -> Iterator[Examples]:
+def _chunks(parts: Iterator[Examples], *, size: int) -> Iterator[Examples]:
     for part in parts:
-        for start in range(0, part.num_rows, CHUNK_ROWS):
-            yield part.take(np.arange(start, min(start + CHUNK_ROWS, part.num_rows)))
+        for start in range(0, part.num_rows, size):
+            yield part.take(np.arange(start, min(start + size, part.num_rows)))
 
 
 def _bad_row(workload: Workload, chunk: Examples, encoded: Encoded, logits: torch.Tensor) -> str | None:

@@ -16,6 +16,7 @@ from heliostat.errors import BundleError, WorkloadError
 from heliostat.learn import network_answers, source_code, trees
 from heliostat.learn.network_answers import NetworkAnswers
 from heliostat.learn.objective import Calibrated, calibration_from_json, outputs_of
+from heliostat.learn.portions import in_portions, most_rows, piece_rows
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.state import Tensors
 from heliostat.learn.trees import TreeAnswers
@@ -25,7 +26,6 @@ from heliostat.workload import Batch, Encoded, Workload
 FORMAT = 1
 KINDS = (network_answers.KIND, trees.KIND)
 SOURCE_FOLDER = "source/"
-CHUNK_ROWS = 8192
 WARM_UP_ROWS = (1, 3, 64)
 
 
@@ -110,15 +110,20 @@ class ServedModel:
 
     def logits(self, table: pa.Table) -> NDArray[np.float64]:
         """The model's own answer for each row, before calibration."""
-        if table.num_rows <= CHUNK_ROWS:
-            return self._logits(table)
-        starts = range(0, table.num_rows, CHUNK_ROWS)
-        return np.concatenate([self._logits(table.slice(start, CHUNK_ROWS)) for start in starts])
-
-    def _logits(self, table: pa.Table) -> NDArray[np.float64]:
         if not table.num_rows:
             return np.zeros((0, *outputs_of(self.workload.task)))
-        return self._answers.logits(self.encode(table), num_rows=table.num_rows)
+        training = self.workload.training
+        portions = in_portions(
+            lambda start, end: self._portion_logits(table.slice(start, end - start)),
+            num_rows=table.num_rows,
+            first_rows=piece_rows(training),
+            most_rows=most_rows(training) if self.kind == network_answers.KIND else None,
+        )
+        return np.concatenate(portions)
+
+    def _portion_logits(self, table: pa.Table) -> tuple[NDArray[np.float64], Encoded]:
+        encoded = self.encode(table)
+        return self._answers.logits(encoded, num_rows=table.num_rows), encoded
 
     def answers(self, table: pa.Table) -> NDArray[np.float64]:
         """The answer to each normalised row, as the workload's task has them, in the order of the rows."""

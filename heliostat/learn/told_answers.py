@@ -12,7 +12,7 @@ from heliostat.learn.examples import Examples, Origin
 from heliostat.learn.faults import RAISED, fault, is_out_of_memory, said
 from heliostat.learn.network_answers import KIND
 from heliostat.learn.rows import EVENT_AT, KEY
-from heliostat.learn.served_model import CHUNK_ROWS, ServedModel
+from heliostat.learn.served_model import ServedModel
 
 Values = NDArray[np.float64]
 
@@ -44,9 +44,8 @@ def told_answers(
 def _told(model: ServedModel, seen: pa.Table, rows: pa.Table, error: BaseException) -> str | None:
     if is_out_of_memory(error):
         return (
-            f"{said('the network', model.workload, error)}: the memory does not suffice for "
-            f"{min(CHUNK_ROWS, seen.num_rows):,} rows at once; take a larger node, or make the network or what encode "
-            "gives smaller, and train again."
+            f"{said('the network', model.workload, error)}: the memory does not suffice for a single row; take a "
+            "larger node, or make the network or what encode gives smaller, and train again."
         )
     known = rows.select([name for name in (KEY, EVENT_AT) if name in rows.column_names])
     examples = Examples(

@@ -63,7 +63,7 @@ def job(first_run, fitted, tmp_path):
         ("exit", rf"Version 5 cannot answer: encode failed with SystemExit: the scale ends here {ROW}"),
         ("network", r"Version 5 cannot answer: the network failed with RuntimeError: no such site "),
         ("metric", r"metric 'cost' failed with ZeroDivisionError: no machine failed "),
-        ("memory", r"Version 5 cannot answer: .*: the memory does not suffice for \d+ rows at once; take a larger "),
+        ("memory", r"Version 5 cannot answer: .*: the memory does not suffice for a single row; take a larger "),
     ],
 )
 def test_code_that_fails_once_it_is_judged_is_told_with_its_line_and_changes_no_champion(job, fails, word, pattern):
