@@ -6,6 +6,8 @@ ask again and again for more workers than there is room for, and none would begi
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ray.train.torch import TorchTrainer
@@ -18,6 +20,7 @@ from ray.train.v2.api.config import ScalingConfig
 from cluster import idle
 from heliostat.learn.room import workers_that_fit
 from jobs._giving_up import TellingFailurePolicy
+from jobs._run_folder import newest_checkpoint
 
 FreeByNode = Mapping[str, Mapping[str, float]]
 
@@ -70,7 +73,10 @@ class RoomTrainer(TorchTrainer):
     def _initialize_and_run_controller(self, **given: Any) -> Any:
         scaling: Any = self.scaling_config
         running: Any = self.run_config
-        given["failure_policy"] = TellingFailurePolicy(running.failure_config)
+        run_dir = Path(running.storage_path) / running.name
+        given["failure_policy"] = TellingFailurePolicy(
+            running.failure_config, reached=partial(newest_checkpoint, run_dir)
+        )
         if scaling.elasticity_enabled:
             given["scaling_policy"] = FreeRoomPolicy(scaling)
         return super()._initialize_and_run_controller(**given)  # type: ignore[misc]  # V2's; the annotations are V1's

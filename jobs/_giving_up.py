@@ -1,11 +1,12 @@
 """Why Ray Train ends a run: at once where a worker told a fault that would come again, else after starts in vain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.exceptions import OutOfMemoryError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 from ray.train.v2._internal.execution.failure_handling import DefaultFailurePolicy, FailureDecision
+from ray.train.v2.api.config import FailureConfig
 
 from heliostat.errors import ContractError, HeliostatError, TrainingError, WorkloadError
 from heliostat.learn.attempts import Attempt, last_places
@@ -19,12 +20,24 @@ LESS_MEMORY = (
 
 
 class TellingFailurePolicy(DefaultFailurePolicy):
-    """Ray's policy, but what a worker says of the rows or the code ends the run: the same would come again."""
+    """Ray's policy, but what a worker says of the rows or the code ends the run: the same would come again.
+
+    And losses of workers count only since the run last came further: `reached` names its newest whole checkpoint. A
+    long run on nodes that others take away loses more workers than that, and yet comes to its end.
+    """
+
+    def __init__(self, failure_config: FailureConfig, *, reached: Callable[[], str | None]) -> None:
+        super().__init__(failure_config)
+        self._reached = reached
+        self._last_reached = reached()
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
         """Ray's decision, or the end."""
         if any(isinstance(cause, COMES_AGAIN) for cause in causes(training_failed_error).values()):
             return FailureDecision.RAISE
+        reached = self._reached()
+        if reached not in (None, self._last_reached):
+            self._last_reached, self._worker_group_failures = reached, 0
         return super().make_decision(training_failed_error)
 
 
@@ -46,23 +59,17 @@ def given_up(run_id: str, error: BaseException, attempts: Sequence[Attempt] = ()
     told = [str(cause).strip() for cause in found.values() if isinstance(cause, HeliostatError)]
     if told:
         return told[0]
+    end = f"The run {run_id!r} was given up after {MAX_WORKER_FAILURES} new starts that came no further"
     if any(_is_memory(cause) for cause in found.values()):
-        return (
-            f"The run {run_id!r} was given up after {MAX_WORKER_FAILURES} new starts: the node has too little memory "
-            f"for its workers{_at(attempts, found)}. {LESS_MEMORY}."
-        )
+        return f"{end}: the node has too little memory for its workers{_at(attempts, found)}. {LESS_MEMORY}."
     if place := _at(attempts, found):
         return (
-            f"The run {run_id!r} was given up after {MAX_WORKER_FAILURES} new starts: its worker's process ended"
-            f"{place}, without an exception. Look there for os._exit or for a library that crashes; if the kernel "
-            f"killed it for its memory: {LESS_MEMORY[0].lower()}{LESS_MEMORY[1:]}."
+            f"{end}: its worker's process ended{place}, without an exception. Look there for os._exit or for a "
+            f"library that crashes; if the kernel killed it for its memory: {LESS_MEMORY[0].lower()}{LESS_MEMORY[1:]}."
         )
     last = next(iter(found.values()), error)
-    said = (str(last).strip().splitlines() or ["no message"])[-1]
-    return (
-        f"The run {run_id!r} was given up after {MAX_WORKER_FAILURES} new starts; the last worker ended with "
-        f"{type(last).__name__}: {said}. See its log on the Train page of the Ray dashboard."
-    )
+    said = f"{type(last).__name__}: {(str(last).strip().splitlines() or ['no message'])[-1]}"
+    return f"{end}; the last worker ended with {said}. Its log is on the Train page of Ray's dashboard."
 
 
 def _is_memory(cause: BaseException) -> bool:

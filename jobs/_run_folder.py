@@ -30,6 +30,15 @@ def mend(run_dir: Path) -> None:
     os.replace(mended, listed)
 
 
+def newest_checkpoint(run_dir: Path) -> str | None:
+    """The name of the run's newest checkpoint that is whole; None while it has none, or the list is being written."""
+    listed = run_dir / LIST_FILE
+    if not listed.exists() or not _is_whole(listed):
+        return None
+    newest = json.loads(listed.read_text())["latest_checkpoint_result"]
+    return None if newest is None else str(newest["checkpoint_dir_name"])
+
+
 def _is_whole(listed: Path) -> bool:
     try:
         json.loads(listed.read_text())

@@ -22,6 +22,7 @@ from cluster import resources, submit
 from heliostat.declared.training import Training
 from heliostat.declared.tuning import Value
 from heliostat.errors import HeliostatError, TrainingError
+from heliostat.learn.source_code import collect
 from heliostat.learn.tuned import kept
 from heliostat.store import staged
 from heliostat.workload import Workload
@@ -110,7 +111,7 @@ def started(
     is_turn: bool = False,
     verb: str = "train",
 ) -> FitRun:
-    """The run as it was first started under that name: an attempt that goes on must see the same rows."""
+    """The run as it was first started under that name: an attempt that goes on must see the same rows and code."""
     name = job.workload.name
     params = {
         "as_of": as_of.isoformat(),
@@ -121,12 +122,18 @@ def started(
         "shut_out": screened(job, as_of=as_of),
         "configuration": _tuned_before(job),
         "code_revision": submit.code_revision(submit.code_package()),
+        "source": collect(job.module).digest,
     }
     run = job.catalog.start_run(run_id, name, job=verb, params=params, by=job.by, at=datetime.now(UTC))
     if run.params["as_of"] != params["as_of"]:
         raise TrainingError(
             f"The run {run_id!r} was started as of {run.params['as_of']}, not {params['as_of']}; "
             "give another name with --run, or the same instant to go on."
+        )
+    if run.params.get("source", params["source"]) != params["source"]:
+        raise TrainingError(
+            f"The run {run_id!r} was started with another {job.module} than there is now, or other modules that it "
+            "imports, and what it did so far came of those; give another name with --run, or put them back to go on."
         )
     return FitRun(
         run_id=run_id,

@@ -51,6 +51,17 @@ def test_a_failed_run_ends_with_the_sentence_and_the_champion_is_untouched(stage
     assert (stage.catalog.aliases("toy"), stage.catalog.versions("toy"), stage.catalog.route("toy")) == before
 
 
+@pytest.mark.parametrize("verb", [train.train, tune.tune_workload])
+def test_a_run_does_not_go_on_with_other_code_under_its_name(stage, verb):
+    own = job(stage, "tests.toy_broken", run="changed")
+    train.started(own, run_id="changed", as_of=AS_OF)
+    again = train.started(own, run_id="changed", as_of=AS_OF)
+    assert again.run_id == "changed"
+    changed = job(stage, "tests.toy_tuned", run="changed")
+    with pytest.raises(TrainingError, match=r"'changed' was started with another tests.toy_tuned than there is now"):
+        verb(replace(changed, workload=replace(changed.workload, name="toy")))
+
+
 def test_a_run_that_succeeds_registers_what_it_fitted(stage):
     result = train.train(job(stage, "tests.toy_quick", run="well"))
     assert len(result["versions"]) == 4
@@ -109,7 +120,10 @@ class LostError(TrainingFailedError):
             WorkerHealthCheckFailedError("gone", ray.exceptions.RayActorError()),
             r"its worker's process ended once in encode, after step 7, without an exception\. Look there for os._exit",
         ),
-        (KeyError("gone"), "given up after 5 new starts; the last worker ended with KeyError: 'gone'"),
+        (
+            KeyError("gone"),
+            "5 new starts that came no further; the last worker ended with KeyError: 'gone'",
+        ),
     ],
 )
 def test_what_ray_gives_up_for_is_one_sentence(cause, pattern):
@@ -125,9 +139,23 @@ def test_what_ray_gives_up_for_is_one_sentence(cause, pattern):
     [(TrainingError("told"), FailureDecision.RAISE), (KeyError("lost"), FailureDecision.RETRY)],
 )
 def test_what_a_worker_told_ends_the_run_without_a_new_start(cause, decision):
-    policy = TellingFailurePolicy(FailureConfig(max_failures=5))
+    policy = TellingFailurePolicy(FailureConfig(max_failures=5), reached=lambda: None)
     error = WorkerGroupError("failed", {0: RuntimeError("peer"), 1: UserExceptionWithTraceback(cause, "a traceback")})
     assert policy.make_decision(error) is decision
+
+
+def test_losses_of_workers_count_only_while_a_run_comes_no_further():
+    reached = ["checkpoint_1"]
+    policy = TellingFailurePolicy(FailureConfig(max_failures=2), reached=lambda: reached[-1])
+    lost = WorkerGroupError("failed", {0: ray.exceptions.RayActorError()})
+    for number in range(2, 12):  # a run on nodes that others take away
+        assert policy.make_decision(lost) is FailureDecision.RETRY
+        reached.append(f"checkpoint_{number}")
+    assert [policy.make_decision(lost) for _ in range(3)] == [
+        FailureDecision.RETRY,
+        FailureDecision.RETRY,
+        FailureDecision.RAISE,
+    ]
 
 
 def test_a_search_without_rows_ends_with_the_sentence(stage):
@@ -176,12 +204,17 @@ def test_a_search_whose_rows_do_not_fit_the_contract_ends_in_the_catalog_too(sta
     assert stage.catalog.run("search").status == "failed"
 
 
-@pytest.mark.parametrize(("verb", "work"), [("_search", tune.tune_workload), ("_run_train", train.train)])
-def test_what_breaks_a_run_off_ends_it_with_its_reason_and_the_same_name_goes_on(stage, monkeypatch, verb, work):
+@pytest.mark.parametrize(
+    ("verb", "work", "module"),
+    [("_search", tune.tune_workload, "tests.toy_tuned"), ("_run_train", train.train, "tests.toy_quick")],
+)
+def test_what_breaks_a_run_off_ends_it_with_its_reason_and_the_same_name_goes_on(
+    stage, monkeypatch, verb, work, module
+):
     def broken(*_):
         raise TuneError("Traceback\n  ...\nOSError: No space left on device")
 
-    own = job(stage, "tests.toy_tuned", run="broken-off")
+    own = job(stage, module, run="broken-off")
     own = replace(own, workload=replace(own.workload, name="toy"))
     with monkeypatch.context() as patch:
         patch.setattr(tune if work is tune.tune_workload else train, verb, broken)
@@ -191,7 +224,8 @@ def test_what_breaks_a_run_off_ends_it_with_its_reason_and_the_same_name_goes_on
             work(own)
     run = stage.catalog.run("broken-off")
     assert (run.status, run.result) == ("failed", {"run": "broken-off", "error": str(caught.value)})
-    train.train(job(stage, "tests.toy_quick", run="broken-off"))
+    monkeypatch.setattr(tune, "_searched", lambda *_: {"versions": []})
+    work(own)
     assert stage.catalog.run("broken-off").status == "succeeded"
 
 

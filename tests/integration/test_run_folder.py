@@ -13,7 +13,7 @@ from ray.train.v2.api.config import CheckpointConfig
 
 from jobs._fitting import fit_candidates
 from jobs._progress import read_kept
-from jobs._run_folder import LIST_FILE, mend
+from jobs._run_folder import LIST_FILE, mend, newest_checkpoint
 from tests.ray_train import Attempts
 
 
@@ -71,3 +71,10 @@ def test_a_whole_list_and_a_run_that_never_began_are_left_alone(run_dir, tmp_pat
     assert (run_dir / LIST_FILE).read_text() == told
     mend(tmp_path / "never")
     assert not (tmp_path / "never").exists()
+
+
+def test_the_newest_checkpoint_is_told_where_the_list_of_them_is_whole(run_dir, tmp_path):
+    assert newest_checkpoint(run_dir) is None  # half a list
+    mend(run_dir)
+    assert newest_checkpoint(run_dir) == max(path.name for path in run_dir.glob("checkpoint_0*"))
+    assert newest_checkpoint(tmp_path / "nothing") is None

@@ -52,6 +52,6 @@ def test_a_process_that_ends_by_itself_at_one_place_is_told_with_that_place(node
     nodes.have(2)
     sentence, num_starts = told(nodes, "faulty-end", "tests.toy_faulty", "end")
     place = "6 times in a row in encode (tests/toy_faulty.py, line "
-    assert f"was given up after 5 new starts: its worker's process ended {place}" in sentence
+    assert f"was given up after 5 new starts that came no further: its worker's process ended {place}" in sentence
     assert "after step 0 of candidate 'all', without an exception. Look there for os._exit" in sentence
     assert num_starts == 6
