@@ -18,19 +18,19 @@ class Idle:
     num_waiting: int
 
 
-def reason_to_wait(num_free: float, *, num_cpus: float) -> str | None:
-    """Why a task of so many CPUs cannot begin now, and what would let it; None where it can."""
-    if num_free >= num_cpus:
+def reason_to_wait(num_free: float, *, num_needed: float, unit: str = "CPUs") -> str | None:
+    """Why a task of so many CPUs (or GPUs) cannot begin now, and what would let it; None where it can."""
+    if num_free >= num_needed:
         return None
     return (
-        f"waiting for the pool: {num_free:.2f} CPUs are free and a task of this job takes {num_cpus}; "
+        f"waiting for the pool: {num_free:.2f} {unit} are free and a task of this job takes {num_needed}; "
         "it goes on when other work ends, a workload has fewer replicas, or the cluster gets a node."
     )
 
 
-def free_cpus() -> float:
-    """CPUs of the cluster that nobody uses, some seconds old at most; no other process is asked."""
-    return float(ray.available_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
+def free(name: str) -> float:
+    """CPUs ("CPU") or GPUs of the cluster that nobody uses, some seconds old at most; no other process is asked."""
+    return float(ray.available_resources().get(name, 0.0))  # type: ignore[no-untyped-call]
 
 
 def by_node() -> dict[str, dict[str, float]]:

@@ -75,7 +75,7 @@ def predictor_actor_options(*, num_cpus: float | None = None, num_gpus: float = 
     return {**cpus, "num_gpus": num_gpus} if num_gpus else cpus
 
 
-def train_worker_resources(*, num_gpus: float = 0.0) -> dict[str, float]:
-    """Ray Train's `resources_per_worker`."""
-    cpus = {"CPU": TRAIN_CPUS_PER_WORKER}
+def train_worker_resources(*, num_cpus: float | None = None, num_gpus: float = 0.0) -> dict[str, float]:
+    """Ray Train's `resources_per_worker`; Ray gives each worker as many threads as it has whole CPUs, at least one."""
+    cpus = {"CPU": TRAIN_CPUS_PER_WORKER if num_cpus is None else num_cpus}
     return {**cpus, "GPU": num_gpus} if num_gpus else cpus

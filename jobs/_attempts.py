@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from heliostat.errors import TrainingError
 from heliostat.learn.attempts import Attempt
 from heliostat.learn.faults import definition
 from heliostat.workload import Workload
@@ -69,12 +70,19 @@ def attempts_dir(runs_dir: str, run_id: str) -> str:
 
 @contextmanager
 def traced(directory: str | None, *, rank: int) -> Iterator[Trace]:
-    """A trace in a file of its own in that folder (None: kept by nobody), which has ended when this is left."""
+    """A trace in a file of its own in that folder (None: kept by nobody), which has ended when this is left.
+
+    TrainingError where the folder is not seen from here: checkpoints would be kept where nobody finds them.
+    """
     if directory is None:
         yield Trace(bytearray(NUM_BYTES))
         return
+    if not Path(directory).is_dir():  # the driver made it
+        raise TrainingError(
+            f"The node of worker {rank} does not see {directory}, where the run is kept: HELIOSTAT_HOME must be a "
+            "directory that all nodes share, such as a network file system mounted at the same path."
+        )
     path = Path(directory) / f"{time.time_ns()}-{rank}"
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w+b") as file:
         file.truncate(NUM_BYTES)
         with mmap.mmap(file.fileno(), NUM_BYTES) as page:

@@ -43,8 +43,8 @@ def trial(configuration: Configuration, *, module: str, device: str, train: pa.T
     A configuration that cannot be fitted, such as one whose gradients explode, is a result like any other: the worst.
     """
     os.nice(BATCH_NICENESS)
-    torch.set_num_threads(1)
     workload = load(module)
+    torch.set_num_threads(max(1, int(workload.training.cpus_per_worker or 1)))
     tuning = declared(workload)
     try:
         own = configured(workload, configuration)

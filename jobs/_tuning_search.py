@@ -17,6 +17,7 @@ from heliostat.declared.tuning import Between, OneOf
 from heliostat.learn.room import Demand
 
 FRESH_S = 1.0
+SAID_EVERY_S = 60.0
 
 
 class Room:
@@ -25,7 +26,7 @@ class Room:
     def __init__(self, demand: Demand, *, uses_gpu: bool) -> None:
         self.demand, self.uses_gpu = demand, uses_gpu
         self._seen: idle.Idle | None = None
-        self._seen_at_s = float("-inf")
+        self._seen_at_s = self._said_at_s = float("-inf")
 
     def fits(self, *, num_running: int, num_pending: int) -> int:
         """How many trials may run in all; while the cluster does not say what is free, as many as run."""
@@ -35,11 +36,25 @@ class Room:
             except RayError as error:  # too busy to answer: raised here, it would end the search
                 print(f"what is free is not known ({type(error).__name__}); no trial begins until it is", flush=True)
                 return num_running
-        return self.demand.trials_that_fit(
-            free=self._seen.num_gpus if self.uses_gpu else self._seen.num_cpus,
-            num_running=num_running,
-            # Ray counts a trial that is about to be placed among those that wait.
-            num_waiting_others=self._seen.num_waiting - num_pending,
+        free = self._seen.num_gpus if self.uses_gpu else self._seen.num_cpus
+        # Ray counts a trial that is about to be placed among those that wait.
+        num_waiting_others = self._seen.num_waiting - num_pending
+        found = self.demand.trials_that_fit(free=free, num_running=num_running, num_waiting_others=num_waiting_others)
+        if found == num_running == 0:
+            self._say_why(free, num_waiting_others)
+        return found
+
+    def _say_why(self, free: float, num_waiting_others: int) -> None:
+        """One line a minute for as long as nothing can run."""
+        if time.monotonic() - self._said_at_s < SAID_EVERY_S:
+            return
+        self._said_at_s = time.monotonic()
+        unit = "GPUs" if self.uses_gpu else "CPUs"
+        others = f", and Ray cannot place {num_waiting_others} tasks of others" if num_waiting_others > 0 else ""
+        print(
+            f"no trial runs: {free:.2f} {unit} are free, a trial takes {self.demand.per_trial:g} and leaves "
+            f"{self.demand.kept_free:g}{others}; it goes on when there is room",
+            flush=True,
         )
 
     def looked_away(self) -> None:
@@ -47,7 +62,7 @@ class Room:
         self._seen = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_seen": None, "_seen_at_s": float("-inf")}
+        return {**self.__dict__, "_seen": None, "_seen_at_s": float("-inf"), "_said_at_s": float("-inf")}
 
 
 class FillingScheduler(ASHAScheduler):

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray.exceptions import RayError
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
@@ -22,6 +21,7 @@ from cluster import resources, submit
 from heliostat.declared.training import Training
 from heliostat.declared.tuning import Value
 from heliostat.errors import HeliostatError, TrainingError
+from heliostat.learn.room import takes_gpus
 from heliostat.learn.source_code import collect
 from heliostat.learn.tuned import kept
 from heliostat.store import staged
@@ -213,10 +213,16 @@ def _staged(run: FitRun, workload: Workload) -> staged.Staged:
 
 def _run_train(job: _entry.Job, run: FitRun) -> tuple[list[dict[str, Any]], float]:
     """What was fitted, and the CPU-seconds that it took."""
-    num_gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+    training, num_gpus = job.workload.training, _room.cluster_gpus()
+    if "network" not in job.workload.kinds:
+        training = replace(training, use_gpu=False)  # trees grow on CPUs
+    elif training.use_gpu is None:
+        _room.say_if_too_few(num_gpus=num_gpus, num_workers=training.fewest_workers)
     runs_dir = str(job.settings.runs_dir)
-    made = trainer(run, job.workload.training, runs_dir=runs_dir, num_gpus=num_gpus)
-    _room.say_if_full(num_cpus=resources.TRAIN_CPUS_PER_WORKER * job.workload.training.fewest_workers)
+    made = trainer(run, training, runs_dir=runs_dir, num_gpus=num_gpus)
+    needed = _needed_by_worker(training, num_gpus=num_gpus)
+    few = training.fewest_workers
+    _room.say_if_full(num_cpus=few * needed["CPU"], num_gpus=few * needed.get("GPU", 0.0))
     return fitted_by(made, run_id=run.run_id, runs_dir=runs_dir)
 
 
@@ -245,14 +251,15 @@ def fitted_by(made: TorchTrainer, *, run_id: str, runs_dir: str) -> tuple[list[d
 def trainer(run: FitRun, training: Training, *, runs_dir: str, num_gpus: int) -> TorchTrainer:
     """The trainer of a run, which goes on where the last one of that name stopped; a GPU each where possible."""
     mend(Path(runs_dir) / run.run_id)
-    uses_gpu = num_gpus >= training.fewest_workers
+    Path(attempts_dir(runs_dir, run.run_id)).mkdir(parents=True, exist_ok=True)
+    needed = _needed_by_worker(training, num_gpus=num_gpus)
     return RoomTrainer(
         fit_candidates,  # type: ignore[arg-type]  # Ray 2.60 passes on what rank 0 returns; its annotation lags
         train_loop_config=asdict(replace(run, attempts_dir=attempts_dir(runs_dir, run.run_id))),
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the annotations are V1's
             num_workers=training.num_workers,  # type: ignore[arg-type]
-            use_gpu=uses_gpu,
-            resources_per_worker=resources.train_worker_resources(num_gpus=1.0 if uses_gpu else 0.0),
+            use_gpu="GPU" in needed,
+            resources_per_worker=needed,
             elastic_resize_monitor_interval_s=resources.TRAIN_RESIZE_INTERVAL_S,
         ),
         run_config=RunConfig(
@@ -262,6 +269,12 @@ def trainer(run: FitRun, training: Training, *, runs_dir: str, num_gpus: int) ->
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     )
+
+
+def _needed_by_worker(training: Training, *, num_gpus: int) -> dict[str, float]:
+    """What each worker takes of a cluster that has so many GPUs."""
+    uses_gpu = takes_gpus(training.use_gpu, num_workers=training.fewest_workers, num_gpus=num_gpus)
+    return resources.train_worker_resources(num_cpus=training.cpus_per_worker, num_gpus=1.0 if uses_gpu else 0.0)
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -18,16 +18,16 @@ from typing import Any
 
 import optuna
 import pyarrow as pa
-import ray
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter
 
 from cluster import resources
+from heliostat.declared.training import Training
 from heliostat.declared.tuning import Tuning
-from heliostat.learn.room import Demand
+from heliostat.learn.room import Demand, takes_gpus
 from heliostat.learn.tuned import declared_point
 from heliostat.workload import Workload
-from jobs import _entry, _tuning, _tuning_bar, _tuning_plot, _tuning_text
+from jobs import _entry, _room, _tuning, _tuning_bar, _tuning_plot, _tuning_text
 from jobs._ending import ending
 from jobs._fit_run import FitRun, known_rows
 from jobs._reached import EVENTS_DIR, ReachedFile
@@ -95,7 +95,8 @@ def _tuned_candidate(workload: Workload, rows: pa.Table, run: FitRun, *, kind: s
 
 def _search(job: _entry.Job, run: FitRun, chosen: Parts, tuning: Tuning) -> tune.ResultGrid:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # its own lines would stand between ours
-    uses_gpu = bool(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+    training = job.workload.training
+    uses_gpu = tuning.kind == "network" and takes_gpus(training.use_gpu, num_workers=1, num_gpus=_room.cluster_gpus())
     trainable = tune.with_resources(
         tune.with_parameters(
             _tuning.trial,
@@ -104,7 +105,7 @@ def _search(job: _entry.Job, run: FitRun, chosen: Parts, tuning: Tuning) -> tune
             train=chosen.train,
             validation=chosen.validation,
         ),
-        {"cpu": resources.TUNE_CPUS_PER_TRIAL, **({"gpu": 1} if uses_gpu else {})},
+        {"cpu": _trial_cpus(training), **({"gpu": 1} if uses_gpu else {})},
     )
     path = str(job.settings.runs_dir / run.run_id)
     if tune.Tuner.can_restore(path):
@@ -136,7 +137,7 @@ def _search(job: _entry.Job, run: FitRun, chosen: Parts, tuning: Tuning) -> tune
 def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool, kept_in: str) -> tune.TuneConfig:
     mode = "max" if _tuning.is_higher_better(tuning) else "min"
     demand = Demand(
-        per_trial=1.0 if uses_gpu else resources.TUNE_CPUS_PER_TRIAL,
+        per_trial=1.0 if uses_gpu else _trial_cpus(workload.training),
         kept_free=0.0 if uses_gpu else resources.TUNE_CPUS_KEPT_FREE,
         max_concurrent=tuning.max_concurrent,
     )
@@ -166,6 +167,10 @@ def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool, kept_in:
         num_samples=tuning.num_trials,
         time_budget_s=None if tuning.time_limit is None else tuning.time_limit.total_seconds(),
     )
+
+
+def _trial_cpus(training: Training) -> float:
+    return resources.TUNE_CPUS_PER_TRIAL if training.cpus_per_worker is None else training.cpus_per_worker
 
 
 def _ranked(grid: tune.ResultGrid, tuning: Tuning) -> list[dict[str, Any]]:

@@ -25,6 +25,10 @@ class Training:
     them, those drawn to know all by, and the hold-out: for tables that outgrow its memory. Every worker must have rows
     of every batch: `batch_size` is at least two for each of the most workers, four with `stream`.
 
+    `cpus_per_worker` are what a worker takes of the pool, and the whole ones of them its threads; None is half of one,
+    so that many runs fit beside replicas, and one thread. With `use_gpu` each worker waits for a GPU of its own,
+    without it none takes one; None: GPUs where the cluster has one for each worker.
+
     Probabilities of two values are made to mean what they say by a line through the logits, with `isotonic` by any
     rising curve; those of several classes by a temperature, or by a curve for each class. What is fitted again on all
     rows takes that over; without `carry_shift` a line leaves only what makes answers less sure, because the newest
@@ -51,6 +55,8 @@ class Training:
     carry_shift: bool = True
     keep_best: bool = True
     stream: bool = False
+    cpus_per_worker: float | None = None
+    use_gpu: bool | None = None
 
     def __post_init__(self) -> None:
         refuse_wrong_types(self)
@@ -70,6 +76,11 @@ class Training:
             raise WorkloadError(f"{self}: accumulate, patience and checkpoint_steps must be above 0.")
         if not 0 < self.validation_share < 0.5:
             raise WorkloadError(f"{self}: validation_share must lie between 0 and 0.5.")
+        if self.cpus_per_worker is not None and not 0 < self.cpus_per_worker < inf:
+            raise WorkloadError(f"{self}: cpus_per_worker must be above 0, such as 0.5 or 4.")
+        self._refuse_spans()
+
+    def _refuse_spans(self) -> None:
         if self.fit_time is not None and self.fit_time <= timedelta():
             raise WorkloadError(f"{self}: fit_time must be above 0; None means as long as it takes.")
         if not self.windows:

@@ -23,6 +23,11 @@ class Demand:
         return max(0, min(self.max_concurrent, num_running + more))
 
 
+def takes_gpus(use_gpu: bool | None, *, num_workers: int, num_gpus: int) -> bool:
+    """Whether workers take a GPU each in a cluster of so many: as is declared, else where there are enough."""
+    return num_gpus >= num_workers if use_gpu is None else use_gpu
+
+
 def workers_that_fit(
     free_by_node: Mapping[str, Mapping[str, float]], *, per_worker: Mapping[str, float], own_by_node: Mapping[str, int]
 ) -> int:

@@ -155,6 +155,7 @@ def test_a_worker_killed_after_every_report_ends_with_the_same_bundles(first_run
 
 
 def test_a_fit_that_was_killed_takes_its_time_once_and_not_once_an_attempt(first_run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "attempts").mkdir()
     limited = replace(first_run.run, run_id="timed", module="tests.toy_timed", attempts_dir=str(tmp_path / "attempts"))
     attempts = Attempts(tmp_path / "checkpoints", monkeypatch)
     attempts.die_after = 3  # when the first candidate is done

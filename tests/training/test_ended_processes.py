@@ -26,6 +26,7 @@ def ended(first_run, tmp_path):
     def run(word, *, num_ranks):
         (tmp_path / toy_faulty.FILE).write_text(word)
         (tmp_path / "meet").unlink(missing_ok=True)
+        (tmp_path / "attempts").mkdir(exist_ok=True)
         run = replace(
             first_run.run,
             run_id="ended",

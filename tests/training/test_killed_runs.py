@@ -15,9 +15,10 @@ MODULE = "tests.toy_long"
 NUM_KILLS = 20
 LONGEST_STEPS = 100
 NUM_STEPS_BEFORE = 300  # of the driver or the node that is lost
-# What may be done again: the steps of a checkpoint interval (10, or those of a second, which it waits for), those until
-# the controller has heard of the next checkpoint, and a step that was noted but not done.
-INTERVAL_STEPS = 10 + int(1.0 / toy_long.STEP_S)
+# What may be done again: the steps of a checkpoint interval (10, or those of a second, which it waits for), and those
+# until the controller has heard of the next checkpoint, which it asks for three times a second.
+MOST_STEPS_AGAIN = 10 + int((1.0 + 0.3) / toy_long.STEP_S)
+assert NUM_STEPS_BEFORE > MOST_STEPS_AGAIN, "a run that began anew would be found out"
 
 
 def weights(fitted: list[dict]) -> dict[str, bytes]:
@@ -51,7 +52,7 @@ def test_twenty_kills_at_random_instants_change_no_weight_and_cost_an_interval_e
     print({"drivers": num_drivers, "back_s": back_s, "steps_done_again": again})
     assert weights(nodes.result("killed", driver)) == weights(alone.fitted)
     assert len(again) == NUM_KILLS
-    assert max(again) <= 2 * INTERVAL_STEPS
+    assert max(again) <= MOST_STEPS_AGAIN
 
 
 @pytest.mark.ray
@@ -74,7 +75,7 @@ def test_a_run_whose_driver_is_killed_goes_on_under_its_name_even_from_half_a_li
     steps = alone.done_again(nodes.notes())
     print({"fault": "driver killed", "back_s": back_s, "steps_done_again": steps})
     assert len(steps) == 2
-    assert max(steps) <= 2 * INTERVAL_STEPS
+    assert max(steps) <= MOST_STEPS_AGAIN
 
 
 @pytest.mark.ray
@@ -92,7 +93,7 @@ def test_a_run_whose_controller_is_killed_leaves_its_place_and_goes_on_under_its
     assert weights(nodes.result("controller", run)) == weights(alone.fitted)
     steps = alone.done_again(nodes.notes())
     print({"fault": "controller killed", "back_s": back_s, "steps_done_again": steps})
-    assert max(steps) <= 2 * INTERVAL_STEPS
+    assert max(steps) <= MOST_STEPS_AGAIN
 
 
 @pytest.mark.ray
@@ -112,4 +113,4 @@ def test_a_run_whose_node_is_lost_goes_on_on_another(nodes, alone):
     steps = alone.done_again(nodes.notes())
     print({"fault": "node lost", "back_s": back_s, "steps_done_again": steps})
     assert len(steps) == 1
-    assert steps[0] <= 2 * INTERVAL_STEPS
+    assert steps[0] <= MOST_STEPS_AGAIN

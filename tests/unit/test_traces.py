@@ -5,6 +5,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from heliostat.errors import TrainingError
 from heliostat.learn.tuned import with_model_options
 from jobs._attempts import Trace, attempts_in, marked, traced
 from tests.toy import workload
@@ -23,6 +26,7 @@ with traced(sys.argv[1], rank=3) as trace:
 
 
 def test_a_process_that_ends_by_itself_leaves_its_place_and_how_long_it_took(tmp_path):
+    (tmp_path / "attempts").mkdir()
     ended = subprocess.run([sys.executable, "-c", ENDS, str(tmp_path / "attempts")], cwd=ROOT, check=False)
     assert ended.returncode == 5
     [attempt] = attempts_in(tmp_path / "attempts")
@@ -38,6 +42,16 @@ def test_an_attempt_that_ends_in_order_leaves_no_place(tmp_path):
     assert under_way.place == "between its steps, after step 0 of candidate 'all'"
     assert attempt.place == ""
     assert attempts_in(None) == attempts_in(tmp_path / "nowhere") == []
+
+
+def test_a_node_that_does_not_see_the_folder_of_the_run_is_told_so(tmp_path):
+    with (
+        pytest.raises(
+            TrainingError, match=r"worker 3 does not see \S*elsewhere, .*HELIOSTAT_HOME"
+        ),
+        traced(str(tmp_path / "elsewhere"), rank=3),
+    ):
+        pass
 
 
 class Told(Trace):

@@ -8,7 +8,7 @@ from heliostat import Between, OneOf, Tuning
 from heliostat.errors import ClusterError, WorkloadError
 from heliostat.learn.bundle import ServedModel, to_files
 from heliostat.learn.fit import fit
-from heliostat.learn.room import Demand, workers_that_fit
+from heliostat.learn.room import Demand, takes_gpus, workers_that_fit
 from heliostat.learn.rows import split_by_time
 from heliostat.learn.tuned import configured, declared_point, kept
 from tests.toy import workload as untuned
@@ -39,6 +39,13 @@ def test_workers_fit_where_one_node_has_all_that_one_needs():
     assert fit({"a": {"CPU": -0.1}}, per_worker={"CPU": 0.5}) == 0
     with pytest.raises(ClusterError, match="fit without end"):
         fit({"a": {"CPU": 1.0}}, per_worker={"CPU": 0.0})
+
+
+def test_workers_take_gpus_where_there_is_one_for_each_unless_it_is_declared():
+    assert takes_gpus(None, num_workers=4, num_gpus=4)
+    assert not takes_gpus(None, num_workers=4, num_gpus=3)
+    assert takes_gpus(True, num_workers=4, num_gpus=0)
+    assert not takes_gpus(False, num_workers=1, num_gpus=8)
 
 
 def test_places_that_workers_have_already_count_unless_their_node_is_lost():
