@@ -14,6 +14,7 @@ from heliostat.intake import take
 from heliostat.learn import trees
 from heliostat.learn.epochs import forward
 from heliostat.learn.faults import RAISED, said
+from heliostat.learn.new_network import new_network
 from heliostat.learn.objective import outputs_of
 from heliostat.learn.prepare import Preparation
 from heliostat.store.schema import raw_schema
@@ -99,7 +100,7 @@ def _check_network(workload: Workload, rows: pa.Table) -> None:
     encoded = _user_code(workload, "encode", lambda: workload.encode(preparation.prepare(rows)))
     alone = _user_code(workload, "encode", lambda: workload.encode(preparation.prepare(rows.slice(rows.num_rows - 1))))
     _check_encoded(encoded, alone, num_rows=rows.num_rows)
-    module = _user_code(workload, "model", lambda: workload.model(preparation.sizes)).eval()
+    module = _user_code(workload, "model", lambda: new_network(workload, preparation.sizes)).eval()
     with torch.inference_mode():
         shape = (rows.num_rows, *outputs_of(workload.task))
         logits = _user_code(workload, "model", lambda: forward(module, encoded, shape=shape))

@@ -15,7 +15,7 @@ from heliostat.errors import TrainingError
 from heliostat.learn import not_finite, parallel
 from heliostat.learn.encoder import Encoder, Ready
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import RAISED, StepFaultError, Work, defined_at, fault, guarded
+from heliostat.learn.faults import RAISED, StepFaultError, Work, defined_at, fault, guarded, telling
 from heliostat.learn.objective import Objective
 from heliostat.learn.portions import in_portions, most_rows, piece_rows
 from heliostat.learn.randomness import seed_all
@@ -128,14 +128,19 @@ class Learner:
         if len(pieces) == 1:
             ready = self._encoder.ready(share, num_left=num_left)
             total = self._backward(share, ready, epoch=epoch)
-            self.optimizer.step()
+            self._move()
             return total
         total = torch.zeros((), device=self.device)
         for number, piece in enumerate(pieces):
             with parallel.added_up(self._averaging, is_last=number == len(pieces) - 1):
                 total += self._backward(piece, self._encoder.alone(piece.examples), epoch=epoch)
-        self.optimizer.step()
+        self._move()
         return total
+
+    def _move(self) -> None:
+        """Move the weights by their gradients."""
+        with telling("the network", self.workload):
+            self.optimizer.step()
 
     def _backward(self, share: Share, ready: Ready, *, epoch: int) -> torch.Tensor:
         """Add the gradients of these rows; their loss by their share of the batch."""

@@ -2,8 +2,8 @@
 
 import inspect
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -48,6 +48,23 @@ def guarded(
         if told is None:
             raise
         raise told from error
+
+
+@contextmanager
+def telling(name: str, workload: Workload) -> Iterator[None]:
+    """What is done within has all rows in it or none: what it raises becomes one StepFaultError without a row."""
+    try:
+        yield
+    except RAISED as error:
+        if isinstance(error, HeliostatError) or parallel.is_lost_peer(error):
+            raise
+        if is_out_of_memory(error):
+            raise NoMemoryError(
+                f"{said(name, workload, error)}: the memory does not suffice for its weights, their gradients and the "
+                "two numbers that each of them is learned with; make it smaller, or take a larger node, or lay it out "
+                "over several workers (Training(shard=True))."
+            ) from error
+        raise StepFaultError(f"{said(name, workload, error)}. {NEXT}") from error
 
 
 def fault(

@@ -13,8 +13,9 @@ from torch import nn
 
 from heliostat.learn.epochs import Learner, OnStep, no_step
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import guarded
+from heliostat.learn.faults import guarded, telling
 from heliostat.learn.material import Material, digest_of, material_of
+from heliostat.learn.new_network import new_network
 from heliostat.learn.objective import Calibrated
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.randomness import seed_all, seeded
@@ -77,8 +78,7 @@ def fit(
     check_later(validation, than=material.last_event_at)
     unseen = Examples.of(validation, material.preparation)
     with seeded(seed, device=device):
-        network = _network(workload, material.seen).to(device)
-        learner = Learner(workload, network, objective=material.objective, seed=seed, device=device, on_step=on_step)
+        learner = _learner(workload, material, seed=seed, device=device, on_step=on_step)
         fingerprint = _fingerprint(workload, material, validation, seed=seed, start=start)
         state = begin(learner, resume, start=start, fingerprint=fingerprint)
         state = run(learner, state, material=material, unseen=unseen, on_epoch=on_epoch)
@@ -120,8 +120,7 @@ def refit(  # noqa: PLR0913 (as `fit`, and what that found)
     material = material_of(workload, rows, start=start)
     settled = replace(workload, training=replace(workload.training, epochs=num_epochs, patience=None))
     with seeded(seed, device=device):
-        network = _network(workload, material.seen).to(device)
-        learner = Learner(settled, network, objective=material.objective, seed=seed, device=device, on_step=on_step)
+        learner = _learner(settled, material, seed=seed, device=device, on_step=on_step)
         fingerprint = _fingerprint(settled, material, None, seed=seed, start=start)
         state = begin(learner, resume, start=start, fingerprint=fingerprint)
         state = run(learner, state, material=material, unseen=None, on_epoch=on_epoch)
@@ -151,7 +150,15 @@ def _fitted(material: Material, state: FitState, **found: Any) -> Fitted:
 
 
 def _network(workload: Workload, seen: Examples) -> nn.Module:
-    return guarded("model", workload, lambda own: workload.model(own.origin.preparation.sizes), seen)
+    return guarded("model", workload, lambda own: new_network(workload, own.origin.preparation.sizes), seen)
+
+
+def _learner(workload: Workload, material: Material, *, seed: int, device: str, on_step: OnStep) -> Learner:
+    network = _network(workload, material.seen)
+    with telling("the network", workload):
+        return Learner(
+            workload, network.to(device), objective=material.objective, seed=seed, device=device, on_step=on_step
+        )
 
 
 def _fingerprint(

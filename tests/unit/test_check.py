@@ -96,9 +96,9 @@ def test_an_encode_that_looks_at_other_rows_is_refused():
 
 
 def test_a_network_of_the_wrong_shape_is_refused_before_any_training():
-    class Wide(nn.Module):
+    class Wide(nn.Linear):
         def forward(self, encoded):
             return torch.zeros(len(encoded["site"]), 2)
 
     with pytest.raises((WorkloadError, ValueError, RuntimeError), match="one logit a row"):
-        check(replace(toy.workload, model=lambda sizes: Wide()))
+        check(replace(toy.workload, model=lambda sizes: Wide(1, 1)))
