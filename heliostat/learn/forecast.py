@@ -54,7 +54,7 @@ class ForecastNetwork(nn.Module):
 
     def forward(self, encoded: Mapping[str, Tensor]) -> Tensor:
         """Quantities, shape (num_rows,), from what the encode of `forecast_network` gives."""
-        window, steps = encoded[self.window], encoded[STEPS]
+        window, steps = encoded[tabular.shown_as(self.window)], encoded[STEPS]
         missing = torch.isnan(window)
         values = self.values(window.reshape(-1, 1), missing.reshape(-1, 1)).reshape(window.shape)
         level = values.mean(1, keepdim=True)
@@ -103,7 +103,7 @@ def forecast_network(
     def encode(batch: Batch) -> Encoded:
         """The window as it is, the others side by side, and the steps as whole numbers from 1 to `horizon`."""
         steps = torch.from_numpy(batch[STEPS].round().astype("int64")).clamp(1, horizon)
-        return {**table["encode"](batch), window.name: tensor(batch[window.name]), STEPS: steps}
+        return {**table["encode"](batch), tabular.shown_as(window.name): tensor(batch[window.name]), STEPS: steps}
 
     def model(learned: Mapping[str, int]) -> nn.Module:
         """A fresh network for what training saw."""

@@ -19,12 +19,13 @@ from heliostat.declared.training import Training
 from heliostat.declared.trees import Trees
 from heliostat.errors import WorkloadError
 from heliostat.labels import Binary, Classes, Label, Quantity
+from heliostat.learn.by_column import ByColumn
 from heliostat.learn.network import tensor
 from heliostat.learn.prepare import UNKNOWN_CODE, Learned
 from heliostat.texts import PADDING
 from heliostat.workload import Batch, Encoded
 
-NUMBERS, CATEGORIES = "numbers", "categories"
+NUMBERS, CATEGORIES, COLUMN = "numbers", "categories", "column "
 CATEGORY_INIT_SCALE = 0.1
 LARGEST_EMBEDDING = 16
 TEXT_WIDTH = 32
@@ -135,8 +136,8 @@ class TabularEnsemble(nn.Module):
         num_outputs = len(label.values) if isinstance(label, Classes) else 1
         texts = {column.name: column.num_buckets for column in columns if isinstance(column, Text)}
         num_inputs += sum(vectors.values()) + TEXT_WIDTH * len(texts)
-        self.texts = nn.ModuleDict({name: Terms(num_buckets, num_outputs) for name, num_buckets in texts.items()})
-        self.norms = nn.ModuleDict({name: nn.BatchNorm1d(length) for name, length in vectors.items()})
+        self.texts = ByColumn({name: Terms(num_buckets, num_outputs) for name, num_buckets in texts.items()})
+        self.norms = ByColumn({name: nn.BatchNorm1d(length) for name, length in vectors.items()})
         self.scale = nn.Parameter(torch.randint(0, 2, (num_members, num_inputs)).float() * 2 - 1)
         widths = [num_inputs] + [width] * num_layers
         self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(widths)])
@@ -150,7 +151,7 @@ class TabularEnsemble(nn.Module):
         """A logit, one for each class, or a quantity, from what the encode of `network` gives: shape (num_rows,), of
         classes (num_rows, num_classes).
         """
-        texts = [terms(encoded[name]) for name, terms in self.texts.items()]
+        texts = [terms(encoded[shown_as(name)]) for name, terms in self.texts.by_name()]
         inputs = torch.cat([self._inputs(encoded), *(embedded for embedded, _ in texts)], dim=1)
         direct = sum((outputs for _, outputs in texts), torch.zeros(1, device=inputs.device))
         if self.training:
@@ -170,7 +171,7 @@ class TabularEnsemble(nn.Module):
             codes = codes.masked_fill(torch.rand(codes.shape, device=codes.device) < self.hide, UNKNOWN_CODE)
         parts = [self.numbers(self.spans(numbers))]
         parts += [embedding(codes[:, place]) for place, embedding in enumerate(self.categories)]
-        parts += [norm(encoded[name].nan_to_num()) for name, norm in self.norms.items()]
+        parts += [norm(encoded[shown_as(name)].nan_to_num()) for name, norm in self.norms.by_name()]
         return torch.cat(parts, dim=1)
 
     def _member_outputs(self, inputs: Tensor, member: Tensor) -> Tensor:
@@ -204,6 +205,11 @@ def by_kind(columns: Sequence[Column]) -> tuple[list[str], list[str], dict[str, 
     return numbers, categories, {column.name: column.length for column in columns if isinstance(column, Vector)}
 
 
+def shown_as(name: str) -> str:
+    """What a network is given a vector or text of this name as: not as what all numbers or categories are given as."""
+    return f"{COLUMN}{name}" if name in (NUMBERS, CATEGORIES) or name.startswith(COLUMN) else name
+
+
 def network(columns: Sequence[Column], label: Label = TWO_VALUES, **options: Any) -> dict[str, Any]:
     """What `Workload(**network(columns))` needs for a `TabularEnsemble` of all columns; `options` are the network's."""
     numbers, categories, vectors = by_kind(columns)
@@ -214,7 +220,7 @@ def network(columns: Sequence[Column], label: Label = TWO_VALUES, **options: Any
         return {
             NUMBERS: _side_by_side(batch, numbers, np.float32),
             CATEGORIES: _side_by_side(batch, categories, np.int64),
-            **{name: tensor(batch[name]) for name in (*vectors, *texts)},
+            **{shown_as(name): tensor(batch[name]) for name in (*vectors, *texts)},
         }
 
     def model(learned: Mapping[str, int]) -> nn.Module:

@@ -156,7 +156,7 @@ def test_a_series_that_has_grown_tenfold_is_forecast_tenfold():
     window = 100 + 50 * torch.sin(torch.arange(48.0) / 24 * 2 * torch.pi).repeat(4, 1)
     encoded = {"numbers": torch.zeros(4, 0), "categories": torch.zeros(4, 0, dtype=torch.int64)}
     asked = {**encoded, "steps": torch.tensor([1, 2, 3, 1])}
-    made.rest.norms["shape"].weight.data[-2:] = (
+    made.rest.norms["of_shape"].weight.data[-2:] = (
         0  # level and spread themselves are told too; the rest is in their units
     )
     one, ten = (made({**asked, "window": times * window}) for times in (1.0, 10.0))
