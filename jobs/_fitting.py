@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from heliostat.learn.objective import calibration_from_json
 from heliostat.learn.run_epochs import OnEpoch
 from heliostat.learn.streamed import here
 from heliostat.learn.told_answers import told_answers
+from heliostat.learn.trees import KIND as TREES
 from heliostat.learn.tuned import configured
 from heliostat.metrics import stored
 from heliostat.store.bundles import read_bundle, write_bundle
@@ -159,10 +161,13 @@ def _parts(workload: Workload, rows: Rows, candidate: Candidate, *, holdout_at: 
 
 
 @contextmanager
-def _watched(run: FitRun, workload: Workload, progress: Progress, *, name: str) -> Iterator[tuple[OnStep, OnEpoch]]:
-    told = watched(run.events_dir, workload=workload.name, run_id=run.run_id, candidate=name, on_epoch=progress.keep)
-    with told as (on_step, on_epoch):
-        progress.trace.begin(name, after_step=_attempts.network_place(workload))
+def _watched(
+    run: FitRun, workload: Workload, progress: Progress, *, name: str, kind: str
+) -> Iterator[tuple[OnStep, OnEpoch]]:
+    unit, place = ("round", _attempts.BETWEEN_STEPS) if kind == TREES else ("epoch", _attempts.network_place(workload))
+    tags = {"workload": workload.name, "run_id": run.run_id, "candidate": name}
+    with watched(run.events_dir, **tags, unit=unit, on_epoch=progress.keep) as (on_step, on_epoch):
+        progress.trace.begin(name, after_step=place)
 
         def on_each(step: Step) -> None:
             progress.trace.step_done(step.number)
@@ -174,29 +179,18 @@ def _watched(run: FitRun, workload: Workload, progress: Progress, *, name: str) 
 def _fit_judged(
     run: FitRun, workload: Workload, chosen: Parts, progress: Progress, *, candidate: Candidate
 ) -> dict[str, Any]:
-    if candidate.kind == "trees":
-        progress.trace.begin(candidate.name)
-        fitted = fit_trees(
+    with _watched(run, workload, progress, name=candidate.name, kind=candidate.kind) as (on_step, on_epoch):
+        fits = fit_trees if candidate.kind == TREES else partial(fit, device=str(ray.train.torch.get_device()))
+        fitted = fits(
             workload,
             chosen.train,
             chosen.validation,
             seed=workload.training.seed,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            resume=progress.state,
             start=candidate.start,
-            on_round=progress.trace.step_done,
         )
-    else:
-        with _watched(run, workload, progress, name=candidate.name) as (on_step, on_epoch):
-            fitted = fit(
-                workload,
-                chosen.train,
-                chosen.validation,
-                seed=workload.training.seed,
-                on_epoch=on_epoch,
-                on_step=on_step,
-                resume=progress.state,
-                start=candidate.start,
-                device=str(ray.train.torch.get_device()),
-            )
     later_loss = fitted.history[fitted.best_epoch].validation_loss
     print(f"candidate {candidate.name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
     lineage = lineage_of(run, fitted, chosen, name=candidate.name, start=candidate.start)
@@ -223,32 +217,21 @@ def _fit_again(
     files = read_bundle(judged["bundle_uri"], judged["bundle_hash"])
     num_epochs = json.loads(files["lineage.json"])["best_epoch"] + 1
     calibration = calibration_from_json(workload.task, files["calibration.json"].decode())
-    seed = workload.training.seed
-    if judged["kind"] == "trees":
-        progress.trace.begin(name)
-        fitted = refit_trees(
+    with _watched(run, workload, progress, name=name, kind=candidate.kind) as (on_step, on_epoch):
+        if candidate.kind == TREES:
+            fits = partial(refit_trees, num_rounds=num_epochs)
+        else:
+            fits = partial(refit, num_epochs=num_epochs, device=str(ray.train.torch.get_device()))
+        fitted = fits(
             workload,
             chosen.all,
-            num_rounds=num_epochs,
             calibration=calibration,
-            seed=seed,
+            seed=workload.training.seed,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            resume=progress.state,
             start=candidate.start,
-            on_round=progress.trace.step_done,
         )
-    else:
-        with _watched(run, workload, progress, name=name) as (on_step, on_epoch):
-            fitted = refit(
-                workload,
-                chosen.all,
-                num_epochs=num_epochs,
-                calibration=calibration,
-                seed=seed,
-                on_epoch=on_epoch,
-                on_step=on_step,
-                resume=progress.state,
-                start=candidate.start,
-                device=str(ray.train.torch.get_device()),
-            )
     lineage = {**lineage_of(run, fitted, chosen, name=name, start=candidate.start), "refit_of": judged["candidate"]}
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
     return parallel.first_gives(

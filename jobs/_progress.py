@@ -51,19 +51,21 @@ class Progress:
         with checkpoint.as_directory() as directory:
             done, state = read_kept(Path(directory))
         if state is not None and ray.train.get_context().get_world_rank() == 0:
-            print(f"the fit goes on after epoch {state.num_epochs} and {state.num_steps} batches", flush=True)
+            where = f"epoch {state.num_epochs} and {state.num_steps} batches"
+            print(f"the fit goes on after {where if state.trees is None else f'round {state.num_epochs}'}", flush=True)
         return cls(done, state, trace)
 
     def keep(self, state: FitState) -> None:
         """Checkpoint the fit that is under way, while its next steps run; at most one at a time, and once a second."""
-        if not state.num_steps and ray.train.get_context().get_world_rank() == 0:
-            scores = state.history[-1]
-            print(f"  epoch {state.num_epochs}: loss {scores.train_loss:.4f}, later rows {scores.validation_loss:.4f}")
+        if not state.num_steps and state.trees is None:
+            _tell(state, unit="epoch")
         # Ray takes one report a poll interval: of quick epochs they would pile up, and wait for each other at the end.
         is_too_early = time.monotonic() - self._kept_at_s < CHECKPOINT_EVERY_S
         if parallel.first_says(is_too_early or self._parts.is_writing):
             return
         self._kept_at_s = time.monotonic()
+        if state.trees is not None:  # a second may have many rounds
+            _tell(state, unit="round")
         values: dict[str, float] = {"num_epochs": state.num_epochs, "num_steps": state.num_steps}
         if state.is_in_parts:
             self._report_parts(state, values)
@@ -100,3 +102,10 @@ class Progress:
             delete_local_checkpoint_after_upload=True,
             checkpoint_upload_fn=self._parts.taken(state, dict(self.done)),
         )
+
+
+def _tell(state: FitState, *, unit: str) -> None:
+    """A line of the first worker's for the job's log."""
+    if ray.train.get_context().get_world_rank() == 0:
+        scores = state.history[-1]
+        print(f"  {unit} {state.num_epochs}: loss {scores.train_loss:.4f}, later rows {scores.validation_loss:.4f}")

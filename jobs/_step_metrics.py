@@ -24,14 +24,17 @@ TAGS = ("workload", "run", "candidate")
 
 
 class StepMetrics:
-    """One fit's steps, told by one worker; `directory` is the run's, with a folder for each candidate."""
+    """One fit's steps, told by one worker; `directory` is the run's, with a folder for each candidate.
 
-    def __init__(self, directory: Path, *, workload: str, run_id: str, candidate: str) -> None:
+    `unit` is what people call an epoch of it.
+    """
+
+    def __init__(self, directory: Path, *, workload: str, run_id: str, candidate: str, unit: str = "epoch") -> None:
         self._writer = SummaryWriter(str(directory / candidate), flush_secs=FLUSH_S)
-        self._file, self._later_rows = ReachedFile(directory), ""
+        self._file, self._later_rows, self._unit = ReachedFile(directory), "", unit
         self._tags = {"workload": workload, "run": run_id, "candidate": candidate}
         self._loss = Gauge("heliostat_train_loss", "Loss of the newest batch of a fit.", tag_keys=TAGS)
-        self._step = Gauge("heliostat_train_step", "Batches that a fit has done.", tag_keys=TAGS)
+        self._step = Gauge("heliostat_train_step", "Batches, or rounds of trees, that a fit has done.", tag_keys=TAGS)
         self._step_s = Gauge("heliostat_train_step_seconds", "Time that a step of a fit takes.", tag_keys=TAGS)
         self._rows = Gauge(
             "heliostat_train_rows_per_second", "Rows that a fit learns from, all workers.", tag_keys=TAGS
@@ -78,13 +81,13 @@ class StepMetrics:
             name=self._tags["candidate"],
             num_done=step.number,
             num_all=step.num_steps,
-            words=f"epoch {epoch}/{step.num_epochs}, loss {loss:.4f}{self._later_rows}",
+            words=f"{self._unit} {epoch}/{step.num_epochs}, loss {loss:.4f}{self._later_rows}",
         )
 
 
 @contextmanager
 def watched(
-    directory: str | None, *, workload: str, run_id: str, candidate: str, on_epoch: OnEpoch
+    directory: str | None, *, workload: str, run_id: str, candidate: str, on_epoch: OnEpoch, unit: str = "epoch"
 ) -> Iterator[tuple[OnStep, OnEpoch]]:
     """What a fit tells its steps and epochs to: the first worker's go on record, where there is a directory for them.
 
@@ -93,7 +96,7 @@ def watched(
     if directory is None or parallel.own_rank() != 0:
         yield no_step, on_epoch
         return
-    metrics = StepMetrics(Path(directory), workload=workload, run_id=run_id, candidate=candidate)
+    metrics = StepMetrics(Path(directory), workload=workload, run_id=run_id, candidate=candidate, unit=unit)
 
     def on_each(state: FitState) -> None:
         metrics.epoch(state)

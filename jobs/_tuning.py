@@ -3,6 +3,7 @@
 import os
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from ray import tune
 from cluster.resources import BATCH_NICENESS
 from heliostat.declared.tuning import Configuration, Tuning
 from heliostat.errors import ContractError, TrainingError, WorkloadError
-from heliostat.learn import bundle
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import RAISED, is_out_of_memory, own_fault, scored
 from heliostat.learn.fit import fit
@@ -25,12 +25,13 @@ from heliostat.learn.portions import in_portions, most_rows, piece_rows
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.row_checks import days
 from heliostat.learn.rows import LABEL, ordered
-from heliostat.learn.state import FitState, Tensors
+from heliostat.learn.state import FitState
+from heliostat.learn.trees import KIND as TREES
+from heliostat.learn.trees import TreeAnswers
 from heliostat.learn.tuned import configured
 from heliostat.metrics import Metric
 from heliostat.workload import Encoded, Workload, load
 
-LOSS = "validation_loss"
 SCORE = "score"  # what trials are compared by: of the epoch that a fit would keep if it ended now
 EPOCHS = "epochs"
 ERROR = "error"
@@ -38,7 +39,9 @@ STATE_FILE = "fit.safetensors"
 
 
 def trial(configuration: Configuration, *, module: str, device: str, train: pa.Table, validation: pa.Table) -> None:
-    """Fit with this configuration, and go on where a pause or a lost process left it; one report an epoch.
+    """Fit with this configuration, and go on where a pause or a lost process left it.
+
+    One report an epoch of a network, or a portion of the rounds of trees, which are told as they are counted.
 
     A configuration that cannot be fitted, such as one whose gradients explode, is a result like any other: the worst.
     """
@@ -48,8 +51,7 @@ def trial(configuration: Configuration, *, module: str, device: str, train: pa.T
     tuning = declared(workload)
     try:
         own = configured(workload, configuration)
-        fit_one = _fit_trees if tuning.kind == "trees" else _fit_network
-        fit_one(own, tuning.metric, train, validation, device)
+        _fit(own, tuning.metric, train, validation, device=None if tuning.kind == TREES else device)
     except RAISED as error:
         told = _told(workload, error)
         if told is None:
@@ -89,26 +91,33 @@ def declared(workload: Workload) -> Tuning:
     return workload.tuning
 
 
-def _fit_network(workload: Workload, metric: Metric | None, train: pa.Table, validation: pa.Table, device: str) -> None:
+def _fit(
+    workload: Workload, metric: Metric | None, train: pa.Table, validation: pa.Table, *, device: str | None
+) -> None:
+    """A network on that device, or trees; told after each epoch, or portion of rounds, with what it can go on from."""
     scored = None if metric is None else _Scored(workload, metric, train, validation)
 
     def report(state: FitState) -> None:
         if state.num_steps:
             return  # trials are told, and paused, between epochs
-        losses = asdict(state.history[-1])
-        counted, weights = state.kept(best=workload.training.keep_best)
-        score = state.history[counted].validation_loss if scored is None else scored(weights)
+        score = state.history[_kept(state, workload)].validation_loss if scored is None else scored(state)
         with tempfile.TemporaryDirectory() as name:
             (Path(name) / STATE_FILE).write_bytes(state.to_bytes())
             checkpoint = tune.Checkpoint.from_directory(name)
-            tune.report({**losses, SCORE: score, EPOCHS: state.num_epochs}, checkpoint=checkpoint)
+            values = {**asdict(state.history[-1]), SCORE: score, EPOCHS: state.num_epochs}
+            tune.report(values, checkpoint=checkpoint)
 
-    seed = workload.training.seed
-    fit(workload, train, validation, seed=seed, on_epoch=report, resume=_resumed(), device=device)
+    fits = fit_trees if device is None else partial(fit, device=device)
+    fits(workload, train, validation, seed=workload.training.seed, on_epoch=report, resume=_resumed())
+
+
+def _kept(state: FitState, workload: Workload) -> int:
+    """The epoch, or round, from 0, that a fit would keep if it ended now."""
+    return state.kept(best=workload.training.keep_best or state.trees is not None)[0]
 
 
 class _Scored:
-    """The metric of a network's calibrated answers on the later rows."""
+    """The metric of a model's calibrated answers on the later rows."""
 
     def __init__(self, workload: Workload, metric: Metric, train: pa.Table, validation: pa.Table) -> None:
         self._workload, self._metric = workload, metric
@@ -119,8 +128,8 @@ class _Scored:
         self._objective = objective_of(workload.task, seen[LABEL].to_numpy(), isotonic=isotonic)
         self._examples, self._blocks = Examples.of(rows, self._preparation), days(rows)
 
-    def __call__(self, weights: Tensors) -> float:
-        answers = NetworkAnswers(self._workload, self._preparation, weights)
+    def __call__(self, state: FitState) -> float:
+        answers = self._answers(state)
 
         def answered(start: int, end: int) -> tuple[NDArray[np.float64], Encoded]:
             batch = self._examples.take(np.arange(start, end)).batch  # copies: `encode` may write to its batch
@@ -135,16 +144,12 @@ class _Scored:
         calibration = self._objective.calibration(logits, labels, blocks=self._blocks)
         return scored(self._workload, self._metric, labels, calibration.answers(logits))
 
-
-def _fit_trees(workload: Workload, metric: Metric | None, train: pa.Table, validation: pa.Table, _: str) -> None:
-    """Trees are boosted in one go: one report at the end, with the round that did best."""
-    fitted = fit_trees(workload, train, validation, seed=workload.training.seed)
-    losses = asdict(fitted.history[fitted.best_epoch])
-    score = losses[LOSS]
-    if metric is not None:
-        rows = ordered(validation, workload, purpose="validation")
-        score = scored(workload, metric, rows[LABEL].to_numpy(), bundle.served(workload, fitted).answers(rows))
-    tune.report({**losses, SCORE: score, EPOCHS: len(fitted.history)})
+    def _answers(self, state: FitState) -> NetworkAnswers | TreeAnswers:
+        if state.trees is not None:
+            rounds = _kept(state, self._workload) + 1
+            return TreeAnswers(state.trees(), outputs=self._objective.outputs, num_rounds=rounds)
+        _, weights = state.kept(best=self._workload.training.keep_best)
+        return NetworkAnswers(self._workload, self._preparation, weights)
 
 
 def _resumed() -> FitState | None:

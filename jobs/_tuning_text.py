@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from heliostat.declared.tuning import Configuration
+from heliostat.declared.tuning import TREES, Configuration
 from jobs._tuning import EPOCHS, ERROR, SCORE
 from jobs._tuning_bar import best_score
 
@@ -22,18 +22,23 @@ class Lines(Callback):
         """Told by Ray."""
         ended = [each for each in trials if each.status == Trial.TERMINATED or each is trial]
         best = best_score(ended, higher_is_better=self._higher_is_better)
+        how = outcome(trial.last_result, unit=unit(trial.config))
         print(
-            f"trial {len(ended)} of {self._num_trials}: {outcome(trial.last_result)}; best {best:.4f}; "
-            f"{settings(trial.config)}",
+            f"trial {len(ended)} of {self._num_trials}: {how}; best {best:.4f}; {settings(trial.config)}",
             flush=True,
         )
 
 
-def outcome(result: Mapping[str, Any]) -> str:
+def unit(configuration: Configuration) -> str:
+    """What a trial with these settings is counted in."""
+    return "rounds" if any(name.startswith(TREES) for name in configuration) else "epochs"
+
+
+def outcome(result: Mapping[str, Any], *, unit: str) -> str:
     """How one trial ended."""
     if ERROR in result:
         return f"failed: {result[ERROR]}"
-    return f"{result.get(SCORE, math.nan):.4f} after {result.get(EPOCHS, 0)} epochs"
+    return f"{result.get(SCORE, math.nan):.4f} after {result.get(EPOCHS, 0)} {unit}"
 
 
 def settings(configuration: Configuration) -> str:
@@ -46,7 +51,7 @@ def table(trials: Sequence[Mapping[str, Any]], *, title: str) -> str:
     names = list(trials[0]["configuration"])
     widths = [max(16, len(name) + 2) for name in names]
     heads = "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
-    lines = [title, "", f"{'trial':>5} {'score':>10} {'epochs':>6}  {heads}"]
+    lines = [title, "", f"{'trial':>5} {'score':>10} {unit(trials[0]['configuration']):>6}  {heads}"]
     for each in trials:
         score = "failed" if each["score"] is None else f"{each['score']:.4f}"
         configuration = each["configuration"]

@@ -3,7 +3,8 @@
 Reads:  lake: raw, predictions, labels; catalog: aliases
 Writes: bundles; catalog: versions, runs; results/<workload>-tune.json and .png
 
-Trials use what nobody else does: none begins without room, and one pauses after an epoch when others need its place.
+Trials use what nobody else does: none begins without room, and one pauses after an epoch, or 50 rounds of trees, when
+others need its place.
 A run has a name; the same name again goes on where the last attempt stopped, and registers nothing twice.
 """
 
@@ -159,8 +160,8 @@ def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool, kept_in:
             time_attr=_tuning.EPOCHS,
             metric=_tuning.SCORE,
             mode=mode,
-            max_t=tuning.most_epochs(workload.training.epochs),
-            grace_period=tuning.first_epochs,
+            max_t=tuning.most_epochs(_declared_epochs(workload, tuning)),
+            grace_period=tuning.first_compared,
             reduction_factor=tuning.reduction,
             stop_last_trials=False,
         ),
@@ -171,6 +172,11 @@ def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool, kept_in:
 
 def _trial_cpus(training: Training) -> float:
     return resources.TUNE_CPUS_PER_TRIAL if training.cpus_per_worker is None else training.cpus_per_worker
+
+
+def _declared_epochs(workload: Workload, tuning: Tuning) -> int:
+    """The epochs, or the rounds of trees, that a trial has where the space does not say."""
+    return workload.trees.rounds if tuning.kind == "trees" and workload.trees else workload.training.epochs
 
 
 def _ranked(grid: tune.ResultGrid, tuning: Tuning) -> list[dict[str, Any]]:

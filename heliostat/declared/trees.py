@@ -6,6 +6,8 @@ from math import inf
 from heliostat.errors import WorkloadError
 from heliostat.typed import refuse_wrong_types
 
+PORTION_ROUNDS = 50  # after so many a fit keeps where it is, tells it, and may pause
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trees:

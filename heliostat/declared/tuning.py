@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 
 from heliostat.declared.training import Training
-from heliostat.declared.trees import Trees
+from heliostat.declared.trees import PORTION_ROUNDS, Trees
 from heliostat.errors import WorkloadError
 from heliostat.metrics import Metric
 from heliostat.typed import refuse_wrong_types
@@ -68,6 +68,7 @@ class Tuning:
     Names of the space: a setting of Training, `model.NAME` for a keyword argument of the workload's `model`, or, if
     all are such, `trees.NAME`. `metric` is what the later rows are scored by (None: the loss). A trial that is worse
     than all but one in `reduction` of those that came as far, after `first_epochs` and then again and again, is ended.
+    Every 50 rounds of trees count as an epoch there, and a slow learning rate looks worse early than it ends.
     """
 
     space: Space
@@ -107,12 +108,17 @@ class Tuning:
         """The kind of model that is tuned."""
         return "trees" if all(name.startswith(TREES) for name in self.space) else "network"
 
+    @property
+    def first_compared(self) -> int:
+        """After how many epochs of a network, or rounds of trees, trials are compared for the first time."""
+        return self.first_epochs * (PORTION_ROUNDS if self.kind == "trees" else 1)
+
     def most_epochs(self, declared: int) -> int:
-        """How many epochs the longest trial has, where Training declares so many: up to there trials are compared."""
-        span = self.space.get("epochs")
+        """How many epochs, or rounds, the longest trial has, where so many are declared: all are compared so far."""
+        span = self.space.get("trees.rounds" if self.kind == "trees" else "epochs")
         if span is None:
-            return max(declared, self.first_epochs)
-        return max(int(span.high) if isinstance(span, Between) else max(map(int, span.values)), self.first_epochs)
+            return max(declared, self.first_compared)
+        return max(int(span.high) if isinstance(span, Between) else max(map(int, span.values)), self.first_compared)
 
     def _refuse_unknown(self) -> None:
         trees = [TREES + each.name for each in fields(Trees)]

@@ -18,7 +18,7 @@ from heliostat.learn.examples import Examples
 from heliostat.learn.faults import RAISED, StepFaultError, Work, defined_at, fault, guarded, telling
 from heliostat.learn.objective import Objective
 from heliostat.learn.portions import in_portions, most_rows, piece_rows
-from heliostat.learn.randomness import seed_all
+from heliostat.learn.randomness import derived_seed, seed_all
 from heliostat.learn.shares import Feed, Share
 from heliostat.workload import Encoded, Workload
 
@@ -118,7 +118,7 @@ class Learner:
 
     def _seed(self, epoch: int, part: int) -> None:
         """What is random from here on follows from the place alone, so that a fit can go on from it."""
-        seed_all(_derived_seed(self.seed, epoch, parallel.own_rank(), *([part] if part else [])))
+        seed_all(derived_seed(self.seed, epoch, parallel.own_rank(), *([part] if part else [])))
         self._encoder.begin()
 
     def _step(self, share: Share, *, epoch: int, num_left: int) -> torch.Tensor:
@@ -264,7 +264,3 @@ def _meaning(shape: tuple[int, ...]) -> str:
 
 def _remedy(shape: tuple[int, ...]) -> str:
     return "End its forward with .squeeze(1)." if len(shape) == 1 else f"Let its last layer have {shape[1]} outputs."
-
-
-def _derived_seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -1,31 +1,31 @@
-"""Boost the trees of one candidate: the same rows, settings and seed give the same trees."""
+"""Boost the trees of one candidate: the same rows, settings and seed give the same trees, however often it is lost."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from numpy.typing import NDArray
 
+from heliostat.declared.trees import Trees
 from heliostat.errors import TrainingError, WorkloadError
+from heliostat.learn.boosting import Boosting, Plan, boost
+from heliostat.learn.epochs import OnStep, Step, no_step
 from heliostat.learn.examples import Examples
 from heliostat.learn.fit import Fitted
+from heliostat.learn.material import digest_of
 from heliostat.learn.objective import Calibrated, Objective, objective_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.row_checks import check_labels, check_parts, days
 from heliostat.learn.rows import EVENT_AT, ordered
+from heliostat.learn.run_epochs import OnEpoch, refuse_another
 from heliostat.learn.start import Start
-from heliostat.learn.state import EpochScores
+from heliostat.learn.state import EpochScores, FitState
 from heliostat.learn.trees import COLUMNS, TreeAnswers, column_types, encode, xgboost
 from heliostat.workload import Workload
-
-TRAIN, LATER = "train", "later"
-OnRound = Callable[[int], None]
-
-
-def ignored(_: int) -> None:
-    """Nobody counts the rounds."""
 
 
 def fit_trees(
@@ -34,13 +34,16 @@ def fit_trees(
     validation: pa.Table,
     *,
     seed: int,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep = no_step,
+    resume: FitState | None = None,
     start: Start | None = None,
-    on_round: OnRound = ignored,
 ) -> Fitted:
     """Boost trees on `train`; as many as do best on `validation`, which is later. Else as `fit.fit`.
 
-    A round stands where an epoch of a network does; `on_round` is told how many are done. With `start` rounds are added
-    to its trees. Nothing is resumed: a fit that is lost is done again.
+    A round stands where an epoch of a network does, and where a step does; but `on_epoch` is told after every portion
+    (`PORTION_ROUNDS`) and at the end, with a state whose trees must be taken before it returns. With `start` rounds are
+    added to its trees.
     """
     train = ordered(train, workload, purpose="training")
     validation = ordered(validation, workload, purpose="validation")
@@ -48,18 +51,29 @@ def fit_trees(
     preparation = Preparation.fit(train, workload.columns) if start is None else start.preparation
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
     objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
-    booster, history = _boosted(workload, objective, seen, unseen, seed=seed, start=start, on_round=on_round)
-    best = min(range(len(history)), key=lambda number: history[number].validation_loss)
-    num_before = booster.num_boosted_rounds() - len(history)
-    stored = _stored(booster[: num_before + best + 1])
+    settings = declared(workload)
+    plan = Plan(num_rounds=settings.rounds, patience=settings.patience)
+    begun = _begun(workload, [train, validation], plan, seed=seed, start=start, resume=resume)
+    boosting, state = _boosted(
+        workload,
+        objective,
+        [seen, unseen],
+        plan,
+        seed=seed,
+        start=start,
+        begun=begun,
+        on_step=on_step,
+        on_epoch=on_epoch,
+    )
+    stored = boosting.trees(boosting.num_rounds - state.num_epochs + state.best_epoch + 1)
     logits = TreeAnswers(stored, outputs=objective.outputs).logits(encode(unseen.batch), num_rows=unseen.num_rows)
     return Fitted(
         preparation=preparation,
         calibration=objective.calibration(logits, unseen.labels, blocks=days(validation)),
         weights={},
         trees=stored,
-        history=history,
-        best_epoch=best,
+        history=state.history,
+        best_epoch=state.best_epoch,
         seed=seed,
         num_rows=seen.num_rows,
         num_validation_rows=unseen.num_rows,
@@ -77,8 +91,10 @@ def refit_trees(
     num_rounds: int,
     calibration: Calibrated,
     seed: int,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep = no_step,
+    resume: FitState | None = None,
     start: Start | None = None,
-    on_round: OnRound = ignored,
 ) -> Fitted:
     """Boost as many trees as did best where something was held back, on all rows; as `fit.refit`."""
     rows = ordered(rows, workload, purpose="training")
@@ -86,17 +102,19 @@ def refit_trees(
     preparation = Preparation.fit(rows, workload.columns) if start is None else start.preparation
     seen = Examples.of(rows, preparation)
     objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
-    booster, history = _boosted(
-        workload, objective, seen, None, seed=seed, start=start, num_rounds=num_rounds, on_round=on_round
+    plan = Plan(num_rounds=num_rounds, patience=None)
+    begun = _begun(workload, [rows], plan, seed=seed, start=start, resume=resume)
+    boosting, state = _boosted(
+        workload, objective, [seen], plan, seed=seed, start=start, begun=begun, on_step=on_step, on_epoch=on_epoch
     )
     last_event_at = pc.max(rows[EVENT_AT]).as_py()
     return Fitted(
         preparation=preparation,
         calibration=objective.carried(calibration if workload.training.carry_shift else calibration.doubt()),
         weights={},
-        trees=_stored(booster),
-        history=history,
-        best_epoch=len(history) - 1,
+        trees=boosting.trees(boosting.num_rounds),
+        history=state.history,
+        best_epoch=state.num_epochs - 1,
         seed=seed,
         num_rows=seen.num_rows,
         num_validation_rows=0,
@@ -107,21 +125,41 @@ def refit_trees(
     )
 
 
-def _boosted(
+def _begun(
     workload: Workload,
-    objective: Objective,
-    seen: Examples,
-    unseen: Examples | None,
+    tables: Sequence[pa.Table],
+    plan: Plan,
     *,
     seed: int,
     start: Start | None,
-    on_round: OnRound,
-    num_rounds: int | None = None,
-) -> tuple[Any, tuple[EpochScores, ...]]:
-    """The trees of all rounds, and the loss after each on the rows trained on and on the later ones."""
-    settings = workload.trees
-    if settings is None:
-        raise WorkloadError(f"Workload {workload.name!r} declares no trees; add trees=Trees() to it.")
+    resume: FitState | None,
+) -> FitState:
+    """Where a fit begins: at nothing, or at a checkpoint that was made from the same."""
+    begun_from = "" if start is None else start.digest
+    told = (
+        f"{workload.name} {workload.trees} {plan} {seed}{begun_from} {' '.join(digest_of([each]) for each in tables)}"
+    )
+    fingerprint = hashlib.sha256(told.encode()).hexdigest()
+    if resume is None:
+        return FitState(fingerprint=fingerprint, weights={}, best_weights={}, optimizer={}, history=())
+    refuse_another(resume, fingerprint)
+    return resume
+
+
+def _boosted(
+    workload: Workload,
+    objective: Objective,
+    parts: Sequence[Examples],
+    plan: Plan,
+    *,
+    seed: int,
+    start: Start | None,
+    begun: FitState,
+    on_step: OnStep,
+    on_epoch: OnEpoch | None,
+) -> tuple[Boosting, FitState]:
+    """The trees of all rounds, and where the fit to the first of the parts stands after them."""
+    settings = declared(workload)
     parameters = {
         **objective.boosting,
         "tree_method": "hist",
@@ -130,43 +168,28 @@ def _boosted(
         "subsample": settings.row_share,
         "colsample_bytree": settings.column_share,
         "nthread": settings.threads,
-        "seed": seed,
         "verbosity": 0,
     }
-    losses: dict[str, dict[str, list[float]]] = {}
+    most = {"num_steps": plan.num_rounds, "num_epochs": plan.num_rounds, "num_rows": parts[0].num_rows}
+
+    def on_round(number: int, scores: EpochScores) -> None:
+        on_step(Step(number=number, loss=torch.tensor(scores.train_loss), **most))
+
+    stored = begun.trees() if begun.trees is not None else None if start is None else start.trees or b""
     try:
-        known = _matrix(seen, objective, threads=settings.threads)
-        watched = [(known, TRAIN)]
-        if unseen is not None:
-            watched.append((_matrix(unseen, objective, threads=settings.threads, like=known), LATER))
-        booster = xgboost().train(
-            parameters,
-            known,
-            num_rounds or settings.rounds,
-            evals=watched,
-            evals_result=losses,
-            xgb_model=None if start is None else bytearray(start.trees or b""),
-            early_stopping_rounds=None if unseen is None else settings.patience,
-            verbose_eval=False,
-            callbacks=[_telling(on_round)],
-        )
+        known = _matrix(parts[0], objective, threads=settings.threads)
+        later = [_matrix(each, objective, threads=settings.threads, like=known) for each in parts[1:]]
+        boosting = Boosting(parameters, [known, *later], seed=seed, stored=stored)
+        return boosting, boost(boosting, begun, plan, on_round=on_round, on_portion=on_epoch)
     except xgboost().core.XGBoostError as error:
         raise TrainingError(_refused(workload, error)) from error
-    loss = objective.boosting["eval_metric"]
-    later = losses[TRAIN if unseen is None else LATER][loss]
-    pairs = zip(losses[TRAIN][loss], later, strict=True)
-    return booster, tuple(EpochScores(train_loss=own, validation_loss=other) for own, other in pairs)
 
 
-def _telling(on_round: OnRound) -> Any:
-    """XGBoost's callback; its class is only there once the library is."""
-
-    def after_iteration(_: object, model: object, epoch: int, evals_log: object) -> bool:
-        on_round(epoch + 1)
-        return False  # True would end the training
-
-    kind = xgboost().callback.TrainingCallback
-    return type("Telling", (kind,), {"after_iteration": after_iteration})()
+def declared(workload: Workload) -> Trees:
+    """The workload's trees; WorkloadError when it declares none."""
+    if workload.trees is None:
+        raise WorkloadError(f"Workload {workload.name!r} declares no trees; add trees=Trees() to it.")
+    return workload.trees
 
 
 def _matrix(examples: Examples, objective: Objective, *, threads: int, like: Any = None) -> Any:
@@ -203,9 +226,3 @@ def _refused(workload: Workload, error: Exception) -> str:
             "Trees(depth)."
         )
     return f"The trees of {workload.name!r} cannot be boosted: XGBoost says {first_line}; mend the rows or Trees(...)."
-
-
-def _stored(booster: Any) -> bytes:
-    # What early stopping noted is of the longer run; without it the bytes follow from the trees alone.
-    booster.set_attr(best_iteration=None, best_score=None)
-    return bytes(booster.save_raw("json"))

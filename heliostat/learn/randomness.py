@@ -8,6 +8,11 @@ import numpy as np
 import torch
 
 
+def derived_seed(*parts: int) -> int:
+    """A seed that is another for each place."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
 def seed_all(seed: int) -> None:
     """Whatever is drawn next follows from the seed."""
     torch.manual_seed(seed)

@@ -22,11 +22,7 @@ def begin(learner: Learner, resume: FitState | None, *, start: Start | None, fin
         if start is not None:
             load_weights(learner, start.weights)
         return FitState(fingerprint=fingerprint, weights={}, best_weights={}, optimizer={}, history=())
-    if resume.fingerprint != fingerprint:
-        raise TrainingError(
-            f"The checkpoint after epoch {resume.num_epochs} was made from other rows, settings or another seed; "
-            "give the run a new name, or leave `resume` out to start anew."
-        )
+    refuse_another(resume, fingerprint)
     try:
         return _restored(learner, resume)
     except TrainingError:
@@ -36,6 +32,15 @@ def begin(learner: Learner, resume: FitState | None, *, start: Start | None, fin
             f"The checkpoint after epoch {resume.num_epochs} does not fit the network, which was changed since "
             f"({str(error).partition(chr(10))[0]}); give the run a new name."
         ) from error
+
+
+def refuse_another(resume: FitState, fingerprint: str) -> None:
+    """TrainingError where a checkpoint is of another fit."""
+    if resume.fingerprint != fingerprint:
+        raise TrainingError(
+            f"The checkpoint after epoch {resume.num_epochs} was made from other rows, settings or another seed; "
+            "give the run a new name, or leave `resume` out to start anew."
+        )
 
 
 def _restored(learner: Learner, resume: FitState) -> FitState:

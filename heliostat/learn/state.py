@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import safetensors
@@ -13,7 +14,8 @@ from heliostat.errors import TrainingError
 
 Tensors = Mapping[str, torch.Tensor]
 Place = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-WEIGHTS, BEST, OPTIMIZER = "weights", "best", "optimizer"
+WEIGHTS, BEST, OPTIMIZER, TREES = "weights", "best", "optimizer", "trees"
+BYTES = "bytes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,8 @@ class FitState:
     """A fit after some epochs, and `num_steps` batches of the next one, whose losses add up to `loss_total`.
 
     `fingerprint` names the data, the seed and the settings that it belongs to. Where the network is laid out over
-    workers the tensors are this worker's parts; they lie in the files of `parts_dir` where one is named, not here.
+    workers the tensors are this worker's parts; they lie in the files of `parts_dir` where one is named, not here. Of
+    trees, whose rounds stand where epochs do, `trees` gives the library's bytes, while `on_epoch` is told of the state.
     """
 
     fingerprint: str
@@ -41,6 +44,7 @@ class FitState:
     loss_total: float = 0.0
     is_in_parts: bool = False
     parts_dir: Path | None = None
+    trees: Callable[[], bytes] | None = None
 
     @property
     def num_epochs(self) -> int:
@@ -62,8 +66,10 @@ class FitState:
         return save(tensors, metadata=self.header())
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All of them, by "weights/<name>", "best/<name>" or "optimizer/<name>"."""
+        """All of them, by "weights/<name>", "best/<name>" or "optimizer/<name>"; trees as bytes."""
         named = {WEIGHTS: self.weights, BEST: self.best_weights, OPTIMIZER: self.optimizer}
+        if self.trees is not None:
+            named[TREES] = {BYTES: torch.frombuffer(bytearray(self.trees()), dtype=torch.uint8)}
         return {f"{kind}/{name}": tensor for kind, found in named.items() for name, tensor in found.items()}
 
     def header(self) -> dict[str, str]:
@@ -75,7 +81,7 @@ class FitState:
     @classmethod
     def of(cls, header: Mapping[str, str], tensors: Tensors, *, parts_dir: Path | None = None) -> "FitState":
         """The state with the `header` and `tensors` of another; without tensors, where those lie in files."""
-        found: dict[str, dict[str, torch.Tensor]] = {WEIGHTS: {}, BEST: {}, OPTIMIZER: {}}
+        found: dict[str, dict[str, torch.Tensor]] = {WEIGHTS: {}, BEST: {}, OPTIMIZER: {}, TREES: {}}
         for path, tensor in tensors.items():
             kind, name = path.split("/", 1)
             found[kind][name] = tensor
@@ -89,6 +95,7 @@ class FitState:
             optimizer=found[OPTIMIZER],
             history=tuple(EpochScores(**scores) for scores in json.loads(header["history"])),
             parts_dir=parts_dir,
+            trees=partial(_bytes_of, found[TREES][BYTES]) if found[TREES] else None,
         )
 
     @classmethod
@@ -100,6 +107,10 @@ class FitState:
             raise TrainingError(f"The checkpoint cannot be read ({error}); remove it to start anew.") from error
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         return cls.of(header, tensors)
+
+
+def _bytes_of(tensor: torch.Tensor) -> bytes:
+    return tensor.numpy().tobytes()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

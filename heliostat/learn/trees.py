@@ -45,7 +45,8 @@ def column_types(preparation: Preparation) -> list[str]:
 class TreeAnswers:
     """Fitted trees, ready to answer; any number of threads may ask at once."""
 
-    def __init__(self, stored: bytes, *, outputs: tuple[int, ...] = ()) -> None:
+    def __init__(self, stored: bytes, *, outputs: tuple[int, ...] = (), num_rounds: int | None = None) -> None:
+        """Of the trees that are `stored` the first so many rounds answer (None: all)."""
         self._booster: Any = xgboost().Booster({"nthread": 1})
         self.num_bytes, self._outputs = len(stored), outputs
         try:
@@ -53,6 +54,8 @@ class TreeAnswers:
         except (ValueError, UnicodeDecodeError) as error:  # XGBoostError is a ValueError
             first_line = str(error).strip().partition("\n")[0]
             raise BundleError(f"{FILE} cannot be read ({first_line}); fetch the bundle again.") from error
+        if num_rounds is not None:
+            self._booster = self._booster[:num_rounds]
         # One thread an operation: small requests are quicker so, and replicas share a node.
         self._booster.set_param({"nthread": 1})
 

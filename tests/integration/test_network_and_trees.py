@@ -1,6 +1,7 @@
 """Both kinds of model in one run of fits and behind one predictor: candidates, shadow, canary and rollback."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,12 +14,13 @@ from heliostat.learn.fit_trees import fit_trees
 from heliostat.learn.rows import split_by_time
 from heliostat.serving.routing import arm, route_of
 from heliostat.store.bundles import read_bundle, write_bundle
-from jobs import _fitting
+from jobs import _fitting, _reached, _step_metrics
 from jobs._fitting import fit_candidates
 from jobs._windows import candidates, holdout_at, parts
 from tests.integration.predictor_fixture import ROW, make_bundle, record, run, serving
 from tests.integration.test_predictor_http import expected
 from tests.integration.test_shadow import settled, shadows
+from tests.integration.test_step_metrics import events
 from tests.ray_train import Attempts, Killed
 from tests.toy_rows import labelled_rows
 from tests.toy_trees import workload
@@ -82,6 +84,31 @@ def test_a_worker_killed_after_every_report_ends_with_the_same_trees(fitted, tmp
     assert [(each["candidate"], each["bundle_hash"]) for each in again] == [
         (each["candidate"], each["bundle_hash"]) for each in found
     ]
+    first_fit = next(number for number, values in enumerate(attempts.values) if "num_candidates" in values)
+    kept = [values["num_epochs"] for values in attempts.values[:first_fit]]
+    assert kept[0] == 50
+    assert kept == sorted(set(kept))  # no portion is boosted twice
+
+
+def test_trees_tell_lines_a_bar_and_metrics_while_they_are_boosted(fitted, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_step_metrics, "EVERY_S", 0.0)
+    monkeypatch.setattr(_reached, "EVERY_S", 0.0)
+    both = replace(fitted[0], events_dir=str(tmp_path / "events" / "both"), only="trees-all")
+    attempts = Attempts(tmp_path / "checkpoints", monkeypatch)
+    attempts.die_after = 1
+    seen = []
+    tell = _reached.ReachedFile.tell
+    monkeypatch.setattr(_reached.ReachedFile, "tell", lambda own, reached: (seen.append(reached), tell(own, reached)))
+    with pytest.raises(Killed):
+        fit_candidates(asdict(both))
+    assert re.search(r"^  round 50: loss 0\.\d{4}, later rows 0\.\d{4}$", capsys.readouterr().out, re.MULTILINE)
+    assert [(each.name, each.num_done, each.num_all) for each in seen[:2]] == [
+        ("trees-all", 1, 60),
+        ("trees-all", 2, 60),
+    ]
+    assert re.fullmatch(r"round 50/60, loss 0\.\d{4}", seen[49].words)
+    told = [value.tag for event in events(tmp_path / "events" / "both" / "trees-all") for value in event.summary.value]
+    assert told.count("loss") == len(seen) == 50
 
 
 def test_what_the_time_does_not_suffice_for_is_left_out_and_the_first_is_not(fitted, tmp_path, monkeypatch):

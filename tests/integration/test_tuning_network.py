@@ -31,7 +31,7 @@ def test_a_trial_scores_what_a_run_would_keep(monkeypatch, given, metric):
     scores = []
     monkeypatch.setattr(tune, "report", lambda values, **_: scores.append(values[_tuning.SCORE]))
     monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
-    _tuning._fit_network(own, metric, TRAIN, LATER, "cpu")
+    _tuning._fit(own, metric, TRAIN, LATER, device="cpu")
     fitted = fit(own, TRAIN, LATER, seed=own.training.seed)
     assert fitted.history[-1].validation_loss > min(each.validation_loss for each in fitted.history)
     expected = fitted.history[fitted.best_epoch].validation_loss
@@ -50,7 +50,7 @@ def test_an_encode_that_writes_to_its_batch_is_scored_as_it_is_fitted(monkeypatc
     scores = []
     monkeypatch.setattr(tune, "report", lambda values, **_: scores.append(values[_tuning.SCORE]))
     monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
-    _tuning._fit_network(own, log_loss, TRAIN, LATER, "cpu")
+    _tuning._fit(own, log_loss, TRAIN, LATER, device="cpu")
     fitted = fit(own, TRAIN, LATER, seed=own.training.seed)
     rows = ordered(LATER, own, purpose="validation")
     expected = log_loss(rows["label"].to_numpy(), bundle.served(own, fitted).answers(rows))

@@ -119,7 +119,7 @@ def test_a_trial_scores_no_more_rows_at_once_than_its_batch_allows(monkeypatch):
     own = noted(SMALL)
     monkeypatch.setattr(tune, "report", lambda *_, **__: None)
     monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
-    _tuning._fit_network(own, log_loss, TRAIN, LATER, "cpu")
+    _tuning._fit(own, log_loss, TRAIN, LATER, device="cpu")
     assert max(Noting.answered) == 8 * MOST_PIECES
 
 

@@ -46,9 +46,7 @@ def test_an_attempt_that_ends_in_order_leaves_no_place(tmp_path):
 
 def test_a_node_that_does_not_see_the_folder_of_the_run_is_told_so(tmp_path):
     with (
-        pytest.raises(
-            TrainingError, match=r"worker 3 does not see \S*elsewhere, .*HELIOSTAT_HOME"
-        ),
+        pytest.raises(TrainingError, match=r"worker 3 does not see \S*elsewhere, .*HELIOSTAT_HOME"),
         traced(str(tmp_path / "elsewhere"), rank=3),
     ):
         pass

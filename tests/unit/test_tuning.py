@@ -117,6 +117,9 @@ def test_later_training_keeps_what_the_champion_was_tuned_to_while_the_space_is_
         ({"epochs": Between(2, 30, whole=True)}, {}, 30),
         ({"epochs": OneOf((3, 27, 9))}, {}, 27),
         ({"epochs": OneOf((2, 4))}, {}, 4),
+        ({"trees.depth": OneOf((2, 4))}, {}, 50),
+        ({"trees.depth": OneOf((2, 4))}, {"first_epochs": 3}, 150),
+        ({"trees.rounds": Between(100, 800, whole=True)}, {}, 800),
     ],
 )
 def test_trials_are_compared_up_to_the_epochs_of_the_longest(space, given, most):

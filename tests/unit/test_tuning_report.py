@@ -45,6 +45,6 @@ def test_a_search_is_drawn_without_the_trials_that_failed(tmp_path):
 def test_columns_of_long_names_stand_apart():
     trials = [{**trial(1, 0.4, 0.1), "configuration": {"trees.learning_rate": 0.1, "trees.column_share": 0.5}}]
     head, row = table(trials, title="toy").splitlines()[2:]
-    assert head.split() == ["trial", "score", "epochs", "trees.learning_rate", "trees.column_share"]
+    assert head.split() == ["trial", "score", "rounds", "trees.learning_rate", "trees.column_share"]
     assert row.split() == ["1", "0.4000", "3", "0.1", "0.5"]
     assert len(head) == len(row)
