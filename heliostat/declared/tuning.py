@@ -63,7 +63,8 @@ Space = Mapping[str, Between | OneOf]
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """How `jobs.tune` searches: at most `num_trials` fits, none begun once `time_limit` has passed (None: no limit).
+    """How `jobs.tune` searches: at most `num_trials` fits. Once `time_limit` has passed (None: no limit) none begins,
+    and those that run end there, compared by the epochs that they have done.
 
     Names of the space: a setting of Training, `model.NAME` for a keyword argument of the workload's `model`, or, if
     all are such, `trees.NAME`. `metric` is what the later rows are scored by (None: the loss). A trial that is worse
