@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from heliostat.errors import HeliostatError, TrainingError
+from heliostat.learn.faults import named
 from jobs import _entry
+from jobs._giving_up import raised
 
 
 @contextmanager
@@ -17,9 +19,8 @@ def ending(job: _entry.Job, run_id: str) -> Iterator[None]:
         _fail(job, run_id, str(error))
         raise
     except Exception as error:
-        said = (str(error).strip().splitlines() or ["no message"])[-1].strip()
         told = (
-            f"The run {run_id!r} was broken off by {type(error).__name__}: {said}. "
+            f"The run {run_id!r} was broken off by {named(raised(error)).removesuffix('.')}. "
             "Started again under the same name it goes on where it was; if it ends so again, give another name (--run)."
         )
         _fail(job, run_id, told)

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ray.exceptions import OutOfMemoryError
+from ray.exceptions import OutOfMemoryError, RayTaskError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 from ray.train.v2._internal.execution.failure_handling import DefaultFailurePolicy, FailureDecision
 from ray.train.v2.api.config import FailureConfig
 
 from heliostat.errors import ContractError, HeliostatError, TrainingError, WorkloadError
 from heliostat.learn.attempts import Attempt, last_places
+from heliostat.learn.faults import named
 
 MAX_WORKER_FAILURES = 5
 COMES_AGAIN = (TrainingError, ContractError, WorkloadError)
@@ -68,8 +69,14 @@ def given_up(run_id: str, error: BaseException, attempts: Sequence[Attempt] = ()
             f"library that crashes; if the kernel killed it for its memory: {LESS_MEMORY[0].lower()}{LESS_MEMORY[1:]}."
         )
     last = next(iter(found.values()), error)
-    said = f"{type(last).__name__}: {(str(last).strip().splitlines() or ['no message'])[-1]}"
-    return f"{end}; the last worker ended with {said}. Its log is on the Train page of Ray's dashboard."
+    return f"{end}; the last worker ended with {named(raised(last))}. Its log is on the Train page of Ray's dashboard."
+
+
+def raised(error: BaseException) -> BaseException:
+    """What was raised where Ray tells a traceback as text, whose first line is no message."""
+    while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException) and error.cause is not error:
+        error = error.cause
+    return error
 
 
 def _is_memory(cause: BaseException) -> bool:

@@ -86,9 +86,17 @@ def fault(
 def said(name: str, workload: Workload, error: BaseException, *, at: str = "") -> str:
     """What failed with what and where, without the remedy; `name` is the user's word for the code."""
     found = place(workload, error) or definition(workload, name)
-    first_line = str(error).strip().partition("\n")[0]
-    told = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
-    return f"{name} failed with {told}{at}{'' if found is None else f' ({found})'}"
+    return f"{name} failed with {named(error)}{at}{'' if found is None else f' ({found})'}"
+
+
+def named(error: BaseException) -> str:
+    """The type of an error and the first line of what it says, or of what it says after a traceback."""
+    lines = str(error).strip().splitlines()
+    is_traceback = bool(lines) and lines[0].startswith("Traceback")
+    frames = [number for number, line in enumerate(lines) if line.lstrip().startswith('File "')]
+    after = frames[-1] + 1 if frames else int(is_traceback)
+    first_line = next((line.strip() for line in lines[after:] if line.strip() and not line.startswith(" ")), "")
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
 
 
 def scored(workload: Workload, metric: Metric, labels: Values, answers: Values) -> float:

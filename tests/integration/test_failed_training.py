@@ -124,6 +124,14 @@ class LostError(TrainingFailedError):
             KeyError("gone"),
             "5 new starts that came no further; the last worker ended with KeyError: 'gone'",
         ),
+        (
+            ValueError("not these columns:\n  Schema(\n    a: int64\n)"),
+            r"the last worker ended with ValueError: not these columns:\. Its log",
+        ),
+        (
+            ray.exceptions.RayTaskError("read", "Traceback ...\nOSError: No space left\n)", OSError("No space left")),
+            r"the last worker ended with OSError: No space left\. Its log",
+        ),
     ],
 )
 def test_what_ray_gives_up_for_is_one_sentence(cause, pattern):

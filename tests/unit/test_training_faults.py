@@ -16,7 +16,7 @@ from heliostat.errors import TrainingError
 from heliostat.learn.calibrate import Calibration
 from heliostat.learn.epochs import Learner
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import StepFaultError, first_failing, is_out_of_memory
+from heliostat.learn.faults import StepFaultError, first_failing, is_out_of_memory, named
 from heliostat.learn.fit import fit, refit
 from heliostat.learn.objective import BinaryObjective
 from heliostat.learn.prepare import UNKNOWN_CODE, Preparation
@@ -297,3 +297,23 @@ def test_a_step_fault_is_a_training_error_and_the_row_is_found_in_few_tries(part
 
     assert first_failing(work, Part(np.arange(8192))) == 4321
     assert len(tries) <= 16
+
+
+TRACEBACK = (
+    'Traceback (most recent call last):\n  File "a.py", line 3, in read\n    raise OSError(\nOSError: No space:\n  (\n)'
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("not these columns:\n  Schema(\n    a: int64\n)"), "ValueError: not these columns:"),
+        (RuntimeError(TRACEBACK), "RuntimeError: OSError: No space:"),
+        (RuntimeError("Traceback\n  ...\nOSError: No space"), "RuntimeError: OSError: No space"),
+        (KeyError("a"), "KeyError: 'a'"),
+        (MemoryError(), "MemoryError"),
+        (ValueError("\n  \n"), "ValueError"),
+    ],
+)
+def test_an_error_is_named_by_the_line_that_says_what_it_is(error, said):
+    assert named(error) == said
