@@ -13,13 +13,13 @@ from torch import nn
 
 from heliostat.learn.epochs import Learner, OnStep, no_step
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import guarded, telling
+from heliostat.learn.faults import definition, guarded, telling
 from heliostat.learn.material import Material, digest_of, material_of
 from heliostat.learn.new_network import new_network
 from heliostat.learn.objective import Calibrated
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.randomness import seed_all, seeded
-from heliostat.learn.row_checks import check_differ, check_labels, check_later, days
+from heliostat.learn.row_checks import check_differ, check_labels, check_later, check_width, days
 from heliostat.learn.rows import EVENT_AT, ordered
 from heliostat.learn.run_epochs import OnEpoch, begin, load_weights, run, whole
 from heliostat.learn.start import Start
@@ -154,6 +154,8 @@ def _network(workload: Workload, seen: Examples) -> nn.Module:
 
 
 def _learner(workload: Workload, material: Material, *, seed: int, device: str, on_step: OnStep) -> Learner:
+    if definition(workload, "encode") is None:  # it is ours, and gives numbers as they are
+        check_width(material.seen)
     network = _network(workload, material.seen)
     with telling("the network", workload):
         return Learner(

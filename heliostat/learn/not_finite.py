@@ -11,6 +11,7 @@ from torch import nn
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import RAISED, definition
 from heliostat.learn.portions import most_rows
+from heliostat.learn.row_checks import LARGEST
 from heliostat.workload import Encoded, Workload
 
 Loss = Callable[[torch.Tensor, NDArray[np.float64]], torch.Tensor]
@@ -46,6 +47,9 @@ def _bad_row(workload: Workload, chunk: Examples, encoded: Encoded, logits: torc
     if not len(bad):
         return None
     row = int(bad[0, 0])
+    beyond = _beyond(chunk, row)
+    if beyond is not None:
+        return f"{beyond}{_at(workload, 'encode')}; scale it there or where the rows come from, or bound the column."
     odd = {
         name: tensor[row][~torch.isfinite(tensor[row])].flatten()[0].item()
         for name, tensor in encoded.items()
@@ -62,6 +66,14 @@ def _bad_row(workload: Workload, chunk: Examples, encoded: Encoded, logits: torc
         f"{chunk.num_rows:,}{_at(workload, 'encode')}{_notes(chunk, row)}; "
         "make it give finite numbers, also for missing values and constant columns."
     )
+
+
+def _beyond(chunk: Examples, row: int) -> str | None:
+    """The first number of this row that is finite, but not in the width that networks compute in."""
+    for name, values in chunk.batch.items():
+        if values.dtype == np.float64 and LARGEST < abs(float(values[row])) < np.inf:
+            return f"{name} of {chunk.row_name(row)} is {values[row]:g}, and networks see numbers up to {LARGEST:.2g}"
+    return None
 
 
 def _notes(chunk: Examples, row: int) -> str:

@@ -175,9 +175,20 @@ def objective_of(task: Task, labels: Values, *, isotonic: bool = False) -> Objec
         case ClassesTask():
             return ClassesObjective(task.shape[0], isotonic=isotonic)
         case QuantityTask():
-            return QuantityObjective(task, centre=float(labels.mean()), scale=float(labels.std()) or 1.0)
+            return QuantityObjective(task, centre=float(labels.mean()), scale=_spread(task, labels) or 1.0)
         case _:
             return BinaryObjective(isotonic=isotonic)
+
+
+def _spread(task: QuantityTask, labels: Values) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(labels.std())
+    if not np.isfinite(spread):
+        raise TrainingError(
+            f"The labels go from {labels.min():g} to {labels.max():g}, so far that their standard deviation is no "
+            f"finite number; tell {task.label.name!r} in a larger unit, or mend it where the rows come from."
+        )
+    return spread
 
 
 def calibration_from_json(task: Task, text: str) -> Calibrated:

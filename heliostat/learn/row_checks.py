@@ -8,8 +8,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from heliostat.errors import TrainingError
+from heliostat.learn.examples import Examples
 from heliostat.learn.rows import EVENT_AT, KEY, LABEL
 from heliostat.tasks import Task
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def days(rows: pa.Table) -> NDArray[np.int64]:
@@ -44,6 +47,19 @@ def check_later(validation: pa.Table, *, than: datetime) -> None:
             f"Validation rows begin at {first}, before training rows end at {than}; "
             "a score on them would not tell how the network does later. Split with rows.split_by_time."
         )
+
+
+def check_width(seen: Examples) -> None:
+    """Refuse, with a row, numbers that networks cannot hold; of streamed rows it may be one that was not drawn."""
+    for number in seen.origin.preparation.numbers:
+        furthest = max(number.low or 0.0, number.high or 0.0, key=abs)
+        if abs(furthest) > LARGEST:
+            rows = np.flatnonzero(seen.batch[number.name] == furthest)
+            where = seen.row_name(int(rows[0])) if len(rows) else "a row"
+            raise TrainingError(
+                f"{number.name} of {where} is {furthest:g}, and networks see numbers up to {LARGEST:.2g}; scale it "
+                f"where the rows come from, or bound Number({number.name!r}, ...)."
+            )
 
 
 def check_labels(task: Task, rows: pa.Table, *, purpose: str) -> None:
