@@ -1,7 +1,8 @@
 """Steps of a fit as they happen: gauges for Prometheus on the node's own endpoint, files for TensorBoard and for a bar.
 
 All go around `ray.train.report`, which answers once a poll interval. Ten times a second is enough for people, so most
-steps cost a look at the clock, and a device is waited for no more often.
+steps cost a look at the clock, and a device is waited for no more often. Of several workers the first one tells its
+own rows' loss: for the mean all would have to meet at the same step, and each has its own clock.
 """
 
 import time
@@ -33,7 +34,9 @@ class StepMetrics:
         self._writer = SummaryWriter(str(directory / candidate), flush_secs=FLUSH_S)
         self._file, self._later_rows, self._unit = ReachedFile(directory), "", unit
         self._tags = {"workload": workload, "run": run_id, "candidate": candidate}
-        self._loss = Gauge("heliostat_train_loss", "Loss of the newest batch of a fit.", tag_keys=TAGS)
+        self._loss = Gauge(
+            "heliostat_train_loss", "Loss of the newest batch of a fit, on the first worker's rows.", tag_keys=TAGS
+        )
         self._step = Gauge("heliostat_train_step", "Batches, or rounds of trees, that a fit has done.", tag_keys=TAGS)
         self._step_s = Gauge("heliostat_train_step_seconds", "Time that a step of a fit takes.", tag_keys=TAGS)
         self._rows = Gauge(

@@ -29,9 +29,10 @@ OnPause = Callable[[int, float], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step is done: the `number`th of the fit, from 1, over `num_rows` rows; `loss` lies where the network does.
+    """One step is done: the `number`th of the fit, from 1, over `num_rows` rows of all workers.
 
-    A fit has `num_steps` in `num_epochs`, unless it is ended early.
+    `loss` is that of this worker's rows, and lies where the network does. A fit has `num_steps` in `num_epochs`, unless
+    it is ended early.
     """
 
     number: int
