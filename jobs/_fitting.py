@@ -14,7 +14,7 @@ import ray.train
 import ray.train.torch
 
 from heliostat.errors import ContractError, HeliostatError, TrainingError, WorkloadError
-from heliostat.learn import bundle, parallel
+from heliostat.learn import bundle, network_answers, parallel
 from heliostat.learn.attempts import used_s
 from heliostat.learn.epochs import OnStep, Step
 from heliostat.learn.faults import RAISED, is_out_of_memory, own_fault, scored
@@ -22,7 +22,7 @@ from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
 from heliostat.learn.run_epochs import OnEpoch
-from heliostat.learn.streamed import here
+from heliostat.learn.streamed import Streamed, here
 from heliostat.learn.told_answers import told_answers
 from heliostat.learn.trees import KIND as TREES
 from heliostat.learn.tuned import configured
@@ -197,17 +197,25 @@ def _fit_judged(
 
     def written() -> dict[str, Any]:
         scores = _scores(workload, fitted, chosen.validation)
-        return _write(run, workload, fitted, shown(chosen.before), lineage=lineage, scores=scores)
+        return _write(run, workload, fitted, chosen.before, lineage=lineage, scores=scores)
 
     progress.trace.at("scoring its answers")
     return parallel.first_gives(written)
 
 
 def _scores(workload: Workload, fitted: Fitted, validation: pa.Table) -> dict[str, float | None]:
-    answers = told_answers(bundle.served(workload, fitted), validation)
+    answers = told_answers(_answering(workload, fitted), validation)
     labels = validation["label"].to_numpy()
     found = {f"validation_{metric.name}": scored(workload, metric, labels, answers) for metric in workload.scored_by}
     return stored(found)
+
+
+def _answering(workload: Workload, fitted: Fitted) -> bundle.ServedModel:
+    """What was fitted, ready to answer where it was fitted."""
+    model = bundle.served(workload, fitted)
+    if model.kind == network_answers.KIND:
+        model.move_to(str(ray.train.torch.get_device()))
+    return model
 
 
 def _fit_again(
@@ -235,7 +243,7 @@ def _fit_again(
     lineage = {**lineage_of(run, fitted, chosen, name=name, start=candidate.start), "refit_of": judged["candidate"]}
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
     return parallel.first_gives(
-        lambda: _write(run, workload, fitted, shown(chosen.all), lineage=lineage, scores=judged["scores"])
+        lambda: _write(run, workload, fitted, chosen.all, lineage=lineage, scores=judged["scores"])
     )
 
 
@@ -243,17 +251,21 @@ def _write(
     run: FitRun,
     workload: Workload,
     fitted: Fitted,
-    rows: pa.Table,
+    rows: pa.Table | Streamed,
     *,
     lineage: dict[str, Any],
     scores: dict[str, float | None],
 ) -> dict[str, Any]:
-    """The bundle with the profile of `rows`, written by the first worker, who alone is sure to have all weights."""
-    answers = told_answers(bundle.served(workload, fitted), rows)
+    """The bundle with the profile of `rows`, written by the first worker, who alone is sure to have all weights.
+
+    Of many rows only some are answered, as long as the others would wait for it.
+    """
+    answered = shown(rows)
     profile = Profile.fit(
-        rows,
+        answered,
         workload.columns,
-        answers=answers,
+        answers=told_answers(_answering(workload, fitted), answered),
+        whole=answered if isinstance(rows, Streamed) else rows,
         task=workload.task,
         window=workload.loop.window,
         together=workload.watching.together,

@@ -10,7 +10,7 @@ from heliostat import cohorts
 from heliostat.errors import TrainingError
 from heliostat.govern.candidates import RECENT, SINCE, num_judging, windows
 from heliostat.learn.start import Start
-from heliostat.learn.streamed import Streamed
+from heliostat.learn.streamed import Streamed, drawn
 from heliostat.learn.summary import MOST_DRAWN
 from heliostat.learn.window_portions import Deliver
 from heliostat.store.staged import Staged, read_pieces
@@ -155,8 +155,10 @@ def streamed_parts(
 
 
 def shown(rows: pa.Table | Streamed) -> pa.Table:
-    """All rows, or of streamed ones at most MOST_DRAWN at even distances: what a profile is made of."""
-    return rows.drawn(MOST_DRAWN) if isinstance(rows, Streamed) else rows
+    """At most MOST_DRAWN of the rows at even distances: those whose answers a profile is made of."""
+    if isinstance(rows, Streamed):
+        return rows.drawn(MOST_DRAWN)
+    return rows if rows.num_rows <= MOST_DRAWN else drawn(iter([rows]), stride=-(-rows.num_rows // MOST_DRAWN))
 
 
 def _bounds(workload: Workload, rows: Timeline, candidate: Candidate, *, holdout_at: datetime) -> tuple[int, int, int]:

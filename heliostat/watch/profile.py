@@ -59,14 +59,18 @@ class Profile:
         window: timedelta | None = None,
         together: Sequence[str] = (),
         within: Sequence[str] = (),
+        whole: pa.Table | None = None,
     ) -> "Profile":
-        """The profile of reference rows and the answers to them.
+        """The profile of reference rows and the answers to them; where they were drawn from more, `whole` are all.
+
+        What was seen at all, quantiles and deviations are those of the whole.
 
         With `window` and a column `event_at`, each window of the reference is compared with the whole of it:
         what nineteen in twenty stay below is calm. Without it a day of one weather looks like drift. How the columns
         of `together` depend on each other is kept too, and how the rows of each group of those of `within` lie.
         """
         bins: list[Bins] = [one for column in columns for one in fit_bins(column, column_of(table, column.name))]
+        seen = table if whole is None else whole
         output = task.output(answers)
         sureness = task.sureness(answers)
         if sureness is not None:
@@ -76,9 +80,9 @@ class Profile:
         codes = codes_of(tuple(bins), table, output, sureness=sureness, coded=reference_codes)
         reference = tally(tuple(bins), codes)
         extents = [
-            Extent.fit(one.name, column_of(table, one.name)) for one in columns if isinstance(one, Number | Category)
+            Extent.fit(one.name, column_of(seen, one.name)) for one in columns if isinstance(one, Number | Category)
         ]
-        numbers = {one.name: finite(column_of(table, one.name)) for one in columns if isinstance(one, Number)}
+        numbers = {one.name: finite(column_of(seen, one.name)) for one in columns if isinstance(one, Number)}
         starts = window_starts(table, window)
         windows = (
             {}

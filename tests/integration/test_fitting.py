@@ -13,6 +13,7 @@ from heliostat.errors import TrainingError
 from heliostat.learn.bundle import ServedModel
 from heliostat.records import num_learned
 from heliostat.store.bundles import read_bundle
+from jobs import _windows
 from jobs._attempts import NUM_BYTES, NUMBERS, Trace
 from jobs._fitting import fit_candidates
 from jobs._progress import Progress
@@ -138,6 +139,19 @@ def test_the_bundles_of_a_run_answer_and_carry_a_profile(first_run, rows):
         assert np.ptp(answers) > 0.01
         assert json.loads(files["profile.json"])
         assert json.loads(files["lineage.json"])["snapshot"] == {"raw": 1, "predictions": None, "labels": None}
+
+
+def test_of_many_rows_those_drawn_are_answered_and_what_was_seen_is_told_of_all(first_run, tmp_path, monkeypatch):
+    Attempts(tmp_path, monkeypatch)
+    monkeypatch.setattr(_windows, "MOST_DRAWN", 300)
+    run = replace(first_run.run, run_id="drawn", only="all")
+    for drawn, whole in zip(fit_candidates(asdict(run)), first_run.fitted, strict=False):
+        files, of_all = (read_bundle(each["bundle_uri"], each["bundle_hash"]) for each in (drawn, whole))
+        mine, other = (json.loads(each["profile.json"]) for each in (files, of_all))
+        assert 150 < mine["reference"]["num_rows"] <= 300 < other["reference"]["num_rows"]
+        for kept in ("extents", "quantiles_by_column", "deviation_by_column"):
+            assert mine[kept] == other[kept]
+        assert files["weights.safetensors"] == of_all["weights.safetensors"]
 
 
 def test_a_worker_killed_after_every_report_ends_with_the_same_bundles(first_run, tmp_path, monkeypatch):

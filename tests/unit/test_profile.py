@@ -233,3 +233,17 @@ def test_windows_go_on_after_a_restart():
         windows.add(*rows(300, seed=10))
     assert again.close(START + DAY) == first.close(START + DAY)
     assert again.to_json() == first.to_json()
+
+
+def test_of_rows_drawn_from_more_what_was_seen_is_that_of_all():
+    table, probabilities = rows(5000, seed=1)
+    drawn = np.arange(0, 5000, 50)
+    some = table.take(pa.array(drawn))
+    whole = Profile.fit(table, COLUMNS, probabilities)
+    found = Profile.fit(some, COLUMNS, probabilities[drawn], whole=table)
+    assert found.reference.num_rows == 100
+    assert (found.extents, found.quantiles_by_column) == (whole.extents, whole.quantiles_by_column)
+    assert found.deviation_by_column == whole.deviation_by_column
+    assert Profile.fit(some, COLUMNS, probabilities[drawn]).extents != whole.extents
+    furthest = table.slice(int(np.nanargmax(table["load"].to_numpy())), 1)
+    assert found.count(furthest, probabilities[:1]).unseen_by_column["load"] == 0
