@@ -31,22 +31,35 @@ def _no_network(found: object) -> tuple[str, str]:
         return "None", "end it with `return` and the network"
     if isinstance(found, type) and issubclass(found, nn.Module):
         return f"the class {found.__name__} itself", f"call it: {found.__name__}(...)"
-    return f"a {type(found).__name__}, which is no torch.nn.Module", "return the network"
+    return f"no torch.nn.Module but a value of type {type(found).__name__}", "return the network"
 
 
 def _cannot_learn(module: nn.Module) -> tuple[str, str] | None:
     name, weights = type(module).__name__, list(module.parameters())
     if not weights:
-        return f"a {name} without parameters, so there is nothing to learn", "assign its layers in __init__"
+        return f"the network {name} without parameters, so there is nothing to learn", "assign its layers in __init__"
     if not any(weight.requires_grad for weight in weights):
-        return f"a {name} whose parameters are all frozen", "let requires_grad stay True for those that shall learn"
+        return (
+            f"the network {name} whose parameters are all frozen",
+            "let requires_grad stay True for those that shall learn",
+        )
+    half = next((path for path, weight in module.named_parameters() if _is_half(weight)), None)
+    if half is not None:
+        return (
+            f"the network {name} with float16 weights ({half!r}), which overflow in the steps of AdamW",
+            "leave .half() out, and set Training(bfloat16=True)",
+        )
     for path, part in module.named_modules():
         if isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.sparse and part.weight.requires_grad:
             return (
-                f"a {name} whose {path or 'root'} has sparse gradients, which AdamW does not take",
+                f"the network {name} whose {path or 'root'} has sparse gradients, which AdamW does not take",
                 "leave sparse=True out there",
             )
     return None
+
+
+def _is_half(weight: torch.Tensor) -> bool:
+    return weight.requires_grad and weight.dtype == torch.float16
 
 
 def _cannot_be_kept(module: nn.Module) -> tuple[str, str] | None:
@@ -54,8 +67,8 @@ def _cannot_be_kept(module: nn.Module) -> tuple[str, str] | None:
     for path, kept in module.state_dict().items():
         if not isinstance(kept, torch.Tensor):
             return (
-                f"a {type(module).__name__} that keeps a {type(kept).__name__} in its state ({path!r}), and a version "
-                "holds tensors alone",
+                f"the network {type(module).__name__} that keeps a {type(kept).__name__} in its state ({path!r}), and "
+                "a version holds tensors alone",
                 "register it as a buffer, or make it anew in __init__ instead of get_extra_state",
             )
     return None

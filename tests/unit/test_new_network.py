@@ -88,6 +88,10 @@ def frozen(sizes):
     return Network(sizes["site"]).requires_grad_(requires_grad=False)
 
 
+def half(sizes):
+    return Network(sizes["site"]).half()
+
+
 def sparse(sizes):
     return Sparse(sizes["site"])
 
@@ -99,11 +103,21 @@ def counting(sizes):
 WRONG = [
     (none, r"model gives None (@); end it with `return` and the network"),
     (the_class, r"model gives the class Network itself (@); call it: Network(...)"),
-    (a_function, r"model gives a method, which is no torch.nn.Module (@); return the network"),
-    (empty, r"model gives a Summed without parameters, so there is nothing to learn (@); assign its layers"),
-    (frozen, r"model gives a Network whose parameters are all frozen (@); let requires_grad stay True"),
-    (sparse, r"model gives a Sparse whose site has sparse gradients, which AdamW does not take (@); leave sparse=True"),
-    (counting, r"model gives a Counting that keeps a dict in its state ('_extra_state'), and a version holds tensors"),
+    (a_function, r"model gives no torch.nn.Module but a value of type method (@); return the network"),
+    (empty, r"model gives the network Summed without parameters, so there is nothing to learn (@); assign its layers"),
+    (frozen, r"model gives the network Network whose parameters are all frozen (@); let requires_grad stay True"),
+    (
+        half,
+        r"model gives the network Network with float16 weights ('site.weight'), which overflow in the steps of",
+    ),
+    (
+        sparse,
+        r"model gives the network Sparse whose site has sparse gradients, which AdamW does not take (@); leave sparse",
+    ),
+    (
+        counting,
+        r"model gives the network Counting that keeps a dict in its state ('_extra_state'), and a version ",
+    ),
 ]
 
 
