@@ -64,7 +64,7 @@ def network(width: int, layers: int) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(1)
     module: nn.Module = nn.Sequential(*(nn.Linear(width, width) for _ in range(layers)))
     if dist.get_world_size() > 1:
-        module = lay_out(module)
+        lay_out(module, parts=[str(number) for number in range(layers)])
     return module, torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)
 
 

@@ -16,9 +16,11 @@ from heliostat.learn import not_finite, parallel
 from heliostat.learn.encoder import Encoder, Ready
 from heliostat.learn.examples import Examples
 from heliostat.learn.faults import RAISED, StepFaultError, Work, defined_at, fault, guarded, telling
+from heliostat.learn.new_network import new_network
 from heliostat.learn.objective import Objective
 from heliostat.learn.portions import in_portions, most_rows, piece_rows
-from heliostat.learn.randomness import derived_seed, seed_all
+from heliostat.learn.randomness import derived_seed, seed_all, seeded
+from heliostat.learn.separate_parts import separate_parts, single_numbers
 from heliostat.learn.shares import Feed, Share
 from heliostat.workload import Encoded, Workload
 
@@ -65,7 +67,9 @@ class Learner:
         seed: int,
         device: str,
         on_step: OnStep = no_step,
+        seen: Examples | None = None,
     ) -> None:
+        """`seen` are rows to try which parts of the network can be laid out each by itself; without them none is."""
         self.workload = workload
         self.on_step = on_step
         self.module = module
@@ -76,13 +80,43 @@ class Learner:
         self._encoder = Encoder(workload, targets=objective.targets, device=device)
         settings = workload.training
         self.is_sharded = settings.shard and parallel.num_ranks() > 1
-        self._averaging = sharded(module) if self.is_sharded else parallel.averaging(module)
+        # Before the weights are parted: an optimizer numbers them, and must for any number of workers in one way.
+        self._singles = single_numbers(module) if settings.shard else []
+        self._averaging = self._laid_out(seen) if self.is_sharded else parallel.averaging(module)
         self._trained: nn.Module = self._averaging
         if settings.compile:
             self._trained = cast(nn.Module, torch.compile(self._averaging, dynamic=True))
+        # A group of their own: no call of the optimizer takes weights that are in parts together with others.
+        groups = [[each for each in module.parameters() if not settings.shard or each.dim()], self._singles]
         self.optimizer = torch.optim.AdamW(
-            module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            [{"params": group} for group in groups if group],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
+
+    def _laid_out(self, seen: Examples | None) -> nn.Module:
+        from heliostat.learn.sharding import lay_out  # a second to import, and few networks need it
+
+        parts = [] if seen is None else parallel.first_gives(lambda: self._separate_parts(seen))
+        lay_out(self.module, parts=parts)
+        return self.module
+
+    def _separate_parts(self, seen: Examples) -> list[str]:
+        fresh = self._fresh(seen)
+
+        def answer(examples: Examples) -> object:
+            encoded = self._encoder.told(examples)
+            return self._told(lambda own: self._forward(fresh, encoded, num_rows=own.num_rows), examples)
+
+        with seeded(self.seed, device=self.device), torch.no_grad(), self._precision():
+            num_rows = self.workload.training.batch_size // parallel.num_ranks()
+            return separate_parts(fresh, seen, num_rows=num_rows, answer=answer)
+
+    def _fresh(self, examples: Examples) -> nn.Module:
+        """A network that has learned nothing, and that this worker may ask alone."""
+        with seeded(self.seed, device=self.device):
+            return new_network(self.workload, examples.origin.preparation.sizes).to(self.device)
 
     def run_epoch(
         self, epoch: int, feed: Feed, *, first_step: int = 0, total: float = 0.0, on_pause: OnPause = no_pause
@@ -140,6 +174,8 @@ class Learner:
 
     def _move(self) -> None:
         """Move the weights by their gradients."""
+        if self.is_sharded:
+            parallel.average_gradients([each for each in self._singles if each.requires_grad])
         with telling("the network", self.workload):
             self.optimizer.step()
 
@@ -182,9 +218,10 @@ class Learner:
         return guarded("the network", self.workload, work, examples, again=self._answered)
 
     def _answered(self, examples: Examples) -> torch.Tensor:
-        self.module.eval()
+        # One that is laid out answers only where all workers ask: they would wait for this one's gradients instead.
+        module = (self._fresh(examples) if self.is_sharded else self.module).eval()
         with torch.inference_mode():
-            return self._forward(self.module, self._encoder.told(examples), num_rows=examples.num_rows)
+            return self._forward(module, self._encoder.told(examples), num_rows=examples.num_rows)
 
     def not_finite(self, loss: float, examples: Examples, *, epoch: int, among: Feed | None = None) -> str:
         """One sentence on why the loss of these examples is not a finite number; the fit is over.
@@ -237,13 +274,6 @@ class Learner:
         """The workload's loss over these rows without learning from them."""
         logits, targets = self.logits(examples), self._encoder.targets(examples).cpu()
         return float(guarded("loss", self.workload, lambda _: self.loss(logits, targets), examples))
-
-
-def sharded(module: nn.Module) -> nn.Module:
-    """The network laid out over all workers."""
-    from heliostat.learn.sharding import lay_out  # a second to import, and few networks need it
-
-    return lay_out(module)
 
 
 def forward(module: nn.Module, encoded: Encoded, *, shape: tuple[int, ...]) -> torch.Tensor:

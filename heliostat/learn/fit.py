@@ -159,7 +159,13 @@ def _learner(workload: Workload, material: Material, *, seed: int, device: str, 
     network = _network(workload, material.seen)
     with telling("the network", workload):
         return Learner(
-            workload, network.to(device), objective=material.objective, seed=seed, device=device, on_step=on_step
+            workload,
+            network.to(device),
+            objective=material.objective,
+            seed=seed,
+            device=device,
+            on_step=on_step,
+            seen=material.seen,
         )
 
 

@@ -3,7 +3,7 @@
 Without an initialised process group (no Ray Train, or one worker) everything here does nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -53,6 +53,16 @@ def added_up(module: nn.Module, *, is_last: bool) -> Iterator[None]:
 def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
     """The mean of a tensor over all workers, in place: the same number on each."""
     return sum_over_ranks(value).div_(num_ranks())
+
+
+def average_gradients(weights: Sequence[nn.Parameter]) -> None:
+    """Give every worker the mean of all workers' gradients of these single numbers; where one has none it is 0."""
+    if num_ranks() == 1 or not weights:
+        return
+    own = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+    means = mean_over_ranks(torch.stack([gradient.double() for gradient in own]))
+    for weight, mean in zip(weights, means, strict=True):
+        weight.grad = mean.to(weight.dtype)
 
 
 def share_buffers(module: nn.Module, *, num_rows: int) -> None:

@@ -3,25 +3,43 @@
 Imported only where that is asked for: what it needs takes a second to import.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from heliostat.errors import WorkloadError
+from heliostat.learn.separate_parts import single_numbers
 
-def lay_out(module: nn.Module) -> nn.Module:
-    """The same network with its weights laid out over all workers; every worker must have the same ones before.
 
-    Every child is a part of its own, so only one at a time is whole in a worker's memory.
+def lay_out(module: nn.Module, *, parts: Sequence[str] = ()) -> None:
+    """The network's weights are laid out over all workers; every worker must have the same ones before.
+
+    Each of the `parts` (names of submodules) is whole in a worker's memory only while it is called; what else there is
+    is so while the network is. Single numbers stay whole on every worker, and are left to the caller to be averaged.
     """
-    for child in module.children():
-        if next(child.parameters(), None) is not None:
-            fully_shard(child)
-    fully_shard(module)
-    return module
+    numbers = set(single_numbers(module))
+    for name in parts:
+        _lay_out(module.get_submodule(name), f"The part {name!r} of the network", numbers=numbers)
+    _lay_out(module, "The network", numbers=numbers)
+    assert isinstance(module, FSDPModule)
+    # A weight may have no gradient on one worker alone, whose rows took another branch; the others would wait for it.
+    module.set_reduce_scatter_unused_params(reduce_scatter_unused_params=True)
+
+
+def _lay_out(module: nn.Module, name: str, *, numbers: set[nn.Parameter]) -> None:
+    refused = f"{name}, {type(module).__name__}, cannot be laid out over workers"
+    instead = "Change it there, or leave Training(shard=True) out."
+    own = [weight for weight in module.parameters() if weight not in numbers and not isinstance(weight, DTensor)]
+    if len(widths := {str(weight.dtype) for weight in own}) > 1:  # else said in the first step, in other words
+        raise WorkloadError(f"{refused}: it has weights of {' and '.join(sorted(widths))}. {instead}")
+    try:
+        fully_shard(module, ignored_params=numbers)
+    except (ValueError, TypeError, RuntimeError, AssertionError) as error:
+        raise WorkloadError(f"{refused}: {str(error).partition(chr(10))[0]} {instead}") from error
 
 
 def whole_on_first(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,9 +1,6 @@
 """A network laid out over several workers, each a process of its own, and its checkpoints in parts."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,25 +11,13 @@ from heliostat.learn.fit import fit
 from heliostat.learn.rows import split_by_time
 from jobs._parts import has_all_parts
 from tests.toy_rows import labelled_rows
+from tests.training.ranks import exit_codes
 from tests.training.sharded_rank import KILLED, OWN
-
-ROOT = Path(__file__).parents[2]
 
 
 def sharded_ranks(folder: Path, num_ranks: int, how: str) -> list[int]:
     """The exit codes of so many workers that share one network."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.training.sharded_rank"]
-    ranks = [
-        subprocess.Popen(
-            [*command, str(rank), str(num_ranks), str(folder), how],
-            env=environment,
-            cwd=ROOT,
-            stderr=(folder / f"{how}-{num_ranks}-{rank}.log").open("w"),
-        )
-        for rank in range(num_ranks)
-    ]
-    return [rank.wait(timeout=150) for rank in ranks]
+    return exit_codes("tests.training.sharded_rank", folder, num_ranks, how)
 
 
 @pytest.fixture(scope="module")
