@@ -12,8 +12,8 @@ import torch
 from heliostat.errors import HeliostatError, WorkloadError
 from heliostat.intake import take
 from heliostat.learn import trees
-from heliostat.learn.epochs import forward
 from heliostat.learn.faults import RAISED, said
+from heliostat.learn.forward import forward
 from heliostat.learn.new_network import new_network
 from heliostat.learn.objective import outputs_of
 from heliostat.learn.prepare import Preparation

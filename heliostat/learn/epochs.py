@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from heliostat.errors import TrainingError
 from heliostat.learn import not_finite, parallel
 from heliostat.learn.encoder import Encoder, Ready
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import RAISED, StepFaultError, Work, defined_at, fault, guarded, telling
+from heliostat.learn.faults import RAISED, StepFaultError, Work, fault, guarded, telling
+from heliostat.learn.forward import forward
 from heliostat.learn.new_network import new_network
 from heliostat.learn.objective import Objective
 from heliostat.learn.portions import in_portions, most_rows, piece_rows
@@ -80,6 +80,7 @@ class Learner:
         self._encoder = Encoder(workload, targets=objective.targets, device=device)
         settings = workload.training
         self.is_sharded = settings.shard and parallel.num_ranks() > 1
+        self._alone: nn.Module | None = None
         # Before the weights are parted: an optimizer numbers them, and must for any number of workers in one way.
         self._singles = single_numbers(module) if settings.shard else []
         self._averaging = self._laid_out(seen) if self.is_sharded else parallel.averaging(module)
@@ -219,7 +220,10 @@ class Learner:
 
     def _answered(self, examples: Examples) -> torch.Tensor:
         # One that is laid out answers only where all workers ask: they would wait for this one's gradients instead.
-        module = (self._fresh(examples) if self.is_sharded else self.module).eval()
+        if self.is_sharded and self._alone is None:
+            self._alone = self._fresh(examples)
+        module = self.module if self._alone is None else self._alone
+        module.eval()
         with torch.inference_mode():
             return self._forward(module, self._encoder.told(examples), num_rows=examples.num_rows)
 
@@ -239,7 +243,8 @@ class Learner:
         def loss(outputs: torch.Tensor, labels: NDArray[np.float64]) -> torch.Tensor:
             return self.loss(outputs, torch.from_numpy(self.targets(labels).astype(np.float32)))
 
-        return not_finite.reason(self.workload, self.module, examples, parts=parts, loss=loss)
+        module = None if self.is_sharded else self.module
+        return not_finite.reason(self.workload, module, examples, parts=parts, loss=loss)
 
     def _set_learning_rate(self, progress: float) -> None:
         """A short rise, then half a cosine down; it follows from progress alone, so a resumed fit needs no schedule."""
@@ -274,24 +279,3 @@ class Learner:
         """The workload's loss over these rows without learning from them."""
         logits, targets = self.logits(examples), self._encoder.targets(examples).cpu()
         return float(guarded("loss", self.workload, lambda _: self.loss(logits, targets), examples))
-
-
-def forward(module: nn.Module, encoded: Encoded, *, shape: tuple[int, ...]) -> torch.Tensor:
-    """The outputs of all rows; TrainingError when the network gives another shape."""
-    logits: torch.Tensor = module(encoded)
-    if logits.shape != shape:
-        own = getattr(module, "module", module)  # below the wrapper that averages gradients
-        found = defined_at(type(own).forward) if isinstance(own, nn.Module) else None
-        raise TrainingError(
-            f"The network must give {_meaning(shape)}, shape {shape}; it gave {tuple(logits.shape)}"
-            f"{'' if found is None else f' ({found})'}. {_remedy(shape)}"
-        )
-    return logits
-
-
-def _meaning(shape: tuple[int, ...]) -> str:
-    return "one logit a row, or quantity" if len(shape) == 1 else f"one logit a row for each of {shape[1]} classes"
-
-
-def _remedy(shape: tuple[int, ...]) -> str:
-    return "End its forward with .squeeze(1)." if len(shape) == 1 else f"Let its last layer have {shape[1]} outputs."

@@ -7,7 +7,7 @@ from torch import nn
 
 from heliostat.errors import BundleError, SettingsError
 from heliostat.learn.encoder import on_device
-from heliostat.learn.epochs import forward
+from heliostat.learn.forward import forward
 from heliostat.learn.objective import outputs_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.state import Tensors

@@ -17,15 +17,18 @@ from heliostat.workload import Encoded, Workload
 Loss = Callable[[torch.Tensor, NDArray[np.float64]], torch.Tensor]
 
 
-def reason(workload: Workload, module: nn.Module, examples: Examples, *, parts: Iterator[Examples], loss: Loss) -> str:
+def reason(
+    workload: Workload, module: nn.Module | None, examples: Examples, *, parts: Iterator[Examples], loss: Loss
+) -> str:
     """What is to blame, and what to do next; examples as they were learned from, the network on any device.
 
     `parts` are all rows that it learned from, of which the examples may be only some. Rows are put to a fresh network
-    too: in one that learned from a row with nan, every row gives nan.
+    too: in one that learned from a row with nan, every row gives nan. None stands for a network that is laid out over
+    workers, who would all have to ask it: then the fresh one answers in its place.
     """
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         fresh = workload.model(examples.origin.preparation.sizes).eval()
-        current = module.to("cpu").eval()
+        current = fresh if module is None else module.to("cpu").eval()
         for chunk in _chunks(parts, size=most_rows(workload.training)):
             encoded = workload.encode(chunk.batch)
             found = _bad_row(workload, chunk, encoded, fresh(encoded)) or _bad_loss(

@@ -110,6 +110,15 @@ def first_gives(work: Callable[[], Found]) -> Found:
     return cast(Found, told[0])
 
 
+def first_found(own: Found | None) -> Found | None:
+    """What the first of all workers found that found something, on all. What is told goes through pickle."""
+    if num_ranks() == 1:
+        return own
+    told: list[Found | None] = [None] * num_ranks()
+    dist.all_gather_object(told, own)
+    return next((each for each in told if each is not None), None)
+
+
 def total(value: float) -> float:
     """The sum of a number over all workers."""
     if num_ranks() == 1:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from heliostat.errors import TrainingError
+from heliostat.learn import parallel
 from heliostat.learn.epochs import Learner
 from heliostat.learn.examples import Examples
 from heliostat.learn.material import Material
@@ -111,11 +112,28 @@ def _check_finite(
 
 def _check_weights(learner: Learner, state: FitState, *, material: Material) -> None:
     """Refuse what the last step spoilt: no later loss would tell where nothing is held back."""
+    found = parallel.first_found(_spoilt(learner, state)) if learner.is_sharded else _spoilt(learner, state)
+    if found is not None:
+        name, value = found
+        raise TrainingError(learner.spoilt(name, value, material.seen, epoch=state.num_epochs - 1))
+
+
+def _spoilt(learner: Learner, state: FitState) -> tuple[str, float] | None:
+    """The first weight that is no finite number, and what it is; of a sharded network in this worker's part."""
     for name, _ in learner.module.named_parameters():
-        weights = state.weights[name]
-        if not torch.isfinite(weights).all():
-            found = float(weights[~torch.isfinite(weights)][0])
-            raise TrainingError(learner.spoilt(name, found, material.seen, epoch=state.num_epochs - 1))
+        weights = _held(learner, state.weights[name])
+        is_bad = ~torch.isfinite(weights)
+        if is_bad.any():
+            return name, float(weights[is_bad][0])
+    return None
+
+
+def _held(learner: Learner, tensor: torch.Tensor) -> torch.Tensor:
+    if not learner.is_sharded:
+        return tensor
+    from heliostat.learn.sharding import own_part  # a second to import, and few networks need it
+
+    return own_part(tensor)
 
 
 def _after_epoch(learner: Learner, state: FitState, *, scores: EpochScores) -> FitState:

@@ -55,6 +55,11 @@ def whole_on_first(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
     return found
 
 
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """What this worker holds of a tensor, as a plain one: whatever it is asked, no other worker has to be."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def part_of(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """The part of a tensor that this worker holds of `like`; as it is where `like` is whole or another shape."""
     if isinstance(tensor, DTensor) or not isinstance(like, DTensor) or tensor.shape != like.shape:
