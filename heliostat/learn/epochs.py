@@ -22,6 +22,7 @@ from heliostat.learn.portions import in_portions, most_rows, piece_rows
 from heliostat.learn.randomness import derived_seed, seed_all, seeded
 from heliostat.learn.separate_parts import separate_parts, single_numbers
 from heliostat.learn.shares import Feed, Share
+from heliostat.learn.unused_weights import has_unused_weights
 from heliostat.workload import Encoded, Workload
 
 WARM_UP_SHARE = 0.05
@@ -69,7 +70,7 @@ class Learner:
         on_step: OnStep = no_step,
         seen: Examples | None = None,
     ) -> None:
-        """`seen` are rows to try which parts of the network can be laid out each by itself; without them none is."""
+        """`seen` are rows that several workers try the network with: what parts it has, what it leaves out."""
         self.workload = workload
         self.on_step = on_step
         self.module = module
@@ -83,7 +84,7 @@ class Learner:
         self._alone: nn.Module | None = None
         # Before the weights are parted: an optimizer numbers them, and must for any number of workers in one way.
         self._singles = single_numbers(module) if settings.shard else []
-        self._averaging = self._laid_out(seen) if self.is_sharded else parallel.averaging(module)
+        self._averaging = self._laid_out(seen) if self.is_sharded else self._averaged(seen)
         self._trained: nn.Module = self._averaging
         if settings.compile:
             self._trained = cast(nn.Module, torch.compile(self._averaging, dynamic=True))
@@ -103,16 +104,29 @@ class Learner:
         lay_out(self.module, parts=parts)
         return self.module
 
+    def _averaged(self, seen: Examples | None) -> nn.Module:
+        has_unused = (
+            seen is not None
+            and parallel.num_ranks() > 1
+            and parallel.first_gives(lambda: self._tried(seen, has_unused_weights))
+        )
+        return parallel.averaging(self.module, has_unused=has_unused)
+
     def _separate_parts(self, seen: Examples) -> list[str]:
+        with torch.no_grad():
+            return self._tried(seen, separate_parts)
+
+    def _tried(self, seen: Examples, look: Callable[..., Answer]) -> Answer:
+        """What a fresh network lets see, which is given shares of batches."""
         fresh = self._fresh(seen)
 
-        def answer(examples: Examples) -> object:
+        def answer(examples: Examples) -> torch.Tensor:
             encoded = self._encoder.told(examples)
             return self._told(lambda own: self._forward(fresh, encoded, num_rows=own.num_rows), examples)
 
-        with seeded(self.seed, device=self.device), torch.no_grad(), self._precision():
+        with seeded(self.seed, device=self.device), self._precision():
             num_rows = self.workload.training.batch_size // parallel.num_ranks()
-            return separate_parts(fresh, seen, num_rows=num_rows, answer=answer)
+            return look(fresh, seen, num_rows=num_rows, answer=answer)
 
     def _fresh(self, examples: Examples) -> nn.Module:
         """A network that has learned nothing, and that this worker may ask alone."""

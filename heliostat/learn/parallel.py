@@ -27,10 +27,15 @@ def own_rank() -> int:
     return dist.get_rank() if num_ranks() > 1 else 0
 
 
-def averaging(module: nn.Module) -> nn.Module:
-    """The module itself, or a wrapper of it whose backward pass averages the gradients of all workers."""
+def averaging(module: nn.Module, *, has_unused: bool = False) -> nn.Module:
+    """The module itself, or a wrapper of it whose backward pass averages the gradients of all workers.
+
+    It looks in each step for weights without a gradient where the network `has_unused` ones; else all must have one.
+    """
+    if num_ranks() == 1:
+        return module
     # Running statistics are made equal where a state is kept (`share_buffers`): in each step it would be the first's.
-    return DistributedDataParallel(module, broadcast_buffers=False) if num_ranks() > 1 else module
+    return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=has_unused)
 
 
 def sum_over_ranks(value: torch.Tensor) -> torch.Tensor:

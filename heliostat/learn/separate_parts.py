@@ -33,13 +33,17 @@ def separate_parts(
     parts = _without_shared(module, dict(_parts(module)))
     found = set(parts)
     module.train()
-    starts = range(0, min(examples.num_rows, NUM_TRIED * num_rows), num_rows)
-    tried = [examples.take(np.arange(start, min(start + num_rows, examples.num_rows))) for start in starts]
-    for each in tried:
+    for each in tried(examples, num_rows=num_rows):
         found &= _called_once(parts, partial(answer, each))
     module.eval()
-    found &= _called_once(parts, partial(answer, tried[0]))
+    found &= _called_once(parts, partial(answer, next(tried(examples, num_rows=num_rows))))
     return [name for name in parts if name in found]
+
+
+def tried(examples: Examples, *, num_rows: int) -> Iterator[Examples]:
+    """Some of the first rows, so many at a time."""
+    for start in range(0, min(examples.num_rows, NUM_TRIED * num_rows), num_rows):
+        yield examples.take(np.arange(start, min(start + num_rows, examples.num_rows)))
 
 
 def single_numbers(module: nn.Module) -> list[nn.Parameter]:

@@ -86,6 +86,28 @@ class Borrowed(Listed):
         return self.layers[1](hidden.relu()).squeeze(1)
 
 
+class Unused(Listed):
+    """A layer that is never used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.later = nn.Linear(3, 3)
+
+
+class Branching(Listed):
+    """A layer for few rows, of which a worker's share of a batch may have none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rare = nn.Linear(2, 1)
+
+    def forward(self, encoded: Encoded) -> torch.Tensor:
+        outputs, is_rare = super().forward(encoded), encoded["numbers"][:, 1] > 1.5
+        if not is_rare.any():
+            return outputs
+        return outputs.masked_scatter(is_rare, self.rare(encoded["numbers"][is_rare]).squeeze(1))
+
+
 def _workload(columns: tuple[Column, ...], label: Binary | Quantity | None = None, **options: object) -> Workload:
     return Workload(
         **{
@@ -134,9 +156,11 @@ ALIKE = {
     "a single number": _own(Single),
     "one weight twice": _own(Tied),
     "borrowed weights": _own(Borrowed),
+    "unused weights": _own(Unused),
 }
 NETWORKS = {
     **ALIKE,
+    "a branch": _own(Branching),
     "tabular": _tabular(*NUMBERS, SITE, NOTE, IMAGE),
     "forecast": _forecast(),
     "numbers and categories": _flights(),
@@ -190,7 +214,7 @@ def main(rank: int, num_ranks: int, folder: Path, how: str) -> None:
     if num_ranks > 1:
         meeting = f"file://{folder}/meet-{how}"
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=num_ranks)
-    for name in NETWORKS if num_ranks > 1 else ALIKE:
+    for name in NETWORKS if num_ranks > 1 else [*ALIKE, "a branch"]:
         weights = fitted(name, folder, how)
         if rank == 0:
             save_file({each: tensor.clone() for each, tensor in weights.items()}, folder / f"{name} {how}-{num_ranks}")

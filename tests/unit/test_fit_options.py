@@ -95,7 +95,7 @@ def test_every_worker_learns_from_a_batch_in_as_many_pieces_of_two_rows_or_more(
     for rank in (0, 1):
         monkeypatch.setattr(parallel, "own_rank", lambda rank=rank: rank)
         monkeypatch.setattr(parallel, "num_ranks", lambda: 2)
-        monkeypatch.setattr(parallel, "averaging", lambda module: module)
+        monkeypatch.setattr(parallel, "averaging", lambda module, has_unused: module)
         monkeypatch.setattr(parallel, "share_buffers", lambda _, num_rows: None)
         monkeypatch.setattr(parallel, "mean_over_ranks", lambda value: value)
         sizes = found.setdefault(rank, [])
