@@ -4,7 +4,6 @@ Pieces are shuffled; so many as make a window are read together, and its rows sh
 """
 
 import heapq
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from heliostat.errors import TrainingError
+from heliostat.learn import shares
 from heliostat.records import PIECE_ROWS, Piece
 
 WINDOW_ROWS = 65_536
@@ -40,9 +39,10 @@ def num_rows(pieces: Sequence[Piece]) -> int:
     return sum(piece.num_rows for piece in pieces)
 
 
-def num_batches(pieces: Sequence[Piece], batch_rows: int) -> int:
-    """How many batches of about so many rows an epoch has."""
-    return math.ceil(num_rows(pieces) / batch_rows)
+def num_batches(pieces: Sequence[Piece], batch_rows: int, *, num_lanes: int) -> int:
+    """How many batches of about so many rows an epoch has, each with at least two rows of every lane."""
+    # A lane has half the mean of all or more, and a window may have one batch more than its share.
+    return shares.num_batches(num_rows(pieces), batch_rows, num_parts=num_lanes, least_rows=2 * shares.LEAST_ROWS)
 
 
 def windows(pieces: Sequence[Piece], *, seeds: Sequence[int], batch_rows: int, num_lanes: int) -> list[Window]:
@@ -51,12 +51,7 @@ def windows(pieces: Sequence[Piece], *, seeds: Sequence[int], batch_rows: int, n
     A worker reads whole lanes, so with as many lanes as there are workers at most, the batches do not depend on how
     many there are.
     """
-    total = num_rows(pieces)
-    if total < num_lanes:
-        raise TrainingError(
-            f"{total} rows cannot be parted among up to {num_lanes} workers; ingest more, or lower "
-            "Training(num_workers)."
-        )
+    total, epoch_batches = num_rows(pieces), num_batches(pieces, batch_rows, num_lanes=num_lanes)
     dealt = _cut(pieces, max(1, total // (2 * num_lanes)))
     order = np.random.default_rng(list(seeds)).permutation(len(dealt))
     shuffled = [dealt[place] for place in order.tolist()]
@@ -67,7 +62,7 @@ def windows(pieces: Sequence[Piece], *, seeds: Sequence[int], batch_rows: int, n
     firsts = [*np.searchsorted(starts * count // total, np.arange(count)).tolist(), len(shuffled)]
     # Where each window begins, in batches: rounded, so that all together are as many as in any epoch.
     rows_before = np.concatenate([[0], ends])[firsts]
-    batches = np.round(rows_before * num_batches(pieces, batch_rows) / total).astype(int).tolist()
+    batches = np.round(rows_before * epoch_batches / total).astype(int).tolist()
     return [
         Window(
             number=number,

@@ -63,7 +63,7 @@ def _in_memory(workload: Workload, table: pa.Table, start: Start | None) -> Mate
     preparation = Preparation.fit(rows, workload.columns) if start is None else start.preparation
     seen = Examples.of(rows, preparation)
     return Material(
-        feed=InMemory(seen),
+        feed=InMemory(seen, most_ranks=max(workload.training.most_workers, parallel.num_ranks())),
         seen=seen,
         preparation=preparation,
         objective=objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic),

@@ -10,12 +10,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from heliostat.errors import TrainingError
 from heliostat.learn import parallel
 from heliostat.learn.examples import Examples
 from heliostat.learn.prepare import HIDDEN_SHARE, UNKNOWN_CODE
 
 # Taking or encoding many rows in one go takes as long as a batch does; more of them would take more memory.
 ROWS_AT_ONCE = 8192
+# Fewer have no variance, which networks with batch normalisation divide by.
+LEAST_ROWS = 2
 BYTES_AT_ONCE = 4 << 20
 
 
@@ -24,7 +27,7 @@ class Share:
     """One worker's rows of one batch of `num_rows_of_all`; `weight` makes the mean over workers that over the batch.
 
     They lie in `block` from `start` on; `ends` are where they and those of the batches after them end there, as far as
-    they are at hand.
+    they are at hand. No worker has less than `fewest_rows` of the batch.
     """
 
     block: Examples
@@ -32,6 +35,7 @@ class Share:
     ends: Sequence[int]
     weight: float
     num_rows_of_all: int
+    fewest_rows: int
 
     @property
     def end(self) -> int:
@@ -52,7 +56,7 @@ class Share:
         """The rows in at most so many pieces of nearly equal size; all in one where there is one row or none."""
         if most > 1:
             # As many on every worker, or one would wait for another's; and none of one row, which has no variance.
-            most = min(most, self.num_rows_of_all // (2 * parallel.num_ranks()), self.num_rows)
+            most = min(most, self.fewest_rows // LEAST_ROWS)
         if most <= 1:
             return [self]
         ends = [self.start + self.num_rows * number // most for number in range(most + 1)]
@@ -77,13 +81,17 @@ class Feed(Protocol):
 
 @dataclass(frozen=True)
 class InMemory:
-    """Examples that all lie in memory: any row may come next to any other."""
+    """Examples that all lie in memory: any row may come next to any other.
+
+    The batches are the same for any number of workers up to `most_ranks`.
+    """
 
     examples: Examples
+    most_ranks: int = 1
 
     def num_batches(self, batch_rows: int) -> int:
-        """As many as hold all rows."""
-        return math.ceil(self.examples.num_rows / batch_rows)
+        """As many as hold all rows; none is so small that a worker would have a row of it or none."""
+        return num_batches(self.examples.num_rows, batch_rows, num_parts=self.most_ranks)
 
     def shares(self, *, seeds: Sequence[int], batch_rows: int, first_step: int = 0) -> Iterator[tuple[int, Share]]:
         """All rows once, shuffled."""
@@ -92,6 +100,20 @@ class InMemory:
     def parts(self) -> Iterator[Examples]:
         """All of them at once."""
         yield self.examples
+
+
+def num_batches(num_rows: int, batch_rows: int, *, num_parts: int, least_rows: int = LEAST_ROWS) -> int:
+    """How many batches of about `batch_rows` to make of all rows, so that each part of one has at least so many.
+
+    TrainingError where there are too few for a single one.
+    """
+    if num_parts > 1 and num_rows < num_parts * least_rows:
+        raise TrainingError(
+            f"{num_rows} rows cannot be parted among up to {num_parts} workers; ingest more, or lower "
+            "Training(num_workers)."
+        )
+    most = num_rows // min(batch_rows, num_parts * least_rows)
+    return max(1, min(math.ceil(num_rows / batch_rows), most))
 
 
 def shares(
@@ -123,7 +145,14 @@ def _taken(examples: Examples, batches: Sequence[NDArray[np.int64]], hidden: NDA
     ends = np.cumsum([0, *map(len, own)]).tolist()
     for number, (batch, (start, end)) in enumerate(zip(batches, pairwise(ends), strict=True), start=1):
         weight = (end - start) * num_ranks / len(batch)
-        yield Share(block=taken, start=start, ends=ends[number:], weight=weight, num_rows_of_all=len(batch))
+        yield Share(
+            block=taken,
+            start=start,
+            ends=ends[number:],
+            weight=weight,
+            num_rows_of_all=len(batch),
+            fewest_rows=len(batch) // num_ranks,
+        )
 
 
 def rows_at_once(num_bytes_a_row: float) -> int:

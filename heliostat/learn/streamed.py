@@ -74,7 +74,7 @@ class Stream:
 
     def num_batches(self, batch_rows: int) -> int:
         """How many batches of about so many rows an epoch has."""
-        return epoch_windows.num_batches(self.rows.pieces, batch_rows)
+        return epoch_windows.num_batches(self.rows.pieces, batch_rows, num_lanes=self.num_lanes)
 
     def shares(self, *, seeds: Sequence[int], batch_rows: int, first_step: int = 0) -> Iterator[tuple[int, Share]]:
         """Number and share of each batch from `first_step` on; of windows before that nothing is read."""
@@ -95,12 +95,20 @@ class Stream:
 
     def _parted(self, portion: Portion, table: pa.Table) -> Iterator[tuple[int, Share]]:
         window = portion.window
-        sizes, totals = window.batch_sizes(portion.lanes), window.batch_sizes(range(self.num_lanes))
+        num_ranks = parallel.num_ranks()
+        of_ranks = np.stack([window.batch_sizes(range(rank, self.num_lanes, num_ranks)) for rank in range(num_ranks)])
+        sizes = window.batch_sizes(portion.lanes)
         examples, ends = _examples(table, self.preparation), [0, *np.cumsum(sizes).tolist()]
-        for number, (size, total) in enumerate(zip(sizes.tolist(), totals.tolist(), strict=True)):
-            weight = size * parallel.num_ranks() / total
-            start, following = ends[number], ends[number + 1 :]
-            share = Share(block=examples, start=start, ends=following, weight=weight, num_rows_of_all=total)
+        for number, (size, rows_by_rank) in enumerate(zip(sizes.tolist(), of_ranks.T, strict=True)):
+            total = int(rows_by_rank.sum())
+            share = Share(
+                block=examples,
+                start=ends[number],
+                ends=ends[number + 1 :],
+                weight=size * num_ranks / total,
+                num_rows_of_all=total,
+                fewest_rows=int(rows_by_rank.min()),
+            )
             yield window.first_batch + number, share
 
 
