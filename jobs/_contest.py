@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from heliostat import cohorts
 from heliostat.declared.revisions import renamed_since
 from heliostat.govern.candidates import ALL, Race, num_choosing
+from heliostat.learn import parallel
 from heliostat.learn.bundle import ServedModel
 from heliostat.learn.told_answers import told_answers
 from heliostat.store.bundles import read_bundle
@@ -81,6 +82,10 @@ class Contest:
         return self._fitted[self._race.winner()]
 
     def _losses(self, bundle_uri: str, bundle_hash: str) -> Values:
+        """The first worker's, so that all fit the same candidates: another node's answers may differ in a last bit."""
+        return parallel.first_gives(lambda: self._own_losses(bundle_uri, bundle_hash))
+
+    def _own_losses(self, bundle_uri: str, bundle_hash: str) -> Values:
         model = ServedModel.load(read_bundle(bundle_uri, bundle_hash))
         answers = told_answers(model, self._holdout, renamed=renamed_since(self._workload.earlier))
         return self._workload.task.losses(self._holdout["label"].to_numpy(), answers)

@@ -96,6 +96,15 @@ def first_says(value: bool) -> bool:
     return bool(said.item())
 
 
+def first_number(value: float) -> float:
+    """The first worker's, so that all decide alike by what each found a little differently."""
+    if num_ranks() == 1:
+        return value
+    said = torch.tensor([value], dtype=torch.float64, device=_device())
+    dist.broadcast(said, src=0)
+    return float(said.item())
+
+
 def first_gives(work: Callable[[], Found]) -> Found:
     """What the first worker's `work` gives, on all; where it raises an error of ours or has no memory, all raise that.
 

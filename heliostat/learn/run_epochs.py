@@ -86,7 +86,7 @@ def run(
         train_loss = learner.run_epoch(
             epoch, material.feed, first_step=state.num_steps, total=state.loss_total, on_pause=pause
         )
-        later_loss = train_loss if unseen is None else learner.mean_loss(unseen)
+        later_loss = train_loss if unseen is None else parallel.first_number(learner.mean_loss(unseen))
         scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
         _check_finite(scores, learner, epoch=epoch, material=material, unseen=unseen)
         state = _after_epoch(learner, state, scores=scores)
