@@ -21,7 +21,7 @@ from heliostat.learn.faults import RAISED, is_out_of_memory, own_fault, scored
 from heliostat.learn.fit import Fitted, fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
-from heliostat.learn.run_epochs import OnEpoch
+from heliostat.learn.run_epochs import IsOver, OnEpoch
 from heliostat.learn.streamed import Streamed, here
 from heliostat.learn.told_answers import told_answers
 from heliostat.learn.trees import KIND as TREES
@@ -34,7 +34,8 @@ from jobs import _attempts, _shards, _staging
 from jobs._attempts import Trace
 from jobs._contest import Contest, Version
 from jobs._fit_run import FitRun, known_rows
-from jobs._lineage import lineage_of
+from jobs._fit_time import FitTime
+from jobs._lineage import CUT, lineage_of
 from jobs._progress import CPU_S, Progress
 from jobs._step_metrics import watched
 from jobs._timeline import Earlier, Rows
@@ -114,20 +115,23 @@ def _fit_all(run: FitRun, trace: Trace) -> list[dict[str, Any]]:
         is_contest=contest.is_open,
         warm=None if start is None else warm_candidate(start, since=contest.begins_after),
     )
-    limit = workload.training.fit_time
-    for candidate in planned:
-        if run.only not in (None, candidate.name):
-            continue
-        is_late = limit is not None and bool(progress.done) and before_s + trace.used_s > limit.total_seconds()
-        if candidate.name not in progress.done and parallel.first_says(is_late):
-            print(f"candidate {candidate.name} is left out: {limit} have passed", flush=True)
+    fit_time = FitTime(workload.training.fit_time, trace, before_s=before_s)
+    tried = [candidate for candidate in planned if run.only in (None, candidate.name)]
+    for place, candidate in enumerate(tried):
+        if progress.done and candidate.name not in progress.done and fit_time.is_up:
+            print(f"candidate {candidate.name} is left out: {fit_time.limit} have passed", flush=True)
+            progress.state = None  # it may have been under way
             continue
         if not contest.can_win(candidate, onset_at=run.onset_at):
             print(f"candidate {candidate.name} is left out: rows since the change surely beat the champion", flush=True)
             continue
         if candidate.name not in progress.done:
             chosen = _parts(workload, rows, candidate, holdout_at=contest.holdout_at)
-            progress.finish(candidate.name, _fit_judged(run, workload, chosen, progress, candidate=candidate))
+            num_judged = len(tried) - place
+            num_again = 1 if contest.is_open else num_judged
+            is_over = fit_time.is_over(chosen, num_judged=num_judged, num_again=num_again)
+            found = _fit_judged(run, workload, chosen, progress, candidate=candidate, is_over=is_over)
+            progress.finish(candidate.name, found)
         contest.add(candidate, progress.done[candidate.name])
         if not contest.is_open:
             _finish_again(run, workload, rows, progress, contest=contest, candidate=candidate)
@@ -177,7 +181,13 @@ def _watched(
 
 
 def _fit_judged(
-    run: FitRun, workload: Workload, chosen: Parts, progress: Progress, *, candidate: Candidate
+    run: FitRun,
+    workload: Workload,
+    chosen: Parts,
+    progress: Progress,
+    *,
+    candidate: Candidate,
+    is_over: IsOver | None,
 ) -> dict[str, Any]:
     with _watched(run, workload, progress, name=candidate.name, kind=candidate.kind) as (on_step, on_epoch):
         fits = fit_trees if candidate.kind == TREES else partial(fit, device=str(ray.train.torch.get_device()))
@@ -190,9 +200,12 @@ def _fit_judged(
             on_step=on_step,
             resume=progress.state,
             start=candidate.start,
+            is_over=is_over,
         )
     later_loss = fitted.history[fitted.best_epoch].validation_loss
-    print(f"candidate {candidate.name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}", flush=True)
+    unit = "rounds" if candidate.kind == TREES else "epochs"
+    cut = f"; ended after {len(fitted.history)} {unit}, its share of fit_time was over" if fitted.is_cut else ""
+    print(f"candidate {candidate.name}: {fitted.num_rows:,} rows, loss on later rows {later_loss:.4f}{cut}", flush=True)
     lineage = lineage_of(run, fitted, chosen, name=candidate.name, start=candidate.start)
 
     def written() -> dict[str, Any]:
@@ -241,6 +254,8 @@ def _fit_again(
             start=candidate.start,
         )
     lineage = {**lineage_of(run, fitted, chosen, name=name, start=candidate.start), "refit_of": judged["candidate"]}
+    if judged["lineage"].get(CUT):
+        lineage[CUT] = True
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
     return parallel.first_gives(
         lambda: _write(run, workload, fitted, chosen.all, lineage=lineage, scores=judged["scores"])

@@ -9,6 +9,8 @@ from heliostat.learn.start import Start
 from jobs._fit_run import FitRun
 from jobs._windows import Parts
 
+CUT = "ended_by_fit_time"
+
 
 def lineage_of(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str, start: Start | None) -> dict[str, Any]:
     """All that made a version: its run, rows, settings, code, and the version that it went on from."""
@@ -26,6 +28,7 @@ def lineage_of(run: FitRun, fitted: Fitted, chosen: Parts, *, name: str, start: 
         "last_event_at": fitted.last_event_at.isoformat(),
         "holdout_since": chosen.holdout_since.isoformat(),
         **bundle.described_constant(fitted.constant),
+        **({CUT: True} if fitted.is_cut else {}),
         **({"shut_out": [dict(span) for span in run.shut_out]} if run.shut_out else {}),
         **({"configuration": dict(run.configuration)} if run.configuration else {}),
         **({} if start is None or run.champion is None else _gone_on_from(run.champion, start)),

@@ -10,7 +10,11 @@ from heliostat.typed import refuse_wrong_types
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How candidates are fitted; none begins once a run was at work for `fit_time`, but the first is always fitted.
+    """How candidates are fitted, within `fit_time` of a run's work for all of them and what is fitted again.
+
+    Each may take what is left by how many fits are still to come; then it ends with the epochs, or rounds of trees,
+    that it has, and the best of them. One epoch, or 50 rounds, is always done; none begins once all has passed, but the
+    first. What is fitted again does as many as were best.
 
     `num_workers` fit together, (fewest, most) as many as there is room for. Each batch is learned from in `accumulate`
     pieces before one step, so that a large one fits into memory. A network that gets no better on later rows in

@@ -1,12 +1,13 @@
 """Boost trees a portion of rounds at a time: from any portion on a fit ends with the same trees, to the last bit."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from heliostat.declared.trees import PORTION_ROUNDS
 from heliostat.learn.randomness import derived_seed
+from heliostat.learn.run_epochs import IsOver
 from heliostat.learn.state import EpochScores, FitState
 from heliostat.learn.trees import xgboost
 
@@ -59,6 +60,7 @@ class Plan:
 
     num_rounds: int
     patience: int | None
+    is_over: IsOver | None = field(default=None, repr=False)  # as `fit_trees` promises
 
     def is_done(self, num_done: int, best: int) -> bool:
         """Whether no round comes after so many, of which that one was best."""
@@ -71,14 +73,17 @@ def boost(
     """The fit after its last round, from the state on that `boosting` has the trees of."""
     history, best = list(state.history), state.best_epoch if state.history else 0
     num_before = boosting.num_rounds - len(history)
-    while not plan.is_done(len(history), best):
+    num_begun, is_cut = len(history), state.is_cut
+    while not is_cut and not plan.is_done(len(history), best):
         history.append(boosting.grow(len(history)))
         if history[-1].validation_loss < history[best].validation_loss:
             best = len(history) - 1
         on_round(len(history), history[-1])
         is_last = plan.is_done(len(history), best)
-        if on_portion is not None and (is_last or len(history) % PORTION_ROUNDS == 0):
+        if plan.is_over is not None and not is_last and len(history) >= PORTION_ROUNDS:
+            is_cut = plan.is_over(len(history) - num_begun)
+        if on_portion is not None and (is_last or is_cut or len(history) % PORTION_ROUNDS == 0):
             # The bytes of many trees take longer than a round, so they are made for who asks.
             trees = partial(boosting.trees, num_before + len(history), form="ubj")
-            on_portion(replace(state, history=tuple(history), trees=trees))
-    return replace(state, history=tuple(history))
+            on_portion(replace(state, history=tuple(history), trees=trees, is_cut=is_cut))
+    return replace(state, history=tuple(history), is_cut=is_cut)

@@ -21,7 +21,7 @@ from heliostat.learn.prepare import Preparation
 from heliostat.learn.randomness import seed_all, seeded
 from heliostat.learn.row_checks import check_differ, check_labels, check_later, check_width, days
 from heliostat.learn.rows import EVENT_AT, ordered
-from heliostat.learn.run_epochs import OnEpoch, begin, load_weights, run, whole
+from heliostat.learn.run_epochs import IsOver, OnEpoch, begin, load_weights, run, whole
 from heliostat.learn.start import Start
 from heliostat.learn.state import EpochScores, FitState, Tensors
 from heliostat.learn.streamed import Streamed
@@ -32,7 +32,8 @@ from heliostat.workload import Workload
 class Fitted:
     """A model at its best epoch, what was learned beside its weights, and what it was learned from.
 
-    A network has `weights`; of trees the library's own `trees` are kept, and their rounds count as epochs.
+    A network has `weights`; of trees the library's own `trees` are kept, and their rounds count as epochs. One that
+    `is_cut` was ended because its time was over.
     """
 
     preparation: Preparation
@@ -48,9 +49,10 @@ class Fitted:
     last_event_at: datetime
     validated_until: datetime
     trees: bytes | None = None
+    is_cut: bool = False
 
 
-def fit(
+def fit(  # noqa: PLR0913 (each is one thing that differs between callers)
     workload: Workload,
     train: pa.Table | Streamed,
     validation: pa.Table,
@@ -61,6 +63,7 @@ def fit(
     resume: FitState | None = None,
     start: Start | None = None,
     device: str = "cpu",
+    is_over: IsOver | None = None,
 ) -> Fitted:
     """Fit the workload's network to `train`; the epoch with the lowest loss on `validation`, which is later, wins.
 
@@ -69,7 +72,8 @@ def fit(
     the same answer; but of a network that is laid out over them (`Training(shard)`) the first one alone gets `weights`,
     and a state has each one's parts. `on_epoch` is called after every epoch, and every `Training(checkpoint_steps)`
     batches, with a state from which another call goes on, to the same last bit. With `start` the network goes on from
-    that version, on rows prepared as it prepared them. Raises TrainingError when no usable network can come of it.
+    that version, on rows prepared as it prepared them. `is_over` is asked after each epoch, and ends the fit. Raises
+    TrainingError when no usable network can come of it.
     """
     material = material_of(workload, train, start=start)
     validation = ordered(validation, workload, purpose="validation")
@@ -81,7 +85,7 @@ def fit(
         learner = _learner(workload, material, seed=seed, device=device, on_step=on_step)
         fingerprint = _fingerprint(workload, material, validation, seed=seed, start=start)
         state = begin(learner, resume, start=start, fingerprint=fingerprint)
-        state = run(learner, state, material=material, unseen=unseen, on_epoch=on_epoch)
+        state = run(learner, state, material=material, unseen=unseen, on_epoch=on_epoch, is_over=is_over)
         kept, weights = state.kept(best=workload.training.keep_best)
         load_weights(learner, weights)
         seed_all(seed)  # the same whether or not the fit went on from a state
@@ -141,6 +145,7 @@ def _fitted(material: Material, state: FitState, **found: Any) -> Fitted:
     return Fitted(
         preparation=material.preparation,
         history=state.history,
+        is_cut=state.is_cut,
         num_rows=material.num_rows,
         constant=material.constant,
         first_event_at=material.first_event_at,

@@ -21,7 +21,7 @@ from heliostat.learn.objective import Calibrated, Objective, objective_of
 from heliostat.learn.prepare import Preparation
 from heliostat.learn.row_checks import check_labels, check_parts, days
 from heliostat.learn.rows import EVENT_AT, ordered
-from heliostat.learn.run_epochs import OnEpoch, refuse_another
+from heliostat.learn.run_epochs import IsOver, OnEpoch, refuse_another
 from heliostat.learn.start import Start
 from heliostat.learn.state import EpochScores, FitState
 from heliostat.learn.trees import COLUMNS, TreeAnswers, column_types, encode, xgboost
@@ -38,12 +38,13 @@ def fit_trees(
     on_step: OnStep = no_step,
     resume: FitState | None = None,
     start: Start | None = None,
+    is_over: IsOver | None = None,
 ) -> Fitted:
     """Boost trees on `train`; as many as do best on `validation`, which is later. Else as `fit.fit`.
 
     A round stands where an epoch of a network does, and where a step does; but `on_epoch` is told after every portion
     (`PORTION_ROUNDS`) and at the end, with a state whose trees must be taken before it returns. With `start` rounds are
-    added to its trees.
+    added to its trees. `is_over` is asked after each round once the first portion is done, and ends the fit.
     """
     train = ordered(train, workload, purpose="training")
     validation = ordered(validation, workload, purpose="validation")
@@ -52,7 +53,7 @@ def fit_trees(
     seen, unseen = Examples.of(train, preparation), Examples.of(validation, preparation)
     objective = objective_of(workload.task, seen.labels, isotonic=workload.training.isotonic)
     settings = declared(workload)
-    plan = Plan(num_rounds=settings.rounds, patience=settings.patience)
+    plan = Plan(num_rounds=settings.rounds, patience=settings.patience, is_over=is_over)
     begun = _begun(workload, [train, validation], plan, seed=seed, start=start, resume=resume)
     boosting, state = _boosted(
         workload,
@@ -73,6 +74,7 @@ def fit_trees(
         weights={},
         trees=stored,
         history=state.history,
+        is_cut=state.is_cut,
         best_epoch=state.best_epoch,
         seed=seed,
         num_rows=seen.num_rows,

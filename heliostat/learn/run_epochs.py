@@ -15,6 +15,8 @@ from heliostat.learn.start import Start
 from heliostat.learn.state import EpochScores, FitState, Tensors, optimizer_tensors, restore_optimizer
 
 OnEpoch = Callable[[FitState], None]
+IsOver = Callable[[int], bool]
+"""Whether a fit must end now, so many epochs (of trees: rounds) after it began or went on; all workers say the same."""
 
 
 def begin(learner: Learner, resume: FitState | None, *, start: Start | None, fingerprint: str) -> FitState:
@@ -71,11 +73,17 @@ def load_weights(learner: Learner, weights: Tensors) -> None:
 
 
 def run(
-    learner: Learner, state: FitState, *, material: Material, unseen: Examples | None, on_epoch: OnEpoch | None
+    learner: Learner,
+    state: FitState,
+    *,
+    material: Material,
+    unseen: Examples | None,
+    on_epoch: OnEpoch | None,
+    is_over: IsOver | None = None,
 ) -> FitState:
     """The fit after its last epoch; `on_epoch` is told where it stands, as `fit` promises."""
-    training = learner.workload.training
-    while state.num_epochs < training.epochs and not _has_settled(state, training.patience):
+    training, num_before = learner.workload.training, state.num_epochs
+    while not state.is_cut and state.num_epochs < training.epochs and not _has_settled(state, training.patience):
         epoch = state.num_epochs
         begun = state = replace(state, weights={}, optimizer={})  # copies, which nobody asks for any more
 
@@ -91,6 +99,8 @@ def run(
         _check_finite(scores, learner, epoch=epoch, material=material, unseen=unseen)
         state = _after_epoch(learner, state, scores=scores)
         _check_weights(learner, state, material=material)
+        if is_over is not None and state.num_epochs < training.epochs and not _has_settled(state, training.patience):
+            state = replace(state, is_cut=is_over(state.num_epochs - num_before))
         if on_epoch is not None:
             on_epoch(state)
     return state

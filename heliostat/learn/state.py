@@ -15,7 +15,7 @@ from heliostat.errors import TrainingError
 Tensors = Mapping[str, torch.Tensor]
 Place = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 WEIGHTS, BEST, OPTIMIZER, TREES = "weights", "best", "optimizer", "trees"
-BYTES = "bytes"
+BYTES, CUT = "bytes", "is_cut"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class FitState:
     `fingerprint` names the data, the seed and the settings that it belongs to. Where the network is laid out over
     workers the tensors are this worker's parts; they lie in the files of `parts_dir` where one is named, not here. Of
     trees, whose rounds stand where epochs do, `trees` gives the library's bytes, while `on_epoch` is told of the state.
+    A fit that `is_cut` has had its time, and does not go on.
     """
 
     fingerprint: str
@@ -45,6 +46,7 @@ class FitState:
     is_in_parts: bool = False
     parts_dir: Path | None = None
     trees: Callable[[], bytes] | None = None
+    is_cut: bool = False
 
     @property
     def num_epochs(self) -> int:
@@ -76,7 +78,8 @@ class FitState:
         """All but the tensors."""
         history = json.dumps([asdict(scores) for scores in self.history])
         under_way = json.dumps([self.num_steps, self.loss_total])
-        return {"fingerprint": self.fingerprint, "history": history, "under_way": under_way}
+        cut = {CUT: "yes"} if self.is_cut else {}
+        return {"fingerprint": self.fingerprint, "history": history, "under_way": under_way, **cut}
 
     @classmethod
     def of(cls, header: Mapping[str, str], tensors: Tensors, *, parts_dir: Path | None = None) -> "FitState":
@@ -95,6 +98,7 @@ class FitState:
             optimizer=found[OPTIMIZER],
             history=tuple(EpochScores(**scores) for scores in json.loads(header["history"])),
             parts_dir=parts_dir,
+            is_cut=CUT in header,
             trees=partial(_bytes_of, found[TREES][BYTES]) if found[TREES] else None,
         )
 

@@ -233,8 +233,9 @@ def network(columns: Sequence[Column], label: Label = TWO_VALUES, **options: Any
 def auto(columns: Sequence[Column], label: Label = TWO_VALUES, *, fit_time: timedelta | None = None) -> dict[str, Any]:
     """What `Workload(**auto(columns))` needs to let trees and a network compete on every training's hold-out.
 
-    Trees, the quick ones, are fitted first; no fit begins once `fit_time` has passed. Which won, and what the other
-    scored, is in the run's record and the winner's lineage. Needs the extra `trees`. Of texts alone there are no trees.
+    Trees, the quick ones, are fitted first; all fits share `fit_time`, and end when theirs is over. Which won, and what
+    the other scored, is in the run's record and the winner's lineage. Needs the extra `trees`. Of texts alone there are
+    no trees.
     """
     training = Training(
         epochs=EPOCHS,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from heliostat.learn.rows import split_by_time
 from heliostat.serving.routing import arm, route_of
 from heliostat.store.bundles import read_bundle, write_bundle
 from jobs import _fitting, _reached, _step_metrics
+from jobs._contest import Version
 from jobs._fitting import fit_candidates
 from jobs._windows import candidates, holdout_at, parts
 from tests.integration.predictor_fixture import ROW, make_bundle, record, run, serving
@@ -118,7 +120,59 @@ def test_what_the_time_does_not_suffice_for_is_left_out_and_the_first_is_not(fit
     Attempts(tmp_path, monkeypatch)
     done = fit_candidates(asdict(both))
     assert [each["candidate"] for each in done] == ["trees-all", "trees-all-refit"]
-    assert done[0]["scores"] == found[0]["scores"]
+    assert all(each["lineage"]["ended_by_fit_time"] for each in done)
+    assert not any("ended_by_fit_time" in each["lineage"] for each in found)
+
+
+def slow_encode(batch):
+    time.sleep(0.05)
+    return workload.encode(batch)
+
+
+def test_both_kinds_end_within_the_time_and_what_is_fitted_again_does_as_many_epochs(
+    fitted, tmp_path, monkeypatch, capsys
+):
+    limit = timedelta(seconds=12)
+    training = replace(workload.training, fit_time=limit, epochs=10_000)
+    slow = replace(
+        workload, encode=slow_encode, training=training, trees=replace(workload.trees, rounds=10**6, patience=10**6)
+    )
+    monkeypatch.setattr(_fitting, "load", lambda _: slow)
+    Attempts(tmp_path, monkeypatch)
+    began_s = time.monotonic()
+    done = fit_candidates(asdict(fitted[0]))
+    assert time.monotonic() - began_s < 5 * limit.total_seconds()  # hours, were it not ended
+    assert [each["candidate"] for each in done] == ["trees-all", "trees-all-refit", "all", "all-refit"]
+    assert all(each["lineage"]["ended_by_fit_time"] for each in done)
+    chosen = [
+        json.loads(read_bundle(each["bundle_uri"], each["bundle_hash"])["lineage.json"])["best_epoch"] for each in done
+    ]
+    assert (chosen[0], chosen[2]) == (chosen[1], chosen[3])
+    told = capsys.readouterr().out
+    assert re.search(r"candidate trees-all: .* ended after \d+ rounds, its share of fit_time was over", told)
+    assert re.search(r"candidate all: .* ended after \d+ epochs, its share of fit_time was over", told)
+
+
+def test_a_fit_under_way_that_is_left_out_when_its_run_goes_on_too_late_does_not_end_the_run(
+    fitted, tmp_path, monkeypatch
+):
+    both, found = fitted
+    champion = Version(
+        number=1,
+        bundle_uri=found[0]["bundle_uri"],
+        bundle_hash=found[0]["bundle_hash"],
+        last_event_at=datetime.fromisoformat(found[0]["lineage"]["last_event_at"]),
+    )
+    contest = replace(both, champion=asdict(champion))
+    attempts = Attempts(tmp_path, monkeypatch)
+    attempts.die_after = 4  # 50 rounds of trees, all of them, their bundle, and the first epoch of the network
+    with pytest.raises(Killed):
+        fit_candidates(asdict(contest))
+    assert attempts.values[-1] == {"num_epochs": 1, "num_steps": 0}
+    hasty = replace(workload, training=replace(workload.training, fit_time=timedelta(microseconds=1)))
+    monkeypatch.setattr(_fitting, "load", lambda _: hasty)
+    done = fit_candidates(asdict(contest))
+    assert [each["candidate"] for each in done] == ["trees-all", "trees-all-refit"]
 
 
 @pytest.mark.parametrize(("champion", "candidate"), [(NETWORK, TREES), (TREES, NETWORK)])
