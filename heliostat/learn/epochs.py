@@ -118,7 +118,7 @@ class Learner:
 
     def _tried(self, seen: Examples, look: Callable[..., Answer]) -> Answer:
         """What a fresh network lets see, which is given shares of batches."""
-        fresh = self._fresh(seen)
+        fresh = self._fresh(seen).to(self.device)
 
         def answer(examples: Examples) -> torch.Tensor:
             encoded = self._encoder.told(examples)
@@ -129,9 +129,9 @@ class Learner:
             return look(fresh, seen, num_rows=num_rows, answer=answer)
 
     def _fresh(self, examples: Examples) -> nn.Module:
-        """A network that has learned nothing, and that this worker may ask alone."""
-        with seeded(self.seed, device=self.device):
-            return new_network(self.workload, examples.origin.preparation.sizes).to(self.device)
+        """A network on the CPU that has learned nothing, and that this worker may ask alone."""
+        with seeded(self.seed, device="cpu"):
+            return new_network(self.workload, examples.origin.preparation.sizes)
 
     def run_epoch(
         self, epoch: int, feed: Feed, *, first_step: int = 0, total: float = 0.0, on_pause: OnPause = no_pause
@@ -160,7 +160,10 @@ class Learner:
                 # All that differs between workers is made equal here, so that any one's state is that of all.
                 parallel.share_buffers(self.module, num_rows=num_rows)
                 num_rows = 0
-                on_pause(done, float(parallel.mean_over_ranks(losses)))
+                sum_so_far = float(parallel.mean_over_ranks(losses))
+                if not math.isfinite(sum_so_far):  # before a checkpoint is kept of it
+                    raise StepFaultError(self.not_finite(sum_so_far, share.examples, epoch=epoch, among=feed))
+                on_pause(done, sum_so_far)
                 self._seed(epoch, done // every)
                 self.module.train()
         parallel.share_buffers(self.module, num_rows=num_rows)
@@ -233,13 +236,14 @@ class Learner:
         return guarded("the network", self.workload, work, examples, again=self._answered)
 
     def _answered(self, examples: Examples) -> torch.Tensor:
-        # One that is laid out answers only where all workers ask: they would wait for this one's gradients instead.
-        if self.is_sharded and self._alone is None:
+        # One that is laid out answers only where all workers ask: they would wait for this one's gradients instead. And
+        # a GPU that met a code out of range answers nothing any more.
+        if (self.is_sharded or self.device != "cpu") and self._alone is None:
             self._alone = self._fresh(examples)
         module = self.module if self._alone is None else self._alone
         module.eval()
         with torch.inference_mode():
-            return self._forward(module, self._encoder.told(examples), num_rows=examples.num_rows)
+            return self._forward(module, self.workload.encode(examples.batch), num_rows=examples.num_rows)
 
     def not_finite(self, loss: float, examples: Examples, *, epoch: int, among: Feed | None = None) -> str:
         """One sentence on why the loss of these examples is not a finite number; the fit is over.

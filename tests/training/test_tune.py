@@ -63,15 +63,19 @@ def test_trials_make_room_for_whoever_needs_it_and_go_on_afterwards(ready, wait_
     job = ready.start_job("tune", MODULE, "--as-of", AS_OF, "--run", "yields")
     wait_until(lambda: len(ended_trials(ready, job)) >= 1, 180)
     environment = {**os.environ, **client_environment(ready.settings), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
+    needs = subprocess.Popen(
         [sys.executable, "-c", NEEDS_ALL],
         cwd=ROOT,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=240,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    print(done.stdout)
+    try:
+        said = needs.communicate(timeout=240)[0]
+    finally:
+        needs.kill()
+        print(submit.logs(ready.settings, job))
+    assert needs.returncode == 0, said[-3000:]
+    print(said)
     assert ready.result(job)["num_trials"] == 5

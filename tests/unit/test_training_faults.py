@@ -1,6 +1,7 @@
 """A mistake in rows or code ends a fit with one sentence: which file and line, which row, what to do next."""
 
 import inspect
+import re
 import sys
 from dataclasses import replace
 
@@ -96,6 +97,13 @@ def large(batch):
 class Huge(Network):
     def forward(self, encoded):
         return super().forward(encoded) + encoded["numbers"].new_ones(2**50).mean()
+
+
+class Fails(Network):
+    def forward(self, encoded):
+        if (encoded["numbers"][:, 0] == np.float32(41.5) / 50 - 1).any():
+            raise IndexError("no such load")
+        return super().forward(encoded)
 
 
 class Rooted(Network):
@@ -259,18 +267,44 @@ def test_a_network_changed_since_its_checkpoint_is_refused(parts):
         fit(replace(QUICK, model=lambda sizes: Network(sizes["site"] + 1)), *parts, seed=1, resume=states[0])
 
 
+def on_device(own, train):
+    """A learner of all rows, as on a GPU: any device but "cpu" is not waited for in every step."""
+    rows = ordered(train, own, purpose="training")
+    seen = Examples.of(rows, Preparation.fit(rows, own.columns))
+    network = own.model(seen.origin.preparation.sizes)
+    return Learner(own, network, objective=BinaryObjective(), seed=1, device="cpu:0"), seen
+
+
 def test_where_no_step_looks_at_its_loss_the_end_of_the_epoch_still_names_the_row(parts):
     (train, _), row = odd_row(parts)
-    rows = ordered(train, QUICK, purpose="training")
-    seen = Examples.of(rows, Preparation.fit(rows, QUICK.columns))
-    broken = replace(QUICK, encode=infinite_on_odd)
-    # As on a GPU: any device but "cpu" is not waited for in every step.
-    learner = Learner(
-        broken, QUICK.model(seen.origin.preparation.sizes), objective=BinaryObjective(), seed=1, device="cpu:0"
-    )
+    learner, seen = on_device(replace(QUICK, encode=infinite_on_odd), train)
     loss = learner.run_epoch(0, InMemory(seen))
     assert np.isnan(loss)
     assert f"encode gives inf in 'numbers' for {row}, the first of 1 " in learner.not_finite(loss, seen, epoch=0)
+
+
+def test_where_no_step_looks_at_its_loss_no_checkpoint_is_kept_of_what_it_spoilt(parts):
+    (train, _), row = odd_row(parts)
+    training = replace(QUICK.training, checkpoint_steps=1)
+    learner, seen = on_device(replace(QUICK, encode=infinite_on_odd, training=training), train)
+    kept = []
+    with pytest.raises(TrainingError, match=f"encode gives inf in 'numbers' for {re.escape(row)}, the first of 1 "):
+        learner.run_epoch(0, InMemory(seen), on_pause=lambda *_: kept.append(learner.module.state_dict()))
+    assert all(torch.isfinite(weight).all() for state in kept for weight in state.values())
+
+
+def test_where_a_device_answers_nothing_any_more_the_row_is_looked_for_without_it(parts):
+    (train, _), row = odd_row(parts)
+    made = []
+
+    def model(sizes):
+        made.append(Fails(sizes["site"]))
+        return made[-1]
+
+    learner, seen = on_device(replace(QUICK, model=model), train)
+    with pytest.raises(TrainingError, match=f"failed with IndexError: no such load on {re.escape(row)}"):
+        learner.run_epoch(0, InMemory(seen))
+    assert len(made) == 2  # the other is on the CPU
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory")])
