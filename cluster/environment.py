@@ -130,6 +130,9 @@ def performance_environment() -> dict[str, str]:
         "TUNE_GLOBAL_CHECKPOINT_S": "2",
         # Storing it at every epoch is meant, and small: no warning about it.
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+        # A trial that was told to make room and does not end is killed after so long; its checkpoint lies stored.
+        # Default ten minutes, in which its place is nobody's.
+        "TUNE_FORCE_TRIAL_CLEANUP_S": "20",
         # Default 15 starves Ray's workers beside any other program; HAProxy and replicas must be equals.
         "RAY_worker_niceness": "0",
     }
