@@ -24,7 +24,8 @@ from heliostat.learn.epochs import Learner
 from heliostat.learn.objective import objective_of
 from heliostat.learn.shares import InMemory
 
-OWN = ("_set_learning_rate", "_forward", "loss", "_refuse_not_finite")
+OWN = ("_set_learning_rate", "_refuse_not_finite")
+ASKED = ("forward", "loss")
 OPTIMIZER = ("zero_grad", "step")
 
 
@@ -93,7 +94,9 @@ def measure(num_rows: int, epochs: int) -> dict[str, float]:
     )
     for name in OWN:
         watch.method(learner, name, told_as=f"heliostat: {name.strip('_').replace('_', ' ')}")
-    watch.method(learner._encoder, "ready", told_as="heliostat: rows encoded, and labels")
+    for name in ASKED:
+        watch.method(learner.asked, name, told_as=f"heliostat: {name}")
+    watch.method(learner.asked.encoder, "ready", told_as="heliostat: rows encoded, and labels")
     watch.method(plain.module, "forward", told_as="plain: forward")
     for loop, owner in (("heliostat", learner), ("plain", plain)):
         for name in OPTIMIZER:

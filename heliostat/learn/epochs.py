@@ -1,32 +1,26 @@
 """One epoch at a time: shuffled batches, a share of them for each worker, one step of the optimizer per batch."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from heliostat.learn import not_finite, parallel
-from heliostat.learn.encoder import Encoder, Ready
+from heliostat.learn import parallel
+from heliostat.learn.asked import Asked
+from heliostat.learn.encoder import Ready
 from heliostat.learn.examples import Examples
-from heliostat.learn.faults import RAISED, StepFaultError, Work, fault, guarded, telling
-from heliostat.learn.forward import forward
-from heliostat.learn.new_network import new_network
+from heliostat.learn.faults import RAISED, StepFaultError, Work, fault, telling
 from heliostat.learn.objective import Objective
-from heliostat.learn.portions import in_portions, most_rows, piece_rows
-from heliostat.learn.randomness import derived_seed, seed_all, seeded
+from heliostat.learn.randomness import derived_seed, seed_all
 from heliostat.learn.separate_parts import separate_parts, single_numbers
 from heliostat.learn.shares import Feed, Share
 from heliostat.learn.unused_weights import has_unused_weights
-from heliostat.workload import Encoded, Workload
+from heliostat.workload import Workload
 
 WARM_UP_SHARE = 0.05
-Answer = TypeVar("Answer")
 OnPause = Callable[[int, float], None]
 
 
@@ -76,12 +70,9 @@ class Learner:
         self.module = module
         self.seed = seed
         self.device = device
-        self.outputs = objective.outputs
-        self.loss, self.targets = objective.loss(workload.loss), objective.targets
-        self._encoder = Encoder(workload, targets=objective.targets, device=device)
+        self.asked = Asked(workload, module, objective=objective, seed=seed, device=device)
+        self.is_sharded = self.asked.is_sharded
         settings = workload.training
-        self.is_sharded = settings.shard and parallel.num_ranks() > 1
-        self._alone: nn.Module | None = None
         # Before the weights are parted: an optimizer numbers them, and must for any number of workers in one way.
         self._singles = single_numbers(module) if settings.shard else []
         self._averaging = self._laid_out(seen) if self.is_sharded else self._averaged(seen)
@@ -108,30 +99,13 @@ class Learner:
         has_unused = (
             seen is not None
             and parallel.num_ranks() > 1
-            and parallel.first_gives(lambda: self._tried(seen, has_unused_weights))
+            and parallel.first_gives(lambda: self.asked.tried(seen, has_unused_weights))
         )
         return parallel.averaging(self.module, has_unused=has_unused)
 
     def _separate_parts(self, seen: Examples) -> list[str]:
         with torch.no_grad():
-            return self._tried(seen, separate_parts)
-
-    def _tried(self, seen: Examples, look: Callable[..., Answer]) -> Answer:
-        """What a fresh network lets see, which is given shares of batches."""
-        fresh = self._fresh(seen).to(self.device)
-
-        def answer(examples: Examples) -> torch.Tensor:
-            encoded = self._encoder.told(examples)
-            return self._told(lambda own: self._forward(fresh, encoded, num_rows=own.num_rows), examples)
-
-        with seeded(self.seed, device=self.device), self._precision():
-            num_rows = self.workload.training.batch_size // parallel.num_ranks()
-            return look(fresh, seen, num_rows=num_rows, answer=answer)
-
-    def _fresh(self, examples: Examples) -> nn.Module:
-        """A network on the CPU that has learned nothing, and that this worker may ask alone."""
-        with seeded(self.seed, device="cpu"):
-            return new_network(self.workload, examples.origin.preparation.sizes)
+            return self.asked.tried(seen, separate_parts)
 
     def run_epoch(
         self, epoch: int, feed: Feed, *, first_step: int = 0, total: float = 0.0, on_pause: OnPause = no_pause
@@ -162,7 +136,7 @@ class Learner:
                 num_rows = 0
                 sum_so_far = float(parallel.mean_over_ranks(losses))
                 if not math.isfinite(sum_so_far):  # before a checkpoint is kept of it
-                    raise StepFaultError(self.not_finite(sum_so_far, share.examples, epoch=epoch, among=feed))
+                    raise StepFaultError(self.asked.not_finite(sum_so_far, share.examples, epoch=epoch, among=feed))
                 on_pause(done, sum_so_far)
                 self._seed(epoch, done // every)
                 self.module.train()
@@ -172,21 +146,21 @@ class Learner:
     def _seed(self, epoch: int, part: int) -> None:
         """What is random from here on follows from the place alone, so that a fit can go on from it."""
         seed_all(derived_seed(self.seed, epoch, parallel.own_rank(), *([part] if part else [])))
-        self._encoder.begin()
+        self.asked.encoder.begin()
 
     def _step(self, share: Share, *, epoch: int, num_left: int) -> torch.Tensor:
         """One step, the first of `num_left` until all that is random begins anew."""
         self.optimizer.zero_grad()
         pieces = share.pieces(self.workload.training.accumulate)
         if len(pieces) == 1:
-            ready = self._encoder.ready(share, num_left=num_left)
+            ready = self.asked.encoder.ready(share, num_left=num_left)
             total = self._backward(share, ready, epoch=epoch)
             self._move()
             return total
         total = torch.zeros((), device=self.device)
         for number, piece in enumerate(pieces):
             with parallel.added_up(self._averaging, is_last=number == len(pieces) - 1):
-                total += self._backward(piece, self._encoder.alone(piece.examples), epoch=epoch)
+                total += self._backward(piece, self.asked.encoder.alone(piece.examples), epoch=epoch)
         self._move()
         return total
 
@@ -200,19 +174,19 @@ class Learner:
     def _backward(self, share: Share, ready: Ready, *, epoch: int) -> torch.Tensor:
         """Add the gradients of these rows; their loss by their share of the batch."""
         # One net for all of a step: a call for each part of it would cost what it catches too seldom to be worth.
-        name, again = "the network", cast(Work[object], self._answered)
+        name, again = "the network", cast(Work[object], self.asked.answered)
         try:
-            with self._precision():
-                logits = self._forward(self._trained, ready.encoded, num_rows=share.num_rows)
+            with self.asked.precision():
+                logits = self.asked.forward(self._trained, ready.encoded, num_rows=share.num_rows)
             outputs = logits.float()  # the loss is taken in full width: a log of halves rounds to nothing
             # It takes a whole batch: no row is to blame.
-            name, again = "loss", lambda _: self.loss(outputs, ready.targets)
-            loss = self.loss(outputs, ready.targets)
+            name, again = "loss", lambda _: self.asked.loss(outputs, ready.targets)
+            loss = self.asked.loss(outputs, ready.targets)
             if share.weight != 1.0:
                 loss = loss * share.weight
             found = loss.detach()
             self._refuse_not_finite(found, share, epoch=epoch)
-            name, again = "the network", self._answered
+            name, again = "the network", self.asked.answered
             loss.backward()  # type: ignore[no-untyped-call]
         except RAISED as error:
             told = fault(name, self.workload, error, share.examples, again=again)
@@ -223,46 +197,7 @@ class Learner:
 
     def _refuse_not_finite(self, loss: torch.Tensor, share: Share, *, epoch: int) -> None:
         if self.device == "cpu" and not math.isfinite(loss):  # a device would have to be waited for in every step
-            raise StepFaultError(self.not_finite(float(loss), share.examples, epoch=epoch))
-
-    def _precision(self) -> AbstractContextManager[object]:
-        """Half width where it is asked for."""
-        if not self.workload.training.bfloat16:
-            return nullcontext()
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
-
-    def _told(self, work: Callable[[Examples], Answer], examples: Examples) -> Answer:
-        """What the network does; when it fails, the first row that it cannot answer is named."""
-        return guarded("the network", self.workload, work, examples, again=self._answered)
-
-    def _answered(self, examples: Examples) -> torch.Tensor:
-        # One that is laid out answers only where all workers ask: they would wait for this one's gradients instead. And
-        # a GPU that met a code out of range answers nothing any more.
-        if (self.is_sharded or self.device != "cpu") and self._alone is None:
-            self._alone = self._fresh(examples)
-        module = self.module if self._alone is None else self._alone
-        module.eval()
-        with torch.inference_mode():
-            return self._forward(module, self.workload.encode(examples.batch), num_rows=examples.num_rows)
-
-    def not_finite(self, loss: float, examples: Examples, *, epoch: int, among: Feed | None = None) -> str:
-        """One sentence on why the loss of these examples is not a finite number; the fit is over.
-
-        `among` has all rows where the examples are only some of them.
-        """
-        parts = iter([examples]) if among is None else among.parts()
-        return f"In epoch {epoch + 1} the loss became {loss}: {self._why(examples, parts)}"
-
-    def spoilt(self, name: str, value: float, examples: Examples, *, epoch: int) -> str:
-        """One sentence on why weights are not finite numbers after a loss that was; the fit is over."""
-        return f"In epoch {epoch + 1} a weight of {name!r} became {value}: {self._why(examples, iter([examples]))}"
-
-    def _why(self, examples: Examples, parts: Iterator[Examples]) -> str:
-        def loss(outputs: torch.Tensor, labels: NDArray[np.float64]) -> torch.Tensor:
-            return self.loss(outputs, torch.from_numpy(self.targets(labels).astype(np.float32)))
-
-        module = None if self.is_sharded else self.module
-        return not_finite.reason(self.workload, module, examples, parts=parts, loss=loss)
+            raise StepFaultError(self.asked.not_finite(float(loss), share.examples, epoch=epoch))
 
     def _set_learning_rate(self, progress: float) -> None:
         """A short rise, then half a cosine down; it follows from progress alone, so a resumed fit needs no schedule."""
@@ -270,30 +205,3 @@ class Learner:
         rate = self.workload.training.learning_rate * rise * (1 + math.cos(math.pi * progress)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-
-    def logits(self, examples: Examples) -> torch.Tensor:
-        """The outputs of each row without learning from it."""
-        self.module.eval()
-        training = self.workload.training
-        with torch.inference_mode():
-            portions = in_portions(
-                lambda start, end: self._portion_logits(examples.take(np.arange(start, end))),
-                num_rows=examples.num_rows,
-                first_rows=piece_rows(training),
-                most_rows=most_rows(training),
-                may_halve=not self.is_sharded,
-            )
-        return torch.cat(portions)
-
-    def _portion_logits(self, examples: Examples) -> tuple[torch.Tensor, Encoded]:
-        encoded = self._encoder.told(examples)
-        logits = self._told(lambda own: self._forward(self.module, encoded, num_rows=own.num_rows), examples)
-        return logits.cpu(), encoded
-
-    def _forward(self, module: nn.Module, encoded: Encoded, *, num_rows: int) -> torch.Tensor:
-        return forward(module, encoded, shape=(num_rows, *self.outputs))
-
-    def mean_loss(self, examples: Examples) -> float:
-        """The workload's loss over these rows without learning from them."""
-        logits, targets = self.logits(examples), self._encoder.targets(examples).cpu()
-        return float(guarded("loss", self.workload, lambda _: self.loss(logits, targets), examples))

@@ -89,7 +89,7 @@ def fit(  # noqa: PLR0913 (each is one thing that differs between callers)
         kept, weights = state.kept(best=workload.training.keep_best)
         load_weights(learner, weights)
         seed_all(seed)  # the same whether or not the fit went on from a state
-        logits = learner.logits(unseen).numpy().astype(np.float64)
+        logits = learner.asked.logits(unseen).numpy().astype(np.float64)
     return _fitted(
         material,
         state,

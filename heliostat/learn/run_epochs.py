@@ -94,7 +94,7 @@ def run(
         train_loss = learner.run_epoch(
             epoch, material.feed, first_step=state.num_steps, total=state.loss_total, on_pause=pause
         )
-        later_loss = train_loss if unseen is None else parallel.first_number(learner.mean_loss(unseen))
+        later_loss = train_loss if unseen is None else parallel.first_number(learner.asked.mean_loss(unseen))
         scores = EpochScores(train_loss=train_loss, validation_loss=later_loss)
         _check_finite(scores, learner, epoch=epoch, material=material, unseen=unseen)
         state = _after_epoch(learner, state, scores=scores)
@@ -115,9 +115,11 @@ def _check_finite(
     scores: EpochScores, learner: Learner, *, epoch: int, material: Material, unseen: Examples | None
 ) -> None:
     if not math.isfinite(scores.train_loss):
-        raise TrainingError(learner.not_finite(scores.train_loss, material.seen, epoch=epoch, among=material.feed))
+        raise TrainingError(
+            learner.asked.not_finite(scores.train_loss, material.seen, epoch=epoch, among=material.feed)
+        )
     if unseen is not None and not math.isfinite(scores.validation_loss):
-        raise TrainingError(learner.not_finite(scores.validation_loss, unseen, epoch=epoch))
+        raise TrainingError(learner.asked.not_finite(scores.validation_loss, unseen, epoch=epoch))
 
 
 def _check_weights(learner: Learner, state: FitState, *, material: Material) -> None:
@@ -125,7 +127,7 @@ def _check_weights(learner: Learner, state: FitState, *, material: Material) -> 
     found = parallel.first_found(_spoilt(learner, state)) if learner.is_sharded else _spoilt(learner, state)
     if found is not None:
         name, value = found
-        raise TrainingError(learner.spoilt(name, value, material.seen, epoch=state.num_epochs - 1))
+        raise TrainingError(learner.asked.spoilt(name, value, material.seen, epoch=state.num_epochs - 1))
 
 
 def _spoilt(learner: Learner, state: FitState) -> tuple[str, float] | None:

@@ -280,7 +280,7 @@ def test_where_no_step_looks_at_its_loss_the_end_of_the_epoch_still_names_the_ro
     learner, seen = on_device(replace(QUICK, encode=infinite_on_odd), train)
     loss = learner.run_epoch(0, InMemory(seen))
     assert np.isnan(loss)
-    assert f"encode gives inf in 'numbers' for {row}, the first of 1 " in learner.not_finite(loss, seen, epoch=0)
+    assert f"encode gives inf in 'numbers' for {row}, the first of 1 " in learner.asked.not_finite(loss, seen, epoch=0)
 
 
 def test_where_no_step_looks_at_its_loss_no_checkpoint_is_kept_of_what_it_spoilt(parts):
