@@ -14,23 +14,20 @@ import ray.train
 import ray.train.torch
 
 from heliostat.errors import ContractError, HeliostatError, TrainingError, WorkloadError
-from heliostat.learn import bundle, network_answers, parallel
+from heliostat.learn import parallel
 from heliostat.learn.attempts import used_s
 from heliostat.learn.epochs import OnStep, Step
-from heliostat.learn.faults import RAISED, is_out_of_memory, own_fault, scored
-from heliostat.learn.fit import Fitted, fit, refit
+from heliostat.learn.faults import RAISED, is_out_of_memory, own_fault
+from heliostat.learn.fit import fit, refit
 from heliostat.learn.fit_trees import fit_trees, refit_trees
 from heliostat.learn.objective import calibration_from_json
 from heliostat.learn.run_epochs import IsOver, OnEpoch
-from heliostat.learn.streamed import Streamed, here
-from heliostat.learn.told_answers import told_answers
+from heliostat.learn.streamed import here
 from heliostat.learn.trees import KIND as TREES
 from heliostat.learn.tuned import configured
-from heliostat.metrics import stored
-from heliostat.store.bundles import read_bundle, write_bundle
-from heliostat.watch.profile import Profile
+from heliostat.store.bundles import read_bundle
 from heliostat.workload import Workload, load
-from jobs import _attempts, _shards, _staging
+from jobs import _attempts, _shards, _staging, _written
 from jobs._attempts import Trace
 from jobs._contest import Contest, Version
 from jobs._fit_run import FitRun, known_rows
@@ -47,7 +44,6 @@ from jobs._windows import (
     candidates,
     holdout_at,
     parts,
-    shown,
     streamed_parts,
     warm_candidate,
 )
@@ -209,26 +205,11 @@ def _fit_judged(
     lineage = lineage_of(run, fitted, chosen, name=candidate.name, start=candidate.start)
 
     def written() -> dict[str, Any]:
-        scores = _scores(workload, fitted, chosen.validation)
-        return _write(run, workload, fitted, chosen.before, lineage=lineage, scores=scores)
+        scores = _written.scores(workload, fitted, chosen.validation)
+        return _written.write(run, workload, fitted, chosen.before, lineage=lineage, scores=scores)
 
     progress.trace.at("scoring its answers")
     return parallel.first_gives(written)
-
-
-def _scores(workload: Workload, fitted: Fitted, validation: pa.Table) -> dict[str, float | None]:
-    answers = told_answers(_answering(workload, fitted), validation)
-    labels = validation["label"].to_numpy()
-    found = {f"validation_{metric.name}": scored(workload, metric, labels, answers) for metric in workload.scored_by}
-    return stored(found)
-
-
-def _answering(workload: Workload, fitted: Fitted) -> bundle.ServedModel:
-    """What was fitted, ready to answer where it was fitted."""
-    model = bundle.served(workload, fitted)
-    if model.kind == network_answers.KIND:
-        model.move_to(str(ray.train.torch.get_device()))
-    return model
 
 
 def _fit_again(
@@ -258,43 +239,5 @@ def _fit_again(
         lineage[CUT] = True
     print(f"candidate {name}: {fitted.num_rows:,} rows, nothing held back", flush=True)
     return parallel.first_gives(
-        lambda: _write(run, workload, fitted, chosen.all, lineage=lineage, scores=judged["scores"])
+        lambda: _written.write(run, workload, fitted, chosen.all, lineage=lineage, scores=judged["scores"])
     )
-
-
-def _write(
-    run: FitRun,
-    workload: Workload,
-    fitted: Fitted,
-    rows: pa.Table | Streamed,
-    *,
-    lineage: dict[str, Any],
-    scores: dict[str, float | None],
-) -> dict[str, Any]:
-    """The bundle with the profile of `rows`, written by the first worker, who alone is sure to have all weights.
-
-    Of many rows only some are answered, as long as the others would wait for it.
-    """
-    answered = shown(rows)
-    profile = Profile.fit(
-        answered,
-        workload.columns,
-        answers=told_answers(_answering(workload, fitted), answered),
-        whole=answered if isinstance(rows, Streamed) else rows,
-        task=workload.task,
-        window=workload.loop.window,
-        together=workload.watching.together,
-        within=workload.watching.within,
-    )
-    files = bundle.to_files(
-        run.module, fitted, profile=profile.to_json(), lineage=lineage, configuration=run.configuration
-    )
-    ref = write_bundle(f"{run.bundles_uri}/{workload.name}", files)
-    return {
-        "candidate": lineage["candidate"],
-        "kind": bundle.kind_of(fitted),
-        "bundle_uri": ref.uri,
-        "bundle_hash": ref.hash,
-        "lineage": lineage,
-        "scores": scores,
-    }

@@ -10,7 +10,7 @@ import pytest
 from heliostat.errors import TrainingError, WorkloadError
 from heliostat.settings import Settings
 from heliostat.store.catalog import Catalog
-from jobs import _entry, _fitting, ingest, promote, retrain
+from jobs import _entry, _written, ingest, promote, retrain
 from jobs._fitting import fit_candidates
 from jobs._screen import screened
 from tests import toy_faulty
@@ -101,13 +101,13 @@ def test_code_that_fails_once_its_fit_is_scored_ends_the_run_with_one_sentence(
 ):
     run = replace(first_run.run, run_id="late", module=MODULE, bundles_uri=str(tmp_path / "bundles"))
     Attempts(tmp_path / "checkpoints", monkeypatch)
-    scores = _fitting._scores
+    scores = _written.scores
 
     def from_here_on(*given):
         fails(word)
         return scores(*given)
 
-    monkeypatch.setattr(_fitting, "_scores", from_here_on)
+    monkeypatch.setattr(_written, "scores", from_here_on)
     (said,) = fit_candidates(asdict(run))
     assert "(tests/toy_faulty.py, line " in said["error"]
     assert "\n" not in said["error"]
