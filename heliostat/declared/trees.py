@@ -13,7 +13,8 @@ PORTION_ROUNDS = 50  # after so many a fit keeps where it is, tells it, and may 
 class Trees:
     """How trees are boosted: at most `rounds` of them, until `patience` more make no later row's answer better.
 
-    `row_share` and `column_share` are what each tree sees; `threads` is for fitting, answers take one.
+    `row_share` and `column_share` are what each tree sees; `threads` is for fitting (as many as
+    `Training(cpus_per_worker)` takes of the pool), answers take one.
     """
 
     rounds: int = 1000
