@@ -107,7 +107,8 @@ class FillingScheduler(ASHAScheduler):
         if self._has_news:
             self._has_news = False
             self._keep()
-            tune_controller.checkpoint(force=True)
+            # Ray hands schedulers a wrapper that warns in the user's log of each such call.
+            getattr(tune_controller, "_tune_controller", tune_controller).checkpoint(force=True)
         chosen = super().choose_trial_to_run(tune_controller)
         if chosen is None or chosen.status == Trial.PENDING:
             return chosen

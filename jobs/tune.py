@@ -166,6 +166,9 @@ def _tune_config(workload: Workload, tuning: Tuning, *, uses_gpu: bool, kept_in:
             stop_last_trials=False,
         ),
         num_samples=tuning.num_trials,
+        # Ray would keep the process of a trial that ended for the next one, and with it a place that is nobody's: what
+        # others need, and what the next trial waits for.
+        reuse_actors=False,
         time_budget_s=None if tuning.time_limit is None else tuning.time_limit.total_seconds(),
     )
 
